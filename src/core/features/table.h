@@ -29,6 +29,12 @@ enum class ColumnKind : uint8_t {
 const char* ColumnKindName(ColumnKind kind);
 Expected<ColumnKind> ParseColumnKind(std::string_view name);
 
+/// One value as a network reads it: a float (NaN = NULL) or a category code (negative = NULL or unknown).
+union Cell {
+    float f;
+    int32_t code;
+};
+
 /// What a column is for in one training run.
 enum class ColumnRole : uint8_t { kFeature, kTarget, kWeight, kGroup, kOrder, kIgnored };
 
@@ -92,10 +98,6 @@ class ColumnarTable {
     size_t chunk_count() const { return chunks_.size(); }
 
  private:
-    union Cell {
-        float f;
-        int32_t code;
-    };
     bool AddChunk();
     const Cell& At(int cell, size_t row) const {
         return chunks_[row >> kChunkRowsLog2]

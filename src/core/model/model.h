@@ -1,0 +1,45 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/base/json.h"
+#include "core/base/status.h"
+#include "core/features/pipeline.h"
+#include "core/features/target.h"
+#include "core/nn/network_spec.h"
+
+namespace dlent {
+
+/// Tensors of one network by name, in the order its spec creates them.
+struct NamedTensorData {
+    std::string name;
+    std::vector<int64_t> shape;
+    std::vector<float> values;
+};
+
+/// A trained model: how rows become network inputs, one or more networks whose predictions are averaged, and
+/// how their logits become answers. Immutable after training; what a version in the catalog stores.
+struct Model {
+    std::string kind;  ///< "mlp", "tabm", ...
+    TargetEncoder target;
+    Pipeline pipeline;
+    NetworkSpec network;                                ///< the members share one architecture
+    std::vector<std::vector<NamedTensorData>> members;  ///< weights of each member
+    float temperature = 1.0f;                           ///< logits are divided by it
+
+    /// The artifact: a readable specification (kind, target, network, temperature), the pipeline's
+    /// statistics, and all weights as one safetensors file whose tensors are named "<member>/<tensor>".
+    Json SpecificationJson() const;
+    Json PipelineJson() const { return pipeline.ToJson(); }
+    std::string WeightsBytes() const;
+
+    /// Rebuilds a model from stored parts, trusting none of them: sizes, shapes against the specification,
+    /// finite weights. kCorrupt names what is wrong.
+    static Expected<Model> FromArtifact(const Json& specification, const Json& pipeline,
+                                        std::string_view weights);
+};
+
+}  // namespace dlent

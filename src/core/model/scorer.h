@@ -1,0 +1,38 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "core/base/status.h"
+#include "core/features/table.h"
+#include "core/model/model.h"
+
+namespace dlent {
+
+/// A model packed for scoring rows: made once per process and version, then called per row or per block
+/// without allocating. Not thread-safe (it owns its scratch memory).
+class Scorer {
+ public:
+    /// Packs `model`, choosing the fastest kernels of this machine.
+    static Expected<std::unique_ptr<Scorer>> Create(Model model);
+    virtual ~Scorer() = default;
+
+    const Model& model() const { return model_; }
+    /// Cells of one row: those of model().pipeline.inputs(), in that order. Category cells hold
+    /// Pipeline::CategoryCode() of the text.
+    int cell_count() const { return model_.pipeline.cell_count(); }
+    /// 1 for regression and binary tasks, the number of classes otherwise.
+    int output_count() const { return model_.target.output_count(); }
+    /// cells [rows × cell_count] → outputs [rows × output_count]: the value in the target's units, the
+    /// probability of the positive class, or one probability a class. A row's result does not depend on the
+    /// rows beside it.
+    virtual void Score(int rows, const Cell* cells, float* outputs) = 0;
+    /// Bytes this object holds, for the cache's accounting.
+    virtual size_t memory_bytes() const = 0;
+
+ protected:
+    explicit Scorer(Model model) : model_(std::move(model)) {}
+    Model model_;
+};
+
+}  // namespace dlent

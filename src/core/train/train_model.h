@@ -1,0 +1,73 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "core/base/cancel.h"
+#include "core/base/json.h"
+#include "core/base/status.h"
+#include "core/features/table.h"
+#include "core/model/model.h"
+#include "core/nn/backend.h"
+#include "core/train/training_options.h"
+
+namespace dlent {
+
+/// One line of a training log: an epoch of one member.
+struct EpochRecord {
+    int member = 0;
+    int epoch = 0;  ///< from 1
+    double train_loss = 0.0;
+    double validation_loss = 0.0;  ///< NaN without validation rows
+    double learning_rate = 0.0;
+    double seconds = 0.0;  ///< since training began
+};
+
+/// What a progress display needs; sent at every epoch's end and at least every 500 ms within one.
+struct TrainingProgress {
+    const char* phase = "";  ///< "preparing", "training", "evaluating"
+    int member = 0;          ///< from 0
+    int members = 1;
+    int epoch = 0;
+    int epochs = 0;         ///< at most
+    double fraction = 0.0;  ///< of the whole run, by its budget; early stopping may end sooner
+    double train_loss = 0.0;
+    double validation_loss = 0.0;
+    double rows_per_second = 0.0;
+    double seconds_elapsed = 0.0;
+    double seconds_left = 0.0;  ///< estimate
+    bool epoch_ended = false;
+};
+
+/// What a user should be told and what is kept with the version.
+struct Finding {
+    enum class Severity { kNotice, kWarning };
+    Severity severity = Severity::kNotice;
+    std::string code;    ///< stable: "EXCLUDED_CONSTANT", "LEAK_FEATURE", ...
+    std::string column;  ///< empty when it is about the whole
+    std::string message;
+    std::string hint;
+};
+
+struct TrainedModel {
+    Model model;
+    Json metrics;  ///< on held-out rows, flat scikit-learn names
+    Json details;  ///< seed, resolved options, validation rule, fold sizes, quality blocks (thresholds, ...)
+    std::vector<EpochRecord> log;
+    std::vector<Finding> findings;
+    uint64_t train_rows = 0;
+    uint64_t validation_rows = 0;
+    int epochs = 0;  ///< most that any member ran
+    double seconds = 0.0;
+    std::string data_fingerprint;  ///< hex, independent of row order
+};
+
+/// Learns a model from the rows of `table` (roles say which column is what). The same rows in any order,
+/// options and seed give the same bytes on the same device. `progress` may be empty; it is called on this
+/// thread.
+Expected<TrainedModel> TrainModel(const ColumnarTable& table, const TrainingOptions& options,
+                                  Backend& backend, const CancelToken& cancel,
+                                  const std::function<void(const TrainingProgress&)>& progress);
+
+}  // namespace dlent

@@ -1,0 +1,75 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/base/json.h"
+#include "core/base/status.h"
+#include "core/features/table.h"
+#include "core/nn/backend.h"
+
+namespace dlent {
+
+enum class Task : uint8_t { kAuto, kRegression, kBinary, kMulticlass };
+enum class Preset : uint8_t { kFast, kDefault, kBest };
+enum class ValidationMethod : uint8_t { kAuto, kRandom, kTime, kGroup, kNone };
+enum class NumericEmbedding : uint8_t { kAuto, kNone, kPiecewiseLinear, kPeriodic };
+
+const char* TaskName(Task task);
+const char* PresetName(Preset preset);
+const char* ValidationMethodName(ValidationMethod method);
+
+/// A user's word on one column, overriding what its type suggests.
+struct FeatureOverride {
+    std::optional<ColumnKind> kind;
+};
+
+struct ValidationOptions {
+    ValidationMethod method = ValidationMethod::kAuto;
+    double fraction = 0.2;
+    std::string column;  ///< of time and group
+};
+
+/// The options of dlent_train, parsed and checked but not resolved: an absent value means that the preset
+/// decides.
+struct TrainingOptions {
+    std::string kind = "auto";
+    Task task = Task::kAuto;
+    Preset preset = Preset::kDefault;
+    std::string device = "auto";
+    uint64_t seed = 42;
+    std::optional<int> epochs;
+    std::optional<int> batch_size;
+    std::optional<double> learning_rate;
+    std::optional<double> weight_decay;
+    std::optional<std::vector<int>> hidden;
+    std::optional<double> dropout;
+    std::optional<Activation> activation;
+    std::optional<int> patience;
+    std::optional<double> max_seconds;
+    std::optional<int> members;
+    NumericEmbedding numeric_embedding = NumericEmbedding::kAuto;
+    std::optional<std::string> optimizer;  ///< "adamw", "sgd"
+    std::optional<std::string> schedule;   ///< "cycles", "cosine", "coslog4", "flat_cos", "constant"
+    std::optional<std::string> loss;       ///< "log_loss", "focal", "squared", "huber", "pinball"
+    std::optional<double> label_smoothing;
+    std::optional<double> quantile;
+    ValidationOptions validation;
+    /// Empty, "balanced", or a weight per label.
+    std::optional<std::string> class_weight_mode;
+    std::map<std::string, double> class_weights;
+    std::string weight_column;
+    std::vector<std::string> exclude;
+    std::map<std::string, FeatureOverride> features;
+    std::optional<std::string> positive_class;
+    bool promote = false;
+
+    /// Strict: an unknown key or a wrong type is kInvalidArgument whose hint lists the valid keys.
+    static Expected<TrainingOptions> Parse(const Json& json);
+    Json ToJson() const;
+};
+
+}  // namespace dlent
