@@ -13,8 +13,6 @@ namespace dlent {
 /// without allocating. Not thread-safe (it owns its scratch memory).
 class Scorer {
  public:
-    /// Packs `model`, choosing the fastest kernels of this machine.
-    static Expected<std::unique_ptr<Scorer>> Create(Model model);
     virtual ~Scorer() = default;
 
     const Model& model() const { return model_; }
