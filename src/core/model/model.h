@@ -9,16 +9,10 @@
 #include "core/base/status.h"
 #include "core/features/pipeline.h"
 #include "core/features/target.h"
+#include "core/nn/named_tensor.h"
 #include "core/nn/network_spec.h"
 
 namespace dlent {
-
-/// Tensors of one network by name, in the order its spec creates them.
-struct NamedTensorData {
-    std::string name;
-    std::vector<int64_t> shape;
-    std::vector<float> values;
-};
 
 /// A trained model: how rows become network inputs, one or more networks whose predictions are averaged, and
 /// how their logits become answers. Immutable after training; what a version in the catalog stores.
