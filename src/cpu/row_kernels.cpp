@@ -4,8 +4,8 @@ namespace dlent {
 
 const RowKernels& SelectRowKernels() {
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vl"))
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
         return Avx512RowKernels();
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
         return Avx2RowKernels();

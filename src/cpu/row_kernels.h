@@ -4,22 +4,29 @@
 
 namespace dlent {
 
-/// Kernels that score one row at a time, compiled once per instruction set and chosen at run time. Weights are stored
-/// by input row, padded to kRowPadding columns, so that an input of zero (half of them after a ReLU) costs nothing.
+/// Kernels that score one row at a time, compiled once per instruction set and chosen at run time. Weights
+/// are stored by input row, padded to kRowPadding columns, so that an input of zero (half of them after a
+/// ReLU) costs nothing.
 struct RowKernels {
     const char* name;
 
-    /// out[j] = init[j] + Σ_i values[i] · weight[rows[i] · outputs + j], j < outputs, in the order of i. `outputs` is a
-    /// multiple of kRowPadding.
+    /// out[j] = init[j] + Σ_i values[i] · weight[rows[i] · outputs + j], j < outputs, in the order of i.
+    /// `outputs` is a multiple of kRowPadding.
     void (*affine)(const float* weight, int outputs, const int32_t* rows, const float* values, int count,
                    const float* init, float* out);
     /// Σ_i a[i] · b[i]; `count` is a multiple of kRowPadding.
     float (*dot)(const float* a, const float* b, int count);
     /// Lists the non-zero entries of x behind each other; returns how many.
     int (*compress)(const float* x, int count, int32_t* rows, float* values);
-    /// Piecewise-linear embedding of one value: out[j] = clipped · linear[j] + start[bin · width + j] + fraction · slope[bin · width + j], with the
-    /// bin found in `edges` (bins + 1 of them). `start` includes the bias and the bins below.
-    void (*piecewise_linear)(float u, float clipped, const float* edges, int bins, int width, const float* linear,
+    /// Finds the bin of each of `features` values and its position within, clamped to [0, 1]. Feature f has
+    /// bins[f] bins; its bins[f] + 1 edges follow those of the feature before it.
+    void (*locate)(const float* u, int features, const int32_t* bins, const float* edges, int32_t* bin,
+                   float* fraction);
+    /// Piecewise-linear embeddings: out[f · width + j] = clipped[f] · linear[f, j] + start[row, j] +
+    /// fraction[f] · slope[row, j] with row = first_bin[f] + bin[f]. `start` holds the bias and the sum of
+    /// the bins below.
+    void (*piecewise_linear)(int features, int width, const float* clipped, const int32_t* first_bin,
+                             const int32_t* bin, const float* fraction, const float* linear,
                              const float* start, const float* slope, float* out);
 };
 

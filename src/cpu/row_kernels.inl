@@ -1,6 +1,6 @@
-// The row kernels' one text, compiled by row_kernels_{generic,avx2,avx512}.cpp with DLENT_VECTOR_FLOATS and the flags of
-// their instruction set. Nothing with external linkage may be defined or instantiated here: the linker would be free to
-// keep the copy that this machine cannot run.
+// The row kernels' one text, compiled by row_kernels_{generic,avx2,avx512}.cpp with DLENT_VECTOR_FLOATS and
+// the flags of their instruction set. Nothing with external linkage may be defined or instantiated here: the
+// linker would be free to keep the copy that this machine cannot run.
 
 #include <cstdint>
 
@@ -16,12 +16,15 @@ typedef float UnalignedVector __attribute__((vector_size(kFloats * sizeof(float)
 inline __attribute__((always_inline)) Vector Load(const float* p) {
     return *reinterpret_cast<const UnalignedVector*>(p);
 }
-inline __attribute__((always_inline)) void Store(float* p, Vector v) { *reinterpret_cast<UnalignedVector*>(p) = v; }
+inline __attribute__((always_inline)) void Store(float* p, Vector v) {
+    *reinterpret_cast<UnalignedVector*>(p) = v;
+}
 
 /// kVectors accumulators stay in registers while all inputs stream by.
 template <int kVectors>
 inline __attribute__((always_inline)) void AffineBlock(const float* weight, int outputs, const int32_t* rows,
-                                                       const float* values, int count, const float* init, float* out) {
+                                                       const float* values, int count, const float* init,
+                                                       float* out) {
     Vector sum[kVectors];
     for (int v = 0; v < kVectors; ++v)
         sum[v] = Load(init + v * kFloats);
@@ -35,8 +38,8 @@ inline __attribute__((always_inline)) void AffineBlock(const float* weight, int 
         Store(out + v * kFloats, sum[v]);
 }
 
-void Affine(const float* weight, int outputs, const int32_t* rows, const float* values, int count, const float* init,
-            float* out) {
+void Affine(const float* weight, int outputs, const int32_t* rows, const float* values, int count,
+            const float* init, float* out) {
     int j = 0;
     if constexpr (DLENT_VECTOR_BLOCK >= 16)
         for (; j + 16 * kFloats <= outputs; j += 16 * kFloats)
@@ -69,24 +72,37 @@ int Compress(const float* x, int count, int32_t* rows, float* values) {
     return used;
 }
 
-void PiecewiseLinear(float u, float clipped, const float* edges, int bins, int width, const float* linear,
-                     const float* start, const float* slope, float* out) {
-    int bin = 0;
-    for (int length = bins; length > 1;) {
-        const int half = length / 2;
-        bin += u >= edges[bin + half] ? half : 0;
-        length -= half;
+void Locate(const float* u, int features, const int32_t* bins, const float* edges, int32_t* bin,
+            float* fraction) {
+    for (int f = 0; f < features; ++f) {
+        int low = 0;
+        for (int length = bins[f]; length > 1;) {
+            const int half = length / 2;
+            low += u[f] >= edges[low + half] ? half : 0;
+            length -= half;
+        }
+        float position = (u[f] - edges[low]) / (edges[low + 1] - edges[low]);
+        position = position < 0.0f ? 0.0f : position;
+        position = position > 1.0f ? 1.0f : position;
+        bin[f] = low;
+        fraction[f] = position;
+        edges += bins[f] + 1;
     }
-    float fraction = (u - edges[bin]) / (edges[bin + 1] - edges[bin]);
-    fraction = fraction < 0.0f ? 0.0f : fraction;
-    fraction = fraction > 1.0f ? 1.0f : fraction;
-    const float* start_row = start + static_cast<int64_t>(bin) * width;
-    const float* slope_row = slope + static_cast<int64_t>(bin) * width;
-    for (int j = 0; j < width; ++j)
-        out[j] = clipped * linear[j] + start_row[j] + fraction * slope_row[j];
 }
 
-constexpr RowKernels kKernels{DLENT_KERNEL_NAME, Affine, Dot, Compress, PiecewiseLinear};
+void PiecewiseLinear(int features, int width, const float* clipped, const int32_t* first_bin,
+                     const int32_t* bin, const float* fraction, const float* linear, const float* start,
+                     const float* slope, float* out) {
+    for (int f = 0; f < features; ++f) {
+        const int64_t row = static_cast<int64_t>(first_bin[f] + bin[f]) * width;
+        for (int j = 0; j < width; ++j)
+            out[j] = clipped[f] * linear[j] + start[row + j] + fraction[f] * slope[row + j];
+        linear += width;
+        out += width;
+    }
+}
+
+constexpr RowKernels kKernels{DLENT_KERNEL_NAME, Affine, Dot, Compress, Locate, PiecewiseLinear};
 
 }  // namespace
 

@@ -29,7 +29,7 @@ struct FeatureOverride {
 
 struct ValidationOptions {
     ValidationMethod method = ValidationMethod::kAuto;
-    double fraction = 0.2;
+    std::optional<double> fraction;
     std::string column;  ///< of time and group
 };
 

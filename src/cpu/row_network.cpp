@@ -1,0 +1,327 @@
+#include "cpu/row_network.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "core/nn/layer.h"
+
+namespace dlent {
+namespace {
+
+int Padded(int count) {
+    return (count + kRowPadding - 1) / kRowPadding * kRowPadding;
+}
+
+Status NotPackable(const LayerSpec& layer) {
+    return {StatusCode::kUnsupported,
+            "layer \"" + layer.name + "\" of type " + layer.type + " has no row kernel"};
+}
+
+/// Finds a member's tensor and checks its shape.
+Expected<const float*> Tensor(const std::vector<NamedTensorData>& tensors, const std::string& name,
+                              const std::vector<int64_t>& shape) {
+    for (const NamedTensorData& tensor : tensors) {
+        if (tensor.name != name)
+            continue;
+        if (tensor.shape != shape)
+            return Status::Corrupt("tensor \"" + name +
+                                   "\" does not have the shape that the network asks for");
+        return tensor.values.data();
+    }
+    return Status::Corrupt("tensor \"" + name + "\" is missing");
+}
+
+float ActivationValue(Activation activation, float x) {
+    constexpr float kSeluScale = 1.05070098f;
+    constexpr float kSeluAlpha = 1.67326324f;
+    switch (activation) {
+        case Activation::kIdentity:
+            return x;
+        case Activation::kRelu:
+            return x > 0.0f ? x : 0.0f;
+        case Activation::kLeakyRelu:
+            return x > 0.0f ? x : 0.01f * x;
+        case Activation::kSelu:
+            return kSeluScale * (x > 0.0f ? x : kSeluAlpha * std::expm1(x));
+        case Activation::kGelu:
+            return 0.5f * x * (1.0f + std::erf(x * 0.70710678f));
+        case Activation::kSilu:
+            return x / (1.0f + std::exp(-x));
+        case Activation::kMish:
+            return x * std::tanh(x > 20.0f ? x : std::log1p(std::exp(x)));
+        case Activation::kTanh:
+            return std::tanh(x);
+        case Activation::kSigmoid:
+            return 1.0f / (1.0f + std::exp(-x));
+    }
+    return x;
+}
+
+void Activate(Activation activation, float* x, int count) {
+    if (activation == Activation::kRelu) {
+        for (int i = 0; i < count; ++i)
+            x[i] = x[i] > 0.0f ? x[i] : 0.0f;
+        return;
+    }
+    if (activation == Activation::kIdentity)
+        return;
+    for (int i = 0; i < count; ++i)
+        x[i] = ActivationValue(activation, x[i]);
+}
+
+}  // namespace
+
+Expected<RowNetworkLayout> RowNetworkLayout::FromSpec(const NetworkSpec& spec) {
+    RowNetworkLayout layout;
+    layout.numeric = spec.numeric;
+    layout.plain = spec.plain;
+    layout.cardinalities.assign(spec.codes.begin(), spec.codes.end());
+    if (spec.outputs.size() != 1)
+        return Status(StatusCode::kUnsupported, "several outputs");
+
+    std::map<std::string, Source> sources = {{"plain", Source::kPlain}};
+    std::string last;  ///< the value that the next dense layer must read
+    for (const LayerSpec& layer : spec.layers) {
+        const Json& attributes = layer.attributes;
+        if (layer.type == "piecewise_linear_embedding" && layout.embedding.empty() && last.empty()) {
+            layout.embedding = layer.name;
+            layout.embedding_width = attributes.at("width").get<int>();
+            layout.clip = attributes.value("clip", 3.0f);
+            DLENT_ASSIGN_OR_RETURN(layout.embedding_activation,
+                                   ParseActivation(attributes.value("activation", std::string("identity"))));
+            for (const Json& bins : attributes.at("bins")) {
+                layout.first_bin.push_back(layout.total_bins);
+                layout.bins.push_back(bins.get<int32_t>());
+                layout.total_bins += layout.bins.back();
+            }
+            sources[layer.name] = Source::kNumbers;
+        } else if (layer.type == "smooth_clip" && layer.inputs[0] == "numeric") {
+            layout.clip = attributes.value("limit", 3.0f);
+            sources[layer.name] = Source::kNumbers;
+        } else if (layer.type == "embedding" && layout.categories.empty()) {
+            layout.categories = layer.name;
+            layout.embedded_dims = attributes.at("dims").get<std::vector<int>>();
+            if (attributes.contains("fields")) {
+                layout.embedded_fields = attributes.at("fields").get<std::vector<int>>();
+            } else {
+                for (size_t field = 0; field < spec.codes.size(); ++field)
+                    layout.embedded_fields.push_back(static_cast<int>(field));
+            }
+            sources[layer.name] = Source::kCategories;
+        } else if (layer.type == "dropout" && layer.inputs[0] == last) {
+            last = layer.name;
+        } else if (layer.type == "dense") {
+            Dense dense;
+            dense.layer = layer.name;
+            dense.outputs = attributes.at("units").get<int>();
+            dense.padded_outputs = Padded(dense.outputs);
+            if (!attributes.value("bias", true))
+                return NotPackable(layer);
+            DLENT_ASSIGN_OR_RETURN(dense.activation,
+                                   ParseActivation(attributes.value("activation", std::string("identity"))));
+            if (layout.dense.empty()) {
+                bool codes = false;
+                for (const std::string& input : layer.inputs) {
+                    if (input == "codes") {
+                        codes = true;
+                        continue;
+                    }
+                    const auto source = sources.find(input);
+                    if (source == sources.end())
+                        return NotPackable(layer);
+                    layout.sources.push_back(source->second);
+                    switch (source->second) {
+                        case Source::kNumbers:
+                            layout.float_inputs += layout.numeric * layout.embedding_width;
+                            break;
+                        case Source::kPlain:
+                            layout.float_inputs += layout.plain;
+                            break;
+                        case Source::kCategories:
+                            for (const int dim : layout.embedded_dims)
+                                layout.float_inputs += dim;
+                            break;
+                    }
+                }
+                dense.inputs = layout.float_inputs;
+                if (codes) {
+                    if (attributes.contains("fields")) {
+                        layout.one_hot_fields = attributes.at("fields").get<std::vector<int>>();
+                    } else {
+                        for (size_t field = 0; field < spec.codes.size(); ++field)
+                            layout.one_hot_fields.push_back(static_cast<int>(field));
+                    }
+                    for (const int field : layout.one_hot_fields) {
+                        layout.one_hot_rows.push_back(dense.inputs);
+                        dense.inputs += spec.codes[field];
+                    }
+                }
+            } else if (layer.inputs.size() == 1 && layer.inputs[0] == last) {
+                dense.inputs = layout.dense.back().outputs;
+            } else {
+                return NotPackable(layer);
+            }
+            layout.dense.push_back(std::move(dense));
+            last = layer.name;
+        } else {
+            return NotPackable(layer);
+        }
+    }
+    if (layout.dense.empty() || spec.outputs[0] != last)
+        return Status(StatusCode::kUnsupported, "the output is not the last dense layer");
+    return layout;
+}
+
+RowNetwork::Workspace::Workspace(const RowNetworkLayout& layout) {
+    int widest = layout.float_inputs;
+    for (const RowNetworkLayout::Dense& dense : layout.dense)
+        widest = std::max(widest, dense.padded_outputs);
+    numeric = AlignedArray<float>(layout.numeric);
+    clipped = AlignedArray<float>(layout.numeric);
+    plain = AlignedArray<float>(layout.plain);
+    codes = AlignedArray<int32_t>(layout.cardinalities.size());
+    bin = AlignedArray<int32_t>(layout.numeric);
+    fraction = AlignedArray<float>(layout.numeric);
+    values = AlignedArray<float>(Padded(widest));
+    next = AlignedArray<float>(Padded(widest));
+    // one slot more than inputs: Compress writes before it knows whether the value counts
+    rows = AlignedArray<int32_t>(Padded(widest) + layout.one_hot_fields.size() + 1);
+    nonzero = AlignedArray<float>(Padded(widest) + layout.one_hot_fields.size() + 1);
+}
+
+Expected<RowNetwork> RowNetwork::Pack(const RowNetworkLayout& layout,
+                                      const std::vector<NamedTensorData>& tensors) {
+    RowNetwork network;
+    if (!layout.embedding.empty()) {
+        const int64_t columns = layout.numeric;
+        const int64_t width = layout.embedding_width;
+        DLENT_ASSIGN_OR_RETURN(const float* linear,
+                               Tensor(tensors, layout.embedding + ".linear", {columns, width}));
+        DLENT_ASSIGN_OR_RETURN(const float* bias,
+                               Tensor(tensors, layout.embedding + ".bias", {columns, width}));
+        DLENT_ASSIGN_OR_RETURN(const float* weight,
+                               Tensor(tensors, layout.embedding + ".weight", {layout.total_bins, width}));
+        DLENT_ASSIGN_OR_RETURN(const float* edges,
+                               Tensor(tensors, layout.embedding + ".edges", {layout.total_bins + columns}));
+        network.edges_ = AlignedArray<float>(layout.total_bins + columns);
+        std::copy_n(edges, network.edges_.size(), network.edges_.data());
+        network.linear_ = AlignedArray<float>(columns * width);
+        std::copy_n(linear, network.linear_.size(), network.linear_.data());
+        network.slope_ = AlignedArray<float>(layout.total_bins * width);
+        std::copy_n(weight, network.slope_.size(), network.slope_.data());
+        network.start_ = AlignedArray<float>(layout.total_bins * width);
+        for (int64_t column = 0; column < columns; ++column) {
+            for (int64_t j = 0; j < width; ++j) {
+                double sum = bias[column * width + j];
+                for (int64_t b = 0; b < layout.bins[column]; ++b) {
+                    const int64_t row = (layout.first_bin[column] + b) * width + j;
+                    network.start_[row] = static_cast<float>(sum);
+                    sum += weight[row];
+                }
+            }
+        }
+    }
+    for (size_t i = 0; i < layout.embedded_fields.size(); ++i) {
+        const int field = layout.embedded_fields[i];
+        const int64_t cardinality = layout.cardinalities[field];
+        DLENT_ASSIGN_OR_RETURN(const float* table,
+                               Tensor(tensors, layout.categories + ".weight_" + std::to_string(field),
+                                      {cardinality, layout.embedded_dims[i]}));
+        AlignedArray<float> copy(cardinality * layout.embedded_dims[i]);
+        std::copy_n(table, copy.size(), copy.data());
+        network.category_tables_.push_back(std::move(copy));
+    }
+    for (const RowNetworkLayout::Dense& dense : layout.dense) {
+        DLENT_ASSIGN_OR_RETURN(const float* weight,
+                               Tensor(tensors, dense.layer + ".weight", {dense.inputs, dense.outputs}));
+        DLENT_ASSIGN_OR_RETURN(const float* bias, Tensor(tensors, dense.layer + ".bias", {dense.outputs}));
+        PackedDense packed;
+        packed.bias = AlignedArray<float>(dense.padded_outputs);
+        std::copy_n(bias, dense.outputs, packed.bias.data());
+        if (dense.outputs == 1 && &dense != &layout.dense.front()) {
+            packed.weight = AlignedArray<float>(Padded(dense.inputs));
+            std::copy_n(weight, dense.inputs, packed.weight.data());
+        } else {
+            packed.weight = AlignedArray<float>(static_cast<size_t>(dense.inputs) * dense.padded_outputs);
+            for (int i = 0; i < dense.inputs; ++i)
+                std::copy_n(weight + static_cast<int64_t>(i) * dense.outputs, dense.outputs,
+                            packed.weight.data() + static_cast<int64_t>(i) * dense.padded_outputs);
+        }
+        network.dense_.push_back(std::move(packed));
+    }
+    return network;
+}
+
+void RowNetwork::Forward(const RowNetworkLayout& layout, const RowKernels& kernels, Workspace* w,
+                         float* logits) const {
+    float* value = w->values.data();
+    for (const RowNetworkLayout::Source source : layout.sources) {
+        switch (source) {
+            case RowNetworkLayout::Source::kNumbers:
+                if (layout.embedding.empty()) {
+                    value = std::copy_n(w->clipped.data(), layout.numeric, value);
+                } else {
+                    const int count = layout.numeric * layout.embedding_width;
+                    kernels.piecewise_linear(layout.numeric, layout.embedding_width, w->clipped.data(),
+                                             layout.first_bin.data(), w->bin.data(), w->fraction.data(),
+                                             linear_.data(), start_.data(), slope_.data(), value);
+                    Activate(layout.embedding_activation, value, count);
+                    value += count;
+                }
+                break;
+            case RowNetworkLayout::Source::kPlain:
+                value = std::copy_n(w->plain.data(), layout.plain, value);
+                break;
+            case RowNetworkLayout::Source::kCategories:
+                for (size_t i = 0; i < layout.embedded_fields.size(); ++i) {
+                    const int32_t code = w->codes[layout.embedded_fields[i]];
+                    const int dim = layout.embedded_dims[i];
+                    if (code < 0)
+                        value = std::fill_n(value, dim, 0.0f);
+                    else
+                        value = std::copy_n(category_tables_[i].data() + static_cast<int64_t>(code) * dim,
+                                            dim, value);
+                }
+                break;
+        }
+    }
+
+    int count = kernels.compress(w->values.data(), layout.float_inputs, w->rows.data(), w->nonzero.data());
+    for (size_t i = 0; i < layout.one_hot_fields.size(); ++i) {
+        const int32_t code = w->codes[layout.one_hot_fields[i]];
+        if (code >= 0) {
+            w->rows[count] = layout.one_hot_rows[i] + code;
+            w->nonzero[count++] = 1.0f;
+        }
+    }
+    for (size_t i = 0; i < dense_.size(); ++i) {
+        const RowNetworkLayout::Dense& dense = layout.dense[i];
+        const PackedDense& packed = dense_[i];
+        if (i > 0 && dense.outputs == 1) {
+            // the padding of the layer below is 0: its weights and biases are, and every activation maps 0 to
+            // 0 but the sigmoid, whose padding meets weights of 0
+            w->next[0] = packed.bias[0] + kernels.dot(w->values.data(), packed.weight.data(),
+                                                      layout.dense[i - 1].padded_outputs);
+        } else {
+            if (i > 0)
+                count = kernels.compress(w->values.data(), dense.inputs, w->rows.data(), w->nonzero.data());
+            kernels.affine(packed.weight.data(), dense.padded_outputs, w->rows.data(), w->nonzero.data(),
+                           count, packed.bias.data(), w->next.data());
+        }
+        Activate(dense.activation, w->next.data(), dense.outputs);
+        std::swap(w->values, w->next);
+    }
+    std::copy_n(w->values.data(), layout.dense.back().outputs, logits);
+}
+
+size_t RowNetwork::memory_bytes() const {
+    size_t bytes = edges_.bytes() + linear_.bytes() + start_.bytes() + slope_.bytes();
+    for (const AlignedArray<float>& table : category_tables_)
+        bytes += table.bytes();
+    for (const PackedDense& dense : dense_)
+        bytes += dense.weight.bytes() + dense.bias.bytes();
+    return bytes;
+}
+
+}  // namespace dlent

@@ -1,0 +1,97 @@
+#pragma once
+
+#include <vector>
+
+#include "core/base/status.h"
+#include "core/model/model.h"
+#include "core/nn/backend.h"
+#include "cpu/aligned_array.h"
+#include "cpu/row_kernels.h"
+
+namespace dlent {
+
+/// How the networks of a model are wired, as far as the row kernels can follow: numbers embedded
+/// piecewise-linearly or clipped, plain inputs, embedded and one-hot codes, then a stack of dense layers.
+/// Shared by all members.
+struct RowNetworkLayout {
+    enum class Source : uint8_t { kNumbers, kPlain, kCategories };
+
+    struct Dense {
+        std::string layer;
+        int inputs = 0;
+        int outputs = 0;
+        int padded_outputs = 0;
+        Activation activation = Activation::kIdentity;
+    };
+
+    int numeric = 0;
+    int plain = 0;
+    float clip = 0.0f;        ///< limit of the smooth clip of numbers; 0 = none
+    std::string embedding;    ///< layer that embeds numbers; empty = they are used as they are
+    int embedding_width = 1;  ///< values a number becomes
+    Activation embedding_activation = Activation::kIdentity;
+    std::vector<int32_t> bins;       ///< of each number
+    std::vector<int32_t> first_bin;  ///< running sum of bins
+    int total_bins = 0;
+
+    std::string categories;  ///< layer that embeds codes; empty = none
+    std::vector<int> embedded_fields;
+    std::vector<int> embedded_dims;
+    std::vector<int> one_hot_fields;
+    std::vector<int32_t>
+        one_hot_rows;  ///< row of the first dense layer's weight where each one-hot field begins
+
+    std::vector<int> cardinalities;  ///< of all fields
+    std::vector<Source> sources;     ///< of the first dense layer's float inputs, in order
+    int float_inputs = 0;            ///< their total width
+    std::vector<Dense> dense;
+
+    /// kUnsupported when the graph is of another kind; the caller then runs it by Network.
+    static Expected<RowNetworkLayout> FromSpec(const NetworkSpec& spec);
+};
+
+/// One member's weights, packed for the row kernels.
+class RowNetwork {
+ public:
+    /// kCorrupt when a tensor is missing or has another shape than the layout asks for.
+    static Expected<RowNetwork> Pack(const RowNetworkLayout& layout,
+                                     const std::vector<NamedTensorData>& tensors);
+
+    /// What one row looks like before the first dense layer; owned by the scorer and shared by its members.
+    struct Workspace {
+        explicit Workspace(const RowNetworkLayout& layout);
+        AlignedArray<float> numeric;  ///< u, then clipped
+        AlignedArray<float> clipped;
+        AlignedArray<float> plain;
+        AlignedArray<int32_t> codes;
+        AlignedArray<int32_t> bin;
+        AlignedArray<float> fraction;
+        AlignedArray<float> values;  ///< of the layer at hand
+        AlignedArray<float> next;
+        AlignedArray<int32_t> rows;  ///< non-zero inputs
+        AlignedArray<float> nonzero;
+    };
+
+    /// Logits of the row in `workspace` (numeric clipped and located, plain, codes).
+    void Forward(const RowNetworkLayout& layout, const RowKernels& kernels, Workspace* workspace,
+                 float* logits) const;
+
+    const AlignedArray<float>& edges() const { return edges_; }
+    size_t memory_bytes() const;
+
+ private:
+    struct PackedDense {
+        AlignedArray<float>
+            weight;  ///< [inputs × padded outputs]; a single output's weights as one padded row
+        AlignedArray<float> bias;  ///< [padded outputs]
+    };
+
+    AlignedArray<float> edges_;
+    AlignedArray<float> linear_;  ///< [numeric × width]
+    AlignedArray<float> start_;   ///< [total bins × width]
+    AlignedArray<float> slope_;   ///< [total bins × width]
+    std::vector<AlignedArray<float>> category_tables_;
+    std::vector<PackedDense> dense_;
+};
+
+}  // namespace dlent

@@ -1,0 +1,201 @@
+#include "cpu/row_scorer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "core/base/float_environment.h"
+#include "core/nn/network.h"
+#include "cpu/aligned_array.h"
+#include "cpu/cpu_backend.h"
+#include "cpu/row_kernels.h"
+#include "cpu/row_network.h"
+
+namespace dlent {
+namespace {
+
+/// Averages the members' answers and turns them into the target's terms. Sums run in the order of the
+/// members.
+class AnswerAverage {
+ public:
+    AnswerAverage(const TargetEncoder& target, float temperature)
+        : target_(target), inverse_temperature_(1.0f / temperature), sum_(target.output_count()) {}
+
+    void Reset() {
+        std::fill(sum_.begin(), sum_.end(), 0.0f);
+        count_ = 0;
+    }
+    void Add(const float* logits) {
+        ++count_;
+        switch (target_.task()) {
+            case Task::kBinary:
+                sum_[0] += 1.0f / (1.0f + std::exp(-logits[0] * inverse_temperature_));
+                break;
+            case Task::kMulticlass: {
+                const float highest = *std::max_element(logits, logits + sum_.size());
+                float total = 0.0f;
+                for (size_t c = 0; c < sum_.size(); ++c)
+                    total += std::exp((logits[c] - highest) * inverse_temperature_);
+                for (size_t c = 0; c < sum_.size(); ++c)
+                    sum_[c] += std::exp((logits[c] - highest) * inverse_temperature_) / total;
+                break;
+            }
+            default:
+                sum_[0] += logits[0];
+        }
+    }
+    void Finish(float* outputs) const {
+        for (size_t c = 0; c < sum_.size(); ++c)
+            outputs[c] = sum_[c] / static_cast<float>(count_);
+        if (target_.task() == Task::kRegression)
+            outputs[0] = target_.Decode(outputs[0]);
+    }
+
+ private:
+    const TargetEncoder& target_;
+    float inverse_temperature_;
+    std::vector<float> sum_;
+    int count_ = 0;
+};
+
+/// Our own kernels, for the networks that the recipe makes.
+class PackedScorer final : public Scorer {
+ public:
+    PackedScorer(Model model, RowNetworkLayout layout, std::vector<RowNetwork> networks)
+        : Scorer(std::move(model)),
+          kernels_(SelectRowKernels()),
+          layout_(std::move(layout)),
+          networks_(std::move(networks)),
+          workspace_(layout_),
+          logits_(model_.target.output_count()),
+          answer_(model_.target, model_.temperature) {}
+
+    void Score(int rows, const Cell* cells, float* outputs) override {
+        const ScopedFlushToZero flush;
+        for (int row = 0; row < rows; ++row, cells += cell_count(), outputs += output_count()) {
+            model_.pipeline.Encode(1, cells, workspace_.numeric.data(), workspace_.plain.data(),
+                                   workspace_.codes.data());
+            if (!layout_.embedding.empty())
+                kernels_.locate(workspace_.numeric.data(), layout_.numeric, layout_.bins.data(),
+                                networks_[0].edges().data(), workspace_.bin.data(),
+                                workspace_.fraction.data());
+            const float inverse_limit = layout_.clip > 0.0f ? 1.0f / layout_.clip : 0.0f;
+            for (int i = 0; i < layout_.numeric; ++i) {
+                const float ratio = workspace_.numeric[i] * inverse_limit;
+                workspace_.clipped[i] = workspace_.numeric[i] / std::sqrt(1.0f + ratio * ratio);
+            }
+            answer_.Reset();
+            for (const RowNetwork& network : networks_) {
+                network.Forward(layout_, kernels_, &workspace_, logits_.data());
+                answer_.Add(logits_.data());
+            }
+            answer_.Finish(outputs);
+        }
+    }
+
+    size_t memory_bytes() const override {
+        size_t bytes = sizeof(*this);
+        for (const RowNetwork& network : networks_)
+            bytes += network.memory_bytes();
+        return bytes;
+    }
+
+ private:
+    const RowKernels& kernels_;
+    RowNetworkLayout layout_;
+    std::vector<RowNetwork> networks_;
+    RowNetwork::Workspace workspace_;
+    std::vector<float> logits_;
+    AnswerAverage answer_;
+};
+
+/// Any other graph, through the operators of the CPU backend. One row at a time as well: a matrix product may
+/// round a row differently by its place in the batch.
+class NetworkScorer final : public Scorer {
+ public:
+    static Expected<std::unique_ptr<Scorer>> Create(Model model) {
+        std::unique_ptr<NetworkScorer> scorer(new NetworkScorer(std::move(model)));
+        for (const std::vector<NamedTensorData>& tensors : scorer->model_.members) {
+            DLENT_ASSIGN_OR_RETURN(auto network,
+                                   Network::Create(scorer->model_.network, *scorer->backend_, 1, false));
+            DLENT_RETURN_IF_ERROR(network->Load(tensors));
+            scorer->networks_.push_back(std::move(network));
+        }
+        return std::unique_ptr<Scorer>(std::move(scorer));
+    }
+
+    void Score(int rows, const Cell* cells, float* outputs) override {
+        const ScopedFlushToZero flush;
+        for (int row = 0; row < rows; ++row, cells += cell_count(), outputs += output_count()) {
+            model_.pipeline.Encode(1, cells, numeric_.data(), plain_.data(), codes_.data());
+            answer_.Reset();
+            for (const auto& network : networks_) {
+                const BatchInputs batch{1, numeric_.data(), plain_.data(), codes_.data()};
+                if (!network->Forward(batch, false).ok())
+                    continue;
+                for (int member = 0; member < network->members(); ++member)
+                    answer_.Add(network->logits() + static_cast<ptrdiff_t>(member) * network->outputs());
+            }
+            answer_.Finish(outputs);
+        }
+    }
+
+    size_t memory_bytes() const override {
+        size_t bytes = sizeof(*this);
+        for (const auto& network : networks_)
+            bytes += (network->parameter_data_count() + network->state_data_count()) * sizeof(float);
+        return bytes;
+    }
+
+ private:
+    explicit NetworkScorer(Model model)
+        : Scorer(std::move(model)),
+          backend_(MakeCpuBackend()),
+          numeric_(model_.pipeline.numeric_count()),
+          plain_(model_.pipeline.plain_count()),
+          codes_(model_.pipeline.field_count()),
+          answer_(model_.target, model_.temperature) {}
+
+    std::unique_ptr<Backend> backend_;
+    std::vector<std::unique_ptr<Network>> networks_;
+    AlignedArray<float> numeric_;
+    AlignedArray<float> plain_;
+    AlignedArray<int32_t> codes_;
+    AnswerAverage answer_;
+};
+
+bool SameEdges(const std::vector<RowNetwork>& networks) {
+    return std::all_of(networks.begin(), networks.end(), [&](const RowNetwork& network) {
+        return network.edges().size() == networks[0].edges().size() &&
+               (network.edges().size() == 0 || std::memcmp(network.edges().data(), networks[0].edges().data(),
+                                                           network.edges().bytes()) == 0);
+    });
+}
+
+}  // namespace
+
+Expected<std::unique_ptr<Scorer>> MakeCpuScorer(Model model) {
+    try {
+        Expected<RowNetworkLayout> layout = RowNetworkLayout::FromSpec(model.network);
+        if (!layout.ok()) {
+            if (layout.status().code() != StatusCode::kUnsupported)
+                return layout.status();
+            return NetworkScorer::Create(std::move(model));
+        }
+        std::vector<RowNetwork> networks;
+        for (const std::vector<NamedTensorData>& tensors : model.members) {
+            DLENT_ASSIGN_OR_RETURN(RowNetwork network, RowNetwork::Pack(*layout, tensors));
+            networks.push_back(std::move(network));
+        }
+        if (!SameEdges(networks))
+            return NetworkScorer::Create(std::move(model));
+        // the packed form replaces the tensors
+        std::vector<std::vector<NamedTensorData>>().swap(model.members);
+        return std::unique_ptr<Scorer>(
+            std::make_unique<PackedScorer>(std::move(model), std::move(*layout), std::move(networks)));
+    } catch (const std::bad_alloc&) {
+        return Status(StatusCode::kOutOfMemory, "out of memory while packing a model");
+    }
+}
+
+}  // namespace dlent
