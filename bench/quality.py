@@ -169,7 +169,9 @@ def load(spec, data):
     table = f"{SCHEMA}.{identifier(name)}"
     types = [column_type(spec, column, [row[i] for row in rows]) for i, column in enumerate(header)]
     columns = ", ".join(f"{identifier(column)} {type_}" for column, type_ in zip(header, types))
+    # An earlier model goes first: it holds on to the columns it was trained on.
     psql(f"""{SESSION}
+        SELECT dlent_drop_model(model) FROM dlent.models WHERE model = {literal(name)};
         DROP TABLE IF EXISTS {table} CASCADE;
         CREATE TABLE {table} (dlent_row int GENERATED ALWAYS AS IDENTITY, dlent_part text, {columns});""")
 
@@ -202,7 +204,6 @@ def train(spec, preset):
     name = spec["name"]
     source = literal(f"SELECT * FROM {SCHEMA}.{identifier(name + '_train')}")
     options = "" if preset == "default" else f", '{{\"preset\": \"{preset}\"}}'"
-    psql(f"SELECT dlent_drop_model(model) FROM dlent.models WHERE model = {literal(name)};")
     start = time.perf_counter()
     out, err = psql(f"""{SESSION}
         SELECT row_to_json(t) FROM dlent_train({literal(name)}, {source}, {literal(spec['target'])}{options}) AS t;""")

@@ -13,6 +13,8 @@ CREATE TABLE IF NOT EXISTS dlent_bench.sizes (rows bigint NOT NULL);
 SELECT NOT EXISTS (SELECT FROM dlent_bench.sizes WHERE rows = :rows) AS wanted \gset
 
 \if :wanted
+-- Models of earlier runs go first: they hold on to the columns they were trained on.
+SELECT count(dlent_drop_model(model)) AS dropped FROM dlent.models WHERE model LIKE 'bench\_%' \gset
 TRUNCATE dlent_bench.sizes;
 DROP TABLE IF EXISTS dlent_bench.wide CASCADE;
 SELECT format('CREATE UNLOGGED TABLE dlent_bench.wide (%s, y boolean)',
