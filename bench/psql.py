@@ -46,6 +46,5 @@ def identifier(name):
 
 
 def literal(text):
-    """Quotes a text for SQL, whatever standard_conforming_strings says."""
-    quoted = text.replace("'", "''")
-    return f" E'{quoted}'".replace("\\", "\\\\") if "\\" in text else f"'{quoted}'"
+    """Quotes a text for SQL (standard_conforming_strings on, as it is by default)."""
+    return "'" + text.replace("'", "''") + "'"

@@ -148,8 +148,9 @@ def read_csv(path, null):
 
 
 def column_type(spec, name, values):
-    """The SQL type of a column: text for categories, classes and what is no input, else a number that holds its values."""
-    if name in spec["categorical"] or name in spec["exclude"] or (name == spec["target"] and spec["task"] != "regression"):
+    """The SQL type of a column: text for categories, classes and what is no input, else a number."""
+    classes = name == spec["target"] and spec["task"] != "regression"
+    if classes or name in spec["categorical"] or name in spec["exclude"]:
         return "text"
     present = [v for v in values if v is not None]
     if name == spec["target"] or not present or not all(INTEGER.fullmatch(v) for v in present):
@@ -206,7 +207,8 @@ def train(spec, preset):
     options = "" if preset == "default" else f", '{{\"preset\": \"{preset}\"}}'"
     start = time.perf_counter()
     out, err = psql(f"""{SESSION}
-        SELECT row_to_json(t) FROM dlent_train({literal(name)}, {source}, {literal(spec['target'])}{options}) AS t;""")
+        SELECT row_to_json(t)
+        FROM dlent_train({literal(name)}, {source}, {literal(spec['target'])}{options}) AS t;""")
     result = json.loads(out)
     result["wall_seconds"] = round(time.perf_counter() - start, 3)
     result["warnings"] = [line for line in err.splitlines() if "WARNING" in line]
@@ -302,16 +304,16 @@ def report(facts, results, specs):
     lines = [
         f"# Quality of the `{facts['preset']}` preset",
         "",
-        "`dlent_train(name, source, target)` on CPU, nothing tuned, beside scikit-learn's peers at their defaults. Score = "
-        "(metric - trivial) / (perfect - trivial). **Bold**: level with (within 0.005) or above the boosting. s.e.: bootstrap "
-        "standard error, in units of the score, of the best of linear and boosting. µs a row: `dlent_predict` "
+        "`dlent_train(name, source, target)` on CPU, nothing tuned, beside scikit-learn's peers at their defaults. "
+        "Score = (metric - trivial) / (perfect - trivial). **Bold**: level with (within 0.005) or above the boosting. "
+        "s.e.: bootstrap standard error, in units of the score, of the best of linear and boosting. µs a row: `dlent_predict` "
         "(`dlent_classify` for more than two classes) of a record in one backend, everything included.",
         "",
-        f"{facts['date']}, dlent {facts['dlent']} ({facts['commit']}), PostgreSQL {facts['postgresql']}, {facts['cpu']}, "
-        f"{facts['jobs']} at a time.",
+        f"{facts['date']}, dlent {facts['dlent']} ({facts['commit']}), PostgreSQL {facts['postgresql']}, "
+        f"{facts['cpu']}, {facts['jobs']} at a time.",
         "",
-        "| set | metric | ours | linear | mlp | boosting | score | linear | mlp | boosting | - mlp | - boosting | s.e. "
-        "| train s | µs a row |",
+        "| set | metric | ours | linear | mlp | boosting | score | linear | mlp | boosting | - mlp | - boosting "
+        "| s.e. | train s | µs a row |",
         "|---|---|" + "---:|" * 13,
     ]
     for r in results:
@@ -365,8 +367,8 @@ def quick(specs, data, jobs):
                 r = future.result()
                 linear = r["peer_scores"]["linear"]
                 good = r["score"] > 0 and r["score"] >= linear - ALLOWED_GAP and r["agrees"]
-                fact = (f"{r['primary']} {number(r['metric'])}, score {r['score']:.3f} (linear {linear:.3f}), trained in "
-                        f"{r['train_seconds']:.1f} s, {r['microseconds_a_row']:.1f} us a row")
+                fact = (f"{r['primary']} {number(r['metric'])}, score {r['score']:.3f} (linear {linear:.3f}), "
+                        f"trained in {r['train_seconds']:.1f} s, {r['microseconds_a_row']:.1f} us a row")
                 if not r["agrees"]:
                     fact += f"; dlent_evaluate says {r['evaluated']}"
             except (PsqlError, ValueError, KeyError) as error:
@@ -420,9 +422,10 @@ def main():
     parser.add_argument("--quick", action="store_true", help="four small sets, preset fast, TAP")
     parser.add_argument("--sets", help="only these, by name, separated by commas")
     parser.add_argument("--preset", default="default", choices=("default", "fast", "best"))
-    parser.add_argument("--jobs", type=int, help="sets at a time (1; with --quick, 2); more than one disturbs the times")
+    parser.add_argument("--jobs", type=int, help="sets at a time (1; with --quick, 2); more disturb the times")
     parser.add_argument("--resume", action="store_true", help="keep the sets that an interrupted run has finished")
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("DLENT_DATA", HERE.parent.parent / "shared/data")))
+    data = os.environ.get("DLENT_DATA", HERE.parent.parent / "shared/data")
+    parser.add_argument("--data", type=Path, default=Path(data))
     arguments = parser.parse_args()
 
     if not (arguments.data / "quality.json").exists():
@@ -431,12 +434,16 @@ def main():
             return 0
         sys.exit(f"no quality.json in {arguments.data}: set DLENT_DATA or --data")
     specs = json.loads((arguments.data / "quality.json").read_text())
-    names = arguments.sets.split(",") if arguments.sets else QUICK_SETS if arguments.quick else [s["name"] for s in specs]
+    names = QUICK_SETS if arguments.quick else [spec["name"] for spec in specs]
+    if arguments.sets:
+        names = arguments.sets.split(",")
     unknown = set(names) - {spec["name"] for spec in specs}
     if unknown:
         sys.exit(f"not in quality.json: {', '.join(sorted(unknown))}")
     specs = [spec for spec in specs if spec["name"] in names]
-    psql(f"SET client_min_messages = warning; CREATE EXTENSION IF NOT EXISTS dlent; CREATE SCHEMA IF NOT EXISTS {SCHEMA};")
+    psql(f"""SET client_min_messages = warning;
+        CREATE EXTENSION IF NOT EXISTS dlent;
+        CREATE SCHEMA IF NOT EXISTS {SCHEMA};""")
     if arguments.quick:
         return quick(specs, arguments.data, arguments.jobs or min(2, os.cpu_count() or 1))
     return full(specs, arguments.data, arguments.preset, arguments.jobs or 1, arguments.resume)

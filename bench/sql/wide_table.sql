@@ -1,5 +1,5 @@
--- The table of the benchmarks: dlent_bench.wide, :rows rows of 30 float8 columns f1 to f30 and a boolean y that a network
--- can learn from them. It is kept from run to run when it has the right number of rows.
+-- The table of the benchmarks: dlent_bench.wide, :rows rows of 30 float8 columns f1 to f30 and a boolean y that a
+-- network can learn from them. It is kept from run to run when it has the right number of rows.
 --
 -- Usage: psql -v rows=1000000 -f bench/sql/wide_table.sql
 

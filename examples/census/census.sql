@@ -46,7 +46,8 @@ CREATE TABLE census_test (LIKE census_train INCLUDING ALL, person int GENERATED 
 :load_test
 
 \echo 'Training on all columns as they are: numbers, categories and missing values.'
-SELECT version, kind, train_rows, epochs, round(seconds::numeric, 1) AS seconds FROM dlent_train('income', 'census_train', 'income');
+SELECT version, kind, train_rows, epochs, round(seconds::numeric, 1) AS seconds
+FROM dlent_train('income', 'census_train', 'income');
 
 \echo 'On the official test set:'
 SELECT key AS metric, round(value::numeric, 4) AS value

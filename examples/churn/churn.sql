@@ -45,7 +45,8 @@ CREATE TABLE subscribers (
 
 \echo 'Training on four subscribers of five. The key is no feature, so it is left out by name.'
 SELECT version, kind, train_rows, epochs, round(seconds::numeric, 1) AS seconds
-FROM dlent_train('churn', 'SELECT * FROM subscribers WHERE subscriber % 5 <> 0', 'churn', '{"exclude": ["subscriber"]}');
+FROM dlent_train('churn', 'SELECT * FROM subscribers WHERE subscriber % 5 <> 0', 'churn',
+                 '{"exclude": ["subscriber"]}');
 
 \echo 'On the fifth:'
 SELECT key AS metric, round(value::numeric, 4) AS value

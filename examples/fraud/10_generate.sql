@@ -30,7 +30,7 @@ DROP SCHEMA IF EXISTS payments CASCADE;
 CREATE SCHEMA payments;
 COMMENT ON SCHEMA payments IS 'Simulated card payments with known frauds';
 
--- Uniform in (0, 1): the top 53 bits of a 64-bit hash of the thing (a, b) and of the stream of numbers it draws from.
+-- Uniform in (0, 1): 53 bits of a hash of the thing (a, b) and of the stream of numbers it draws from.
 CREATE FUNCTION payments.uniform(stream bigint, a bigint, b bigint DEFAULT 0) RETURNS float8
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN (((hashint8extended(a, hashint8extended(b, stream)) >> 11) & 9007199254740991)::float8 + 0.5::float8) / 9007199254740992;
@@ -54,7 +54,8 @@ COMMENT ON COLUMN payments.customers.tx_per_day IS 'Mean of the Poisson number o
 INSERT INTO payments.customers
 SELECT id, 100 * payments.uniform(1, id), 100 * payments.uniform(2, id), mean_amount, mean_amount / 2,
        4 * payments.uniform(3, id)
-FROM generate_series(1, :customers) AS id, LATERAL (SELECT 5 + 95 * payments.uniform(4, id) AS mean_amount) AS habits;
+FROM generate_series(1, :customers) AS id
+CROSS JOIN LATERAL (SELECT 5 + 95 * payments.uniform(4, id) AS mean_amount) AS habits;
 
 CREATE TABLE payments.terminals (
     terminal_id int PRIMARY KEY,
@@ -72,11 +73,13 @@ CREATE TABLE payments.compromised_terminals (
     during      tsrange NOT NULL,
     PRIMARY KEY (terminal_id, during)
 );
-COMMENT ON TABLE payments.compromised_terminals IS 'Scenario 2: every payment at the terminal during 28 days is a fraud';
+COMMENT ON TABLE payments.compromised_terminals IS
+    'Scenario 2: every payment at the terminal during 28 days is a fraud';
 
 INSERT INTO payments.compromised_terminals
 SELECT ceil(:terminals * payments.uniform(7, day))::int, tsrange(start, start + interval '28 days')
-FROM generate_series(0, :days - 1) AS day, LATERAL (SELECT :first_day::timestamp + day * interval '1 day' AS start) AS s;
+FROM generate_series(0, :days - 1) AS day
+CROSS JOIN LATERAL (SELECT :first_day::timestamp + day * interval '1 day' AS start) AS fall;
 
 CREATE TABLE payments.compromised_customers (
     customer_id int NOT NULL REFERENCES payments.customers,
@@ -88,7 +91,8 @@ COMMENT ON TABLE payments.compromised_customers IS
 
 INSERT INTO payments.compromised_customers
 SELECT ceil(:customers * payments.uniform(8, day))::int, tsrange(start, start + interval '14 days')
-FROM generate_series(0, :days - 1) AS day, LATERAL (SELECT :first_day::timestamp + day * interval '1 day' AS start) AS s;
+FROM generate_series(0, :days - 1) AS day
+CROSS JOIN LATERAL (SELECT :first_day::timestamp + day * interval '1 day' AS start) AS fall;
 
 CREATE TABLE payments.transactions (
     transaction_id bigint PRIMARY KEY,

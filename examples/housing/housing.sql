@@ -45,7 +45,8 @@ FROM dlent_train('house_value',
 
 \echo 'On the fifth:'
 SELECT key AS metric, round(value::numeric, 3) AS value
-FROM jsonb_each_text(dlent_evaluate('house_value',
+FROM jsonb_each_text(dlent_evaluate(
+         'house_value',
          'SELECT *, population / households AS persons_per_household FROM housing WHERE block_group % 5 = 0') -> 'metrics')
 WHERE key IN ('rmse', 'mae', 'r2');
 
