@@ -6,12 +6,7 @@
 --
 -- Nothing here calls random(): each number is a hash of what it is drawn for, so every run gives the same rows.
 
-\set ON_ERROR_STOP on
-\set QUIET on
-\pset footer off
-\pset linestyle unicode
-\pset border 2
-SET client_min_messages = warning;
+\ir settings.psql
 
 \set customers 1600
 \set terminals 3000
@@ -23,6 +18,8 @@ SET client_min_messages = warning;
 \echo 'A bank''s card payments, simulated after the Fraud Detection Handbook: customers with habits, terminals on'
 \echo 'a map, and three frauds: payments above 220, terminals compromised for 28 days, and cards stolen for 14 days.'
 \echo
+
+CREATE EXTENSION IF NOT EXISTS dlent;
 
 -- A second run starts from nothing.
 SELECT count(dlent_drop_model(model)) AS dropped FROM dlent.models WHERE model = 'fraud' \gset

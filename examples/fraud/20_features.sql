@@ -4,12 +4,7 @@
 -- customer columns look back from the payment itself, terminal columns stop a week earlier, as a fraud is reported
 -- about a week late. RANGE frames over time do that in one pass per window.
 
-\set ON_ERROR_STOP on
-\set QUIET on
-\pset footer off
-\pset linestyle unicode
-\pset border 2
-SET client_min_messages = warning;
+\ir settings.psql
 
 \echo
 \echo '── 2. The features ─────────────────────────────────────────────────────────────────────────────────────'

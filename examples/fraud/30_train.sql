@@ -1,10 +1,6 @@
 -- Step 3: train on the past.
 
-\set ON_ERROR_STOP on
-\set QUIET on
-\pset footer off
-\pset linestyle unicode
-\pset border 2
+\ir settings.psql
 
 \echo
 \echo '── 3. Training ─────────────────────────────────────────────────────────────────────────────────────────'

@@ -1,10 +1,6 @@
 -- Step 4: evaluate on the future.
 
-\set ON_ERROR_STOP on
-\set QUIET on
-\pset footer off
-\pset linestyle unicode
-\pset border 2
+\ir settings.psql
 
 \echo
 \echo '── 4. Evaluation on the future ─────────────────────────────────────────────────────────────────────────'

@@ -1,10 +1,6 @@
 -- Step 5: score inside ordinary queries, and roll a second version out and back.
 
-\set ON_ERROR_STOP on
-\set QUIET on
-\pset footer off
-\pset linestyle unicode
-\pset border 2
+\ir settings.psql
 
 \echo
 \echo '── 5. Scoring in SQL ───────────────────────────────────────────────────────────────────────────────────'
