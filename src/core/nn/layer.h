@@ -32,10 +32,12 @@ struct TensorDeclaration {
     }
 };
 
-/// Memory that a layer works in, in floats: `per_row` times the rows of the mini-batch, plus `fixed`.
+/// Memory that a layer works in, in floats: `per_row` times the rows of the mini-batch, plus `fixed`. With
+/// `training_only` it is null in a network that is not for training.
 struct WorkspaceDeclaration {
     int64_t per_row = 0;
     int64_t fixed = 0;
+    bool training_only = false;
 };
 
 /// What a layer sees of a step. Pointers are device pointers; vectors follow the layer's declarations.
@@ -103,6 +105,17 @@ struct LayerSite {
 
 /// Makes the layer of a spec. Errors name the layer.
 Expected<std::unique_ptr<Layer>> MakeLayer(const LayerSite& site);
+
+/// A layer in its graph. Values are numbered: the network's numeric, plain and codes inputs, then the outputs
+/// of the layers in order.
+struct GraphLayer {
+    std::unique_ptr<Layer> layer;
+    std::vector<int> inputs;
+};
+inline constexpr int kGraphInputs = 3;
+
+/// Checks everything that NetworkSpec::Validate promises and makes the layers.
+Expected<std::vector<GraphLayer>> MakeGraph(const NetworkSpec& spec);
 
 const char* ActivationName(Activation activation);
 Expected<Activation> ParseActivation(std::string_view name);

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/base/cancel.h"
 #include "core/base/status.h"
 #include "core/nn/backend.h"
 #include "core/nn/device_buffer.h"
@@ -67,9 +68,11 @@ class Network {
 
     /// `seed` and `step` drive dropout; they are not read unless `training`.
     Status Forward(const BatchInputs& batch, bool training, uint64_t seed = 0, uint64_t step = 0);
-    /// After Forward(batch, training = true) and once every output's gradient is filled: overwrites the
-    /// gradients of all parameters.
-    void Backward(const BatchInputs& batch);
+    /// After Forward(batch, training = true), whose inputs must still be there, and once every output's
+    /// gradient is filled: overwrites the gradients of all parameters. Output gradients are consumed.
+    Status Backward();
+    /// Polled between layers, so that a long step ends early with kCancelled. Null: not polled.
+    void SetCancelToken(const CancelToken* token) { cancel_ = token; }
 
     /// The outputs of the last Forward: [rows × members × outputs].
     const float* logits() const { return output(0); }
@@ -123,6 +126,7 @@ class Network {
     Backend& backend_;
     int max_batch_;
     bool for_training_;
+    const CancelToken* cancel_ = nullptr;
     std::vector<ParameterInfo> parameters_;
     std::vector<Value> values_;  ///< numeric, plain, codes, then one per layer
     std::vector<Node> nodes_;
