@@ -24,9 +24,13 @@ Expected<std::unique_ptr<Network>> Network::Create(const NetworkSpec& spec, Back
     if (max_batch < 1) {
         return Status::Invalid("a network's batch must have at least one row");
     }
-    std::unique_ptr<Network> network(new Network(spec, backend, max_batch, for_training));
-    DLENT_RETURN_IF_ERROR(network->Build());
-    return network;
+    try {
+        std::unique_ptr<Network> network(new Network(spec, backend, max_batch, for_training));
+        DLENT_RETURN_IF_ERROR(network->Build());
+        return network;
+    } catch (const std::bad_alloc&) {
+        return Status(StatusCode::kOutOfMemory, "out of memory for the network");
+    }
 }
 
 Status Network::Build() {

@@ -24,9 +24,13 @@ bool IsValidName(std::string_view name) {
            });
 }
 
-/// An untrusted text for a message: shortened.
+/// An untrusted text for a message: shortened, and plain ASCII whatever it was.
 std::string Quoted(const std::string& text) {
-    return "\"" + (text.size() > kMaxNameLength ? text.substr(0, kMaxNameLength) + "..." : text) + "\"";
+    std::string quoted = "\"";
+    for (const char c : text.substr(0, kMaxNameLength)) {
+        quoted += c >= ' ' && c <= '~' && c != '"' ? c : '?';
+    }
+    return quoted + (text.size() > kMaxNameLength ? "...\"" : "\"");
 }
 
 Status ReadInteger(const Json& object, const char* key, int64_t low, int64_t high, bool required,
@@ -128,9 +132,13 @@ Status ReadLayer(const Json& json, size_t index, LayerSpec* layer) {
     DLENT_RETURN_IF_ERROR(
         ReadNames(json, "inputs", false, "layer \"" + layer->name + "\": ", &layer->inputs));
     for (const auto& [key, value] : json.items()) {
-        if (key != "name" && key != "type" && key != "inputs") {
-            layer->attributes[key] = value;
+        if (key == "name" || key == "type" || key == "inputs") {
+            continue;
         }
+        if (!IsValidName(key)) {
+            return SpecError("layer \"" + layer->name + "\": unknown attribute " + Quoted(key));
+        }
+        layer->attributes[key] = value;
     }
     return Status::Ok();
 }
@@ -274,8 +282,12 @@ class GraphMaker {
 }  // namespace
 
 Expected<std::vector<GraphLayer>> MakeGraph(const NetworkSpec& spec) {
-    DLENT_RETURN_IF_ERROR(CheckInputs(spec));
-    return GraphMaker(spec).Make();
+    try {
+        DLENT_RETURN_IF_ERROR(CheckInputs(spec));
+        return GraphMaker(spec).Make();
+    } catch (const std::bad_alloc&) {
+        return Status(StatusCode::kOutOfMemory, "out of memory for the network specification");
+    }
 }
 
 Status NetworkSpec::Validate() const {

@@ -11,13 +11,13 @@ namespace dlent {
 /// Logits of held-out rows with their labels; all pointers are host pointers.
 struct LabelledLogits {
     size_t rows = 0;
-    int members = 1;                        ///< probabilities are averaged over these
-    int outputs = 1;                        ///< 1: binary, the logit of the positive class
-    const float* logits = nullptr;          ///< [rows × members × outputs]
-    const float* binary_targets = nullptr;  ///< [rows] 0/1, when outputs is 1
-    const int32_t* labels = nullptr;        ///< [rows], when outputs is more
-    const float* row_weights = nullptr;     ///< [rows]; null: all 1
-    const float* class_weights = nullptr;   ///< [outputs], [2] when binary; null: all 1
+    int members = 1;                       ///< probabilities are averaged over these
+    int outputs = 1;                       ///< 1: binary, the logit of the positive class
+    const float* logits = nullptr;         ///< [rows × members × outputs]
+    const float* targets = nullptr;        ///< [rows] 0/1, when outputs is 1
+    const int32_t* labels = nullptr;       ///< [rows], when outputs is more
+    const float* row_weights = nullptr;    ///< [rows]; null: all 1
+    const float* class_weights = nullptr;  ///< [outputs], [2] when binary; null: all 1
 };
 
 /// Weighted mean log-loss of the probabilities of logits · inverse_temperature, averaged over the members.

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "core/base/status.h"
+#include "core/nn/device_buffer.h"
+#include "core/nn/network.h"
+#include "core/train/trainer.h"
+
+namespace dlent {
+
+/// Brings mini-batches of a TrainingData to the device, through staging memory that is allocated once.
+class BatchFeeder {
+ public:
+    BatchFeeder(Backend& backend, const TrainingData& data) : backend_(backend), data_(data) {}
+
+    /// Room for batches of `max_rows` of what `spec` reads, and their targets and weights `with_targets`.
+    Status Prepare(const NetworkSpec& spec, int max_rows, bool with_targets);
+
+    /// Gathers and uploads rows; the result is valid until the next call.
+    BatchInputs Feed(std::span<const uint32_t> rows);
+
+    const void* targets() const { return targets_.device.data(); }
+    /// Null when the data has none.
+    const float* weights() const { return weights_.device.data(); }
+
+ private:
+    template <typename T>
+    struct Staged {
+        std::vector<T> host;
+        DeviceBuffer<T> device;
+        size_t width = 0;
+
+        Status Prepare(Backend& backend, size_t width_, size_t rows) {
+            width = width_;
+            host.resize(width * rows);
+            return device.Allocate(backend, width * rows);
+        }
+        T* Host() { return width > 0 ? host.data() : nullptr; }
+        void Upload(Backend& backend, size_t rows) {
+            if (width > 0) {
+                backend.Upload(device.data(), host.data(), rows * width * sizeof(T));
+            }
+        }
+    };
+
+    Backend& backend_;
+    const TrainingData& data_;
+    Staged<float> numeric_;
+    Staged<float> plain_;
+    Staged<int32_t> codes_;
+    Staged<float> targets_;  ///< or the bits of int32 labels
+    Staged<float> weights_;
+};
+
+}  // namespace dlent

@@ -1,0 +1,523 @@
+#include "core/train/trainer.h"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <numeric>
+#include <string>
+
+#include "core/base/random.h"
+#include "core/train/batch_feeder.h"
+#include "core/train/calibration.h"
+#include "core/train/flush_to_zero.h"
+#include "core/train/validation_loss.h"
+
+namespace dlent {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr int kGradientCheckSteps = 64;   ///< how often the device is asked whether gradients are finite
+constexpr double kProgressSeconds = 0.5;  ///< within an epoch
+constexpr uint64_t kShuffleStream = 0x5348554c;  ///< of the seed; the epoch is added
+
+double Seconds(Clock::time_point from, Clock::time_point to) {
+    return std::chrono::duration<double>(to - from).count();
+}
+
+/// Sets the network's cancel token for a scope.
+class CancelScope {
+ public:
+    CancelScope(Network& network, const CancelToken& cancel) : network_(network) {
+        network.SetCancelToken(&cancel);
+    }
+    ~CancelScope() { network_.SetCancelToken(nullptr); }
+    CancelScope(const CancelScope&) = delete;
+    CancelScope& operator=(const CancelScope&) = delete;
+
+ private:
+    Network& network_;
+};
+
+/// Forward over `rows` in batches; logits to host memory.
+Status RunBatches(Network& network, Backend& backend, BatchFeeder& feeder, std::span<const uint32_t> rows,
+                  float* logits, const CancelToken& cancel) {
+    const size_t per_row = static_cast<size_t>(network.members()) * static_cast<size_t>(network.outputs());
+    const size_t batch = static_cast<size_t>(network.max_batch());
+    for (size_t begin = 0; begin < rows.size(); begin += batch) {
+        if (cancel.IsCancelled()) {
+            return Status::Cancelled();
+        }
+        const size_t count = std::min(batch, rows.size() - begin);
+        DLENT_RETURN_IF_ERROR(network.Forward(feeder.Feed(rows.subspan(begin, count)), false));
+        backend.Download(logits + begin * per_row, network.logits(), count * per_row * sizeof(float));
+        DLENT_RETURN_IF_ERROR(backend.Synchronize());
+    }
+    return Status::Ok();
+}
+
+/// One run of TrainNetwork: what it allocates before the first step, and its steps.
+class TrainingRun {
+ public:
+    TrainingRun(Network& network, Backend& backend, const TrainingData& data,
+                std::span<const uint32_t> train_rows, std::span<const uint32_t> validation_rows,
+                const TrainerOptions& options, const CancelToken& cancel, const ProgressCallback& progress)
+        : network_(network),
+          backend_(backend),
+          data_(data),
+          train_rows_(train_rows),
+          validation_rows_(validation_rows),
+          options_(options),
+          cancel_(cancel),
+          progress_(progress),
+          feeder_(backend, data) {}
+
+    Expected<TrainerResult> Run() {
+        start_ = Clock::now();
+        DLENT_RETURN_IF_ERROR(CheckOptions());
+        DLENT_RETURN_IF_ERROR(Prepare());
+        while (step_ < last_step_) {
+            DLENT_RETURN_IF_ERROR(Epoch());
+            if (timed_out_) {
+                result_.stop_reason = StopReason::kTimeLimit;
+                break;
+            }
+            if (has_validation() && stopping_->ShouldStop()) {
+                result_.stop_reason = StopReason::kEarlyStopping;
+                break;
+            }
+        }
+        return Finish();
+    }
+
+ private:
+    bool has_validation() const { return !validation_rows_.empty(); }
+    bool averages() const { return options_.ema_decay > 0.0; }
+    size_t logits_per_row() const {
+        return static_cast<size_t>(network_.members()) * static_cast<size_t>(network_.outputs());
+    }
+    bool integer_labels() const {
+        return IsClassification(options_.loss.kind) && network_.outputs() > 1 &&
+               options_.loss.kind != LossKind::kBinaryCrossEntropy;
+    }
+
+    Status CheckOptions() const {
+        const TrainerOptions& o = options_;
+        const auto finite_at_least = [](double value, double low) {
+            return std::isfinite(value) && value >= low;
+        };
+        if (!network_.for_training() || network_.parameter_data_count() == 0) {
+            return Status::Invalid("the network has nothing to train");
+        }
+        if (o.batch_size < 1 || o.batch_size > network_.max_batch()) {
+            return Status::Invalid("batch_size must be between 1 and the network's " +
+                                   std::to_string(network_.max_batch()));
+        }
+        if (o.max_epochs < 1 || o.min_steps < 0) {
+            return Status::Invalid("max_epochs must be at least 1");
+        }
+        if (!finite_at_least(o.learning_rate, 0.0) || o.learning_rate == 0.0) {
+            return Status::Invalid("learning_rate must be greater than 0");
+        }
+        if (!finite_at_least(o.clip_norm, 0.0) || !finite_at_least(o.max_seconds, 0.0) ||
+            !finite_at_least(o.optimizer.weight_decay, 0.0)) {
+            return Status::Invalid("clip_norm, max_seconds and weight_decay must not be negative");
+        }
+        if (!(o.stop_fraction > 0.0 && o.stop_fraction <= 1.0) || !(o.warmup >= 0.0 && o.warmup < 1.0) ||
+            !(o.ema_decay >= 0.0 && o.ema_decay < 1.0)) {
+            return Status::Invalid("stop_fraction must be in (0, 1], warmup and ema_decay in [0, 1)");
+        }
+        const size_t classes = static_cast<size_t>(std::max(network_.outputs(), 2));
+        if (!o.class_weights.empty() && o.class_weights.size() != classes) {
+            return Status::Invalid("there must be one class weight for each of " + std::to_string(classes) +
+                                   " classes");
+        }
+        if (train_rows_.empty()) {
+            return {StatusCode::kInsufficientData, "there are no rows to train on"};
+        }
+        const size_t steps = StepsPerEpoch();
+        if (network_.HasLayer("batch_norm") && train_rows_.size() / steps < 2) {
+            return {StatusCode::kInsufficientData, "batch normalization needs at least two rows in a batch"};
+        }
+        return Status::Ok();
+    }
+
+    size_t StepsPerEpoch() const {
+        const size_t batch = static_cast<size_t>(options_.batch_size);
+        return (train_rows_.size() + batch - 1) / batch;
+    }
+
+    Status Prepare() {
+        steps_per_epoch_ = static_cast<int64_t>(StepsPerEpoch());
+        const int64_t wanted = std::max(options_.max_epochs * steps_per_epoch_, options_.min_steps);
+        total_epochs_ = (wanted + steps_per_epoch_ - 1) / steps_per_epoch_;
+        budget_ = total_epochs_ * steps_per_epoch_;
+        last_step_ = std::clamp<int64_t>(std::llround(options_.stop_fraction * static_cast<double>(budget_)),
+                                         1, budget_);
+        schedule_ = std::make_unique<Schedule>(options_.schedule, budget_, options_.warmup);
+        stopping_ = std::make_unique<EarlyStopping>(options_.stopping, *schedule_);
+        DLENT_ASSIGN_OR_RETURN(optimizer_, Optimizer::Create(options_.optimizer, network_, backend_));
+        DLENT_RETURN_IF_ERROR(feeder_.Prepare(network_.spec(), network_.max_batch(), true));
+        DLENT_RETURN_IF_ERROR(accumulator_.Allocate(backend_, 2));
+        DLENT_RETURN_IF_ERROR(scales_.Allocate(backend_, kGradientCheckSteps));
+        loss_ = options_.loss;
+        loss_.class_weights = nullptr;
+        if (!options_.class_weights.empty()) {
+            DLENT_RETURN_IF_ERROR(class_weights_.Allocate(backend_, options_.class_weights.size()));
+            backend_.Upload(class_weights_.data(), options_.class_weights.data(), class_weights_.bytes());
+            loss_.class_weights = class_weights_.data();
+        }
+        const size_t parameters = network_.parameter_data_count();
+        if (averages()) {
+            DLENT_RETURN_IF_ERROR(average_.Allocate(backend_, parameters));
+            DLENT_RETURN_IF_ERROR(aside_.Allocate(backend_, parameters));
+            backend_.Copy(average_.data(), network_.parameter_data(), average_.bytes());
+        }
+        if (has_validation()) {
+            DLENT_RETURN_IF_ERROR(best_parameters_.Allocate(backend_, parameters));
+            DLENT_RETURN_IF_ERROR(best_state_.Allocate(backend_, network_.state_data_count()));
+            DLENT_RETURN_IF_ERROR(PrepareValidation());
+        }
+        order_.assign(train_rows_.begin(), train_rows_.end());
+        result_.log.reserve(static_cast<size_t>(std::min<int64_t>(total_epochs_, 1 << 20)));
+        return backend_.Synchronize();
+    }
+
+    Status PrepareValidation() {
+        const size_t rows = validation_rows_.size();
+        validation_logits_.resize(rows * logits_per_row());
+        result_.validation_logits.resize(rows * logits_per_row());
+        validation_targets_.resize(rows);
+        validation_weights_.resize(data_.has_weights() ? rows : 0);
+        constexpr size_t kChunk = 65536;
+        for (size_t begin = 0; begin < rows; begin += kChunk) {
+            if (cancel_.IsCancelled()) {
+                return Status::Cancelled();
+            }
+            HostBatch batch;
+            batch.targets = validation_targets_.data() + begin;
+            batch.weights = data_.has_weights() ? validation_weights_.data() + begin : nullptr;
+            data_.Gather(validation_rows_.subspan(begin, std::min(kChunk, rows - begin)), batch);
+        }
+        labelled_.rows = rows;
+        labelled_.members = network_.members();
+        labelled_.outputs = network_.outputs();
+        labelled_.logits = validation_logits_.data();
+        if (integer_labels()) {
+            labelled_.labels = reinterpret_cast<const int32_t*>(validation_targets_.data());
+        } else {
+            labelled_.targets = reinterpret_cast<const float*>(validation_targets_.data());
+        }
+        labelled_.row_weights = data_.has_weights() ? validation_weights_.data() : nullptr;
+        labelled_.class_weights = options_.class_weights.empty() ? nullptr : options_.class_weights.data();
+        return Status::Ok();
+    }
+
+    Status Epoch() {
+        const Clock::time_point begin = Clock::now();
+        ++result_.epochs;
+        epoch_start_ = begin;
+        epoch_first_step_ = step_;
+        epoch_rows_ = 0;
+        DLENT_RETURN_IF_ERROR(Shuffle());
+        backend_.Zero(accumulator_.data(), accumulator_.bytes());
+        const int64_t end = std::min(epoch_first_step_ + steps_per_epoch_, last_step_);
+        while (step_ < end && !timed_out_) {
+            DLENT_RETURN_IF_ERROR(Step());
+        }
+        DLENT_RETURN_IF_ERROR(CheckGradients());
+        DLENT_RETURN_IF_ERROR(ReadTrainLoss());
+        if (!std::isfinite(train_loss_)) {
+            return Diverged("the loss", step_);
+        }
+        training_seconds_ += Seconds(begin, Clock::now());
+        trained_rows_ += epoch_rows_;
+        DLENT_RETURN_IF_ERROR(Evaluate());
+        result_.log.push_back({0, result_.epochs, train_loss_, validation_loss_, learning_rate_,
+                               Seconds(start_, Clock::now())});
+        Report(true);
+        return Status::Ok();
+    }
+
+    /// A new order each epoch, as a function of seed and epoch. Starts from the order before.
+    Status Shuffle() {
+        RandomStream random(options_.seed, kShuffleStream + static_cast<uint64_t>(result_.epochs));
+        for (size_t i = order_.size(); i > 1; --i) {
+            std::swap(order_[i - 1], order_[random.NextBelow(static_cast<uint32_t>(i))]);
+            if (i % 65536 == 0 && cancel_.IsCancelled()) {
+                return Status::Cancelled();
+            }
+        }
+        return Status::Ok();
+    }
+
+    Status Step() {
+        if (cancel_.IsCancelled()) {
+            return Status::Cancelled();
+        }
+        const size_t index = static_cast<size_t>(step_ - epoch_first_step_);
+        const size_t rows = order_.size();
+        const size_t steps = static_cast<size_t>(steps_per_epoch_);
+        const size_t begin = index * rows / steps;
+        const size_t end = (index + 1) * rows / steps;
+        const BatchInputs batch = feeder_.Feed(std::span(order_).subspan(begin, end - begin));
+        DLENT_RETURN_IF_ERROR(network_.Forward(batch, true, options_.seed, static_cast<uint64_t>(step_)));
+        backend_.Loss(loss_, batch.rows * network_.members(), network_.outputs(), network_.members(),
+                      network_.logits(), feeder_.targets(), feeder_.weights(), accumulator_.data(),
+                      network_.logits_gradient());
+        for (int output = 1; output < network_.output_count(); ++output) {
+            const ValueShape& shape = network_.output_shape(output);
+            backend_.Zero(network_.output_gradient(output),
+                          sizeof(float) * batch.rows * shape.members * static_cast<size_t>(shape.width()));
+        }
+        DLENT_RETURN_IF_ERROR(network_.Backward());
+        float* scale = scales_.data() + unchecked_steps_;
+        backend_.GradientClipScale(network_.parameter_data_count(), network_.gradient_data(),
+                                   static_cast<float>(options_.clip_norm), scale);
+        learning_rate_ = options_.learning_rate * schedule_->Factor(step_);
+        optimizer_->Step(static_cast<float>(learning_rate_), scale);
+        ++step_;
+        epoch_rows_ += end - begin;
+        if (averages()) {
+            // Young averages follow the weights closely, or they would remember the initial ones.
+            const double n = static_cast<double>(step_);
+            const double decay = std::min(options_.ema_decay, (1.0 + n) / (10.0 + n));
+            backend_.Lerp(average_.count(), static_cast<float>(1.0 - decay), network_.parameter_data(),
+                          average_.data());
+        }
+        if (++unchecked_steps_ == kGradientCheckSteps) {
+            DLENT_RETURN_IF_ERROR(CheckGradients());
+        }
+        return Tick();
+    }
+
+    /// The time limit, and progress within an epoch.
+    Status Tick() {
+        const Clock::time_point now = Clock::now();
+        timed_out_ = options_.max_seconds > 0.0 && Seconds(start_, now) >= options_.max_seconds;
+        if (progress_ && Seconds(last_report_, now) >= kProgressSeconds) {
+            DLENT_RETURN_IF_ERROR(ReadTrainLoss());
+            Report(false);
+        }
+        return Status::Ok();
+    }
+
+    Status CheckGradients() {
+        if (unchecked_steps_ == 0) {
+            return Status::Ok();
+        }
+        std::array<float, kGradientCheckSteps> scales;
+        backend_.Download(scales.data(), scales_.data(),
+                          static_cast<size_t>(unchecked_steps_) * sizeof(float));
+        DLENT_RETURN_IF_ERROR(backend_.Synchronize());
+        for (int i = 0; i < unchecked_steps_; ++i) {
+            if (!std::isfinite(scales[i])) {
+                return Diverged("the gradient", step_ - unchecked_steps_ + i + 1);
+            }
+        }
+        unchecked_steps_ = 0;
+        return Status::Ok();
+    }
+
+    Status Diverged(const std::string& what, int64_t step) const {
+        return {StatusCode::kNonFinite,
+                "training diverged: " + what + " is not finite in epoch " + std::to_string(result_.epochs) +
+                    ", step " + std::to_string(step),
+                "The learning rate was " + Json(learning_rate_).dump() + ".",
+                "Lower \"learning_rate\", or look for extreme values in the numeric columns and the target."};
+    }
+
+    Status ReadTrainLoss() {
+        std::array<double, 2> sums{};
+        backend_.Download(sums.data(), accumulator_.data(), accumulator_.bytes());
+        DLENT_RETURN_IF_ERROR(backend_.Synchronize());
+        train_loss_ = sums[1] != 0.0 ? sums[0] / sums[1] : sums[0];
+        return Status::Ok();
+    }
+
+    /// Runs the validation rows, with the averaged weights where there are, and keeps the best.
+    Status Evaluate() {
+        if (!has_validation()) {
+            return Status::Ok();
+        }
+        if (averages()) {
+            backend_.Copy(aside_.data(), network_.parameter_data(), aside_.bytes());
+            backend_.Copy(network_.parameter_data(), average_.data(), average_.bytes());
+        }
+        DLENT_RETURN_IF_ERROR(
+            RunBatches(network_, backend_, feeder_, validation_rows_, validation_logits_.data(), cancel_));
+        labelled_.logits = validation_logits_.data();
+        DLENT_ASSIGN_OR_RETURN(validation_loss_, ValidationLoss(loss_, labelled_, cancel_));
+        if (!std::isfinite(validation_loss_)) {
+            return Diverged("the validation loss", step_);
+        }
+        const double fraction = static_cast<double>(step_) / static_cast<double>(budget_);
+        if (stopping_->Observe(result_.epochs, fraction, validation_loss_)) {
+            result_.best_fraction = fraction;
+            backend_.Copy(best_parameters_.data(), network_.parameter_data(), best_parameters_.bytes());
+            if (best_state_.count() > 0) {
+                backend_.Copy(best_state_.data(), network_.state_data(), best_state_.bytes());
+            }
+            std::swap(validation_logits_, result_.validation_logits);
+        }
+        if (averages()) {
+            backend_.Copy(network_.parameter_data(), aside_.data(), aside_.bytes());
+        }
+        return Status::Ok();
+    }
+
+    void Report(bool epoch_ended) {
+        const Clock::time_point now = Clock::now();
+        last_report_ = now;
+        if (!progress_) {
+            return;
+        }
+        TrainingProgress report;
+        report.phase = "training";
+        report.epoch = result_.epochs;
+        report.epochs = static_cast<int>(std::min<int64_t>(total_epochs_, std::numeric_limits<int>::max()));
+        report.fraction = static_cast<double>(step_) / static_cast<double>(last_step_);
+        report.train_loss = train_loss_;
+        report.validation_loss = validation_loss_;
+        report.rows_per_second =
+            epoch_ended ? RowsPerSecond()
+                        : static_cast<double>(epoch_rows_) / std::max(Seconds(epoch_start_, now), 1e-9);
+        report.seconds_elapsed = Seconds(start_, now);
+        report.seconds_left = report.seconds_elapsed * (1.0 - report.fraction) / report.fraction;
+        if (options_.max_seconds > 0.0) {
+            report.seconds_left =
+                std::min(report.seconds_left, std::max(options_.max_seconds - report.seconds_elapsed, 0.0));
+        }
+        report.epoch_ended = epoch_ended;
+        progress_(report);
+    }
+
+    double RowsPerSecond() const {
+        return static_cast<double>(trained_rows_) / std::max(training_seconds_, 1e-9);
+    }
+
+    Expected<TrainerResult> Finish() {
+        result_.best_epoch = result_.epochs;
+        result_.best_validation_loss = validation_loss_;
+        if (has_validation() && options_.restore_best) {
+            result_.best_epoch = stopping_->best_epoch();
+            result_.best_validation_loss = stopping_->best_loss();
+            backend_.Copy(network_.parameter_data(), best_parameters_.data(), best_parameters_.bytes());
+            if (best_state_.count() > 0) {
+                backend_.Copy(network_.state_data(), best_state_.data(), best_state_.bytes());
+            }
+        } else {
+            result_.best_fraction = static_cast<double>(step_) / static_cast<double>(budget_);
+            if (averages()) {
+                backend_.Copy(network_.parameter_data(), average_.data(), average_.bytes());
+            }
+            if (has_validation()) {
+                // The logits of the last weights: recomputed, since a best epoch swaps the buffers.
+                DLENT_RETURN_IF_ERROR(RunBatches(network_, backend_, feeder_, validation_rows_,
+                                                 result_.validation_logits.data(), cancel_));
+            }
+        }
+        DLENT_RETURN_IF_ERROR(backend_.Synchronize());
+        result_.steps = step_;
+        result_.rows_per_second = RowsPerSecond();
+        result_.seconds = Seconds(start_, Clock::now());
+        return std::move(result_);
+    }
+
+    Network& network_;
+    Backend& backend_;
+    const TrainingData& data_;
+    std::span<const uint32_t> train_rows_;
+    std::span<const uint32_t> validation_rows_;
+    const TrainerOptions& options_;
+    const CancelToken& cancel_;
+    const ProgressCallback& progress_;
+
+    BatchFeeder feeder_;
+    std::unique_ptr<Schedule> schedule_;
+    std::unique_ptr<EarlyStopping> stopping_;
+    std::unique_ptr<Optimizer> optimizer_;
+    LossSpec loss_;
+    DeviceBuffer<float> class_weights_;
+    DeviceBuffer<double> accumulator_;  ///< Σ weight·loss, Σ weight
+    DeviceBuffer<float> scales_;        ///< clip factors of the steps since the last check
+    DeviceBuffer<float> average_;
+    DeviceBuffer<float> aside_;  ///< the weights while their average is evaluated
+    DeviceBuffer<float> best_parameters_;
+    DeviceBuffer<float> best_state_;
+    std::vector<uint32_t> order_;
+    std::vector<float> validation_logits_;
+    std::vector<float> validation_targets_;  ///< or the bits of int32 labels
+    std::vector<float> validation_weights_;
+    LabelledLogits labelled_;
+
+    int64_t steps_per_epoch_ = 0;
+    int64_t total_epochs_ = 0;
+    int64_t budget_ = 0;     ///< steps
+    int64_t last_step_ = 0;  ///< at which the run ends
+    int64_t step_ = 0;
+    int64_t epoch_first_step_ = 0;
+    int unchecked_steps_ = 0;
+    bool timed_out_ = false;
+    double train_loss_ = 0.0;
+    double validation_loss_ = std::numeric_limits<double>::quiet_NaN();
+    double learning_rate_ = 0.0;
+    uint64_t epoch_rows_ = 0;
+    uint64_t trained_rows_ = 0;
+    double training_seconds_ = 0.0;
+    Clock::time_point start_;
+    Clock::time_point epoch_start_;
+    Clock::time_point last_report_;
+    TrainerResult result_;
+};
+
+}  // namespace
+
+const char* StopReasonName(StopReason reason) {
+    switch (reason) {
+        case StopReason::kEarlyStopping:
+            return "early_stopping";
+        case StopReason::kTimeLimit:
+            return "time_limit";
+        case StopReason::kBudget:
+            break;
+    }
+    return "budget";
+}
+
+Expected<TrainerResult> TrainNetwork(Network& network, Backend& backend, const TrainingData& data,
+                                     std::span<const uint32_t> train_rows,
+                                     std::span<const uint32_t> validation_rows, const TrainerOptions& options,
+                                     const CancelToken& cancel, const ProgressCallback& progress) {
+    try {
+        const FlushToZeroScope flush_to_zero;
+        const CancelScope cancel_scope(network, cancel);
+        return TrainingRun(network, backend, data, train_rows, validation_rows, options, cancel, progress)
+            .Run();
+    } catch (const std::bad_alloc&) {
+        return Status(StatusCode::kOutOfMemory, "out of memory while training");
+    }
+}
+
+Status PredictLogits(Network& network, Backend& backend, const TrainingData& data,
+                     std::span<const uint32_t> rows, std::span<float> logits, const CancelToken& cancel) {
+    if (logits.size() !=
+        rows.size() * static_cast<size_t>(network.members()) * static_cast<size_t>(network.outputs())) {
+        return Status::Internal("room for " + std::to_string(logits.size()) +
+                                " logits does not fit the rows");
+    }
+    try {
+        const FlushToZeroScope flush_to_zero;
+        const CancelScope cancel_scope(network, cancel);
+        BatchFeeder feeder(backend, data);
+        DLENT_RETURN_IF_ERROR(feeder.Prepare(network.spec(), network.max_batch(), false));
+        return RunBatches(network, backend, feeder, rows, logits.data(), cancel);
+    } catch (const std::bad_alloc&) {
+        return {StatusCode::kOutOfMemory, "out of memory while predicting"};
+    }
+}
+
+}  // namespace dlent
