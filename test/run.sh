@@ -1,0 +1,170 @@
+#!/usr/bin/env bash
+# Runs every suite and ends with one line "N passed, N failed, N skipped". Each suite's output is kept in the build folder's
+# test-logs; a suite that fails shows the end of its own. "--sanitized" runs what a build under sanitizers can.
+set -uo pipefail
+. "$(dirname "$0")/../scripts/server.sh"
+
+sanitized=false
+[ "${1:-}" = --sanitized ] && sanitized=true
+logs=$build/test-logs
+mkdir -p "$logs"
+passed=0
+failed=0
+skipped=0
+
+# count SUITE PASSED FAILED SKIPPED: adds up, and shows the log of a suite that failed.
+count() {
+    passed=$((passed + $2))
+    failed=$((failed + $3))
+    skipped=$((skipped + $4))
+    printf '%-16s %5d passed %5d failed %5d skipped  %4d s\n' "$1" "$2" "$3" "$4" $((SECONDS - suite_started))
+    if [ "$3" -gt 0 ]; then
+        echo "--- $1: the end of $logs/$1.log"
+        tail -n 60 "$logs/$1.log"
+    fi
+}
+
+lines() { grep -cE "$1" "$2" || true; }
+
+# A program that died without its summary is a failure, whatever it printed.
+suite_checks() {
+    local good=0 bad=0 check
+    : >"$logs/checks.log"
+    for check in "$root"/test/checks/*.sh; do
+        if BUILD_DIR=$build "$check" >>"$logs/checks.log" 2>&1; then
+            good=$((good + 1))
+        else
+            echo "FAILED: $(basename "$check")" >>"$logs/checks.log"
+            bad=$((bad + 1))
+        fi
+    done
+    count checks $good $bad 0
+}
+
+suite_unit() {
+    DLENT_SHARED=${DLENT_SHARED:-$root/../shared} "$build/dlent_unit" >"$logs/unit.log" 2>&1
+    local status=$? good bad skip
+    good=$(lines '^\[       OK \]' "$logs/unit.log")
+    bad=$(lines '^\[  FAILED  \] [^ ]+ \([0-9]+ ms\)' "$logs/unit.log")
+    skip=$(lines '^\[  SKIPPED \] [^ ]+ \([0-9]+ ms\)' "$logs/unit.log")
+    [ $status -ne 0 ] && [ "$bad" -eq 0 ] && bad=1
+    count unit "$good" "$bad" "$skip"
+}
+
+suite_fuzz() {
+    local good=0 bad=0 source name
+    : >"$logs/fuzz.log"
+    for source in "$root"/test/fuzz/*_fuzz.cpp; do
+        [ -e "$source" ] || continue
+        name=$(basename "$source" .cpp)
+        if "$build/$name" "$root/test/fuzz/corpus/${name%_fuzz}" "${FUZZ_SECONDS:-10}" >>"$logs/fuzz.log" 2>&1; then
+            good=$((good + 1))
+        else
+            echo "FAILED: $name" >>"$logs/fuzz.log"
+            bad=$((bad + 1))
+        fi
+    done
+    count fuzz $good $bad 0
+}
+
+# What a server's account must read is copied to where it can.
+prepare_inputs() {
+    local inputs=$runtime/inputs
+    rm -rf "$inputs"
+    mkdir -p "$inputs"
+    cp -r "$root/sql" "$root/expected" "$root/test/isolation" "$root/test/tap" "$root/examples" "$inputs/"
+    chmod -R a+rX "$inputs"
+    [ "$(id -u)" -eq 0 ] && chown -R "$server_user" "$inputs"
+    return 0
+}
+
+# regress NAME PROGRAM INPUTDIR TESTS...: pg_regress or its isolation sibling on a temporary instance.
+regress() {
+    local name=$1 program=$2 input=$3
+    shift 3
+    local output=$runtime/$name-out
+    rm -rf "$output"
+    as_server_user mkdir -p "$output"
+    (cd "$output" && as_server_user "$program" --temp-instance="$output/tmp" --bindir="$private_bin" \
+        --inputdir="$input" --outputdir="$output" --dlpath="$private_lib" --temp-config="$runtime/regress.conf" \
+        --dbname=contrib_regression "$@") >"$logs/$name.log" 2>&1
+    local status=$? good bad
+    good=$(lines '^(test|ok)[^.]*\.\.\. +ok' "$logs/$name.log")
+    bad=$(lines '\.\.\. +FAILED' "$logs/$name.log")
+    [ $status -ne 0 ] && [ "$bad" -eq 0 ] && bad=1
+    if [ "$bad" -gt 0 ] && [ -e "$output/regression.diffs" ]; then
+        head -n 300 "$output/regression.diffs" >>"$logs/$name.log"
+    fi
+    count "$name" "$good" "$bad" 0
+}
+
+suite_regress() {
+    local tests
+    tests=$(cd "$root/sql" && ls ./*.sql | sed 's,^\./,,; s,\.sql$,,')
+    regress regress "$pgxs/src/test/regress/pg_regress" "$runtime/inputs" $tests
+}
+
+suite_isolation() {
+    local specs
+    specs=$(cd "$root/test/isolation/specs" 2>/dev/null && ls ./*.spec | sed 's,^\./,,; s,\.spec$,,')
+    [ -n "$specs" ] || return 0
+    regress isolation "$pgxs/src/test/isolation/pg_isolation_regress" "$runtime/inputs/isolation" $specs
+}
+
+suite_tap() {
+    local output=$runtime/tap-out
+    rm -rf "$output"
+    as_server_user mkdir -p "$output"
+    (cd "$output" && as_server_user env PATH="$private_bin:$PATH" PERL5LIB="$pgxs/src/test/perl:$runtime/inputs/tap" \
+        PG_REGRESS="$pgxs/src/test/regress/pg_regress" TESTDIR="$output" TESTLOGDIR="$output/log" \
+        DLENT_EXAMPLES="$runtime/inputs/examples" \
+        prove --verbose --timer "$runtime"/inputs/tap/t/*.pl) >"$logs/tap.log" 2>&1
+    local status=$? good bad skip
+    skip=$(lines '^ok .*# [Ss][Kk][Ii][Pp]|^1\.\.0 # SKIP' "$logs/tap.log")
+    good=$(($(lines '^ok ' "$logs/tap.log") - $(lines '^ok .*# [Ss][Kk][Ii][Pp]' "$logs/tap.log")))
+    bad=$(lines '^not ok ' "$logs/tap.log")
+    [ $status -ne 0 ] && [ "$bad" -eq 0 ] && bad=1
+    count tap "$good" "$bad" "$skip"
+}
+
+suite_quality() {
+    local data=${DLENT_DATA:-$root/../shared/data}
+    if [ ! -e "$data/quality.json" ]; then
+        echo "1..0 # SKIP no data sets at $data" >"$logs/quality.log"
+        echo "quality: skipped, there are no data sets at $data"
+        count quality 0 0 1
+        return
+    fi
+    start_cluster quality || { echo "no server" >"$logs/quality.log"; count quality 0 1 0; return; }
+    PATH=$private_bin:$PATH DLENT_DATA=$data "$root/bench/quality.sh" --quick >"$logs/quality.log" 2>&1
+    local status=$? good bad
+    stop_cluster quality
+    good=$(lines '^ok ' "$logs/quality.log")
+    bad=$(lines '^not ok ' "$logs/quality.log")
+    [ $status -ne 0 ] && [ "$bad" -eq 0 ] && bad=1
+    count quality "$good" "$bad" 0
+}
+
+run() {
+    suite_started=$SECONDS
+    "suite_$1"
+}
+
+run unit
+run fuzz
+if ! $sanitized; then
+    run checks
+    install_private_tree
+    pgxs=$(dirname "$("$pg_config" --pgxs)")/../..
+    pgxs=$(cd "$pgxs" && pwd)
+    printf "listen_addresses = ''\nfsync = off\nmax_prepared_transactions = 2\n" >"$runtime/regress.conf"
+    chmod a+r "$runtime/regress.conf"
+    prepare_inputs
+    run regress
+    run isolation
+    run tap
+    run quality
+fi
+
+echo "$passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ]
