@@ -1,0 +1,64 @@
+#pragma once
+
+// Differences between PostgreSQL 15 and later, newest name wins. Included by bridge/postgres.h after
+// PostgreSQL's own headers; not to be included alone.
+
+#if PG_VERSION_NUM < 150000
+#error "dlent needs PostgreSQL 15 or later"
+#endif
+
+extern "C" {
+#include "nodes/value.h"
+#include "utils/regproc.h"
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+#if PG_VERSION_NUM >= 170000
+#include "storage/proc.h"
+#include "storage/procnumber.h"
+#else
+#include "storage/backendid.h"
+#endif
+#include "tcop/tcopprot.h"
+}
+
+namespace dlent::pg {
+
+/// PostgreSQL 18 dropped ExecutorRun's execute_once: a QueryDesc runs once, always.
+inline void RunExecutorOnce(QueryDesc* query) {
+#if PG_VERSION_NUM >= 180000
+    ExecutorRun(query, ForwardScanDirection, 0);
+#else
+    ExecutorRun(query, ForwardScanDirection, 0, true);
+#endif
+}
+
+/// PostgreSQL 16 gave stringToQualifiedNameList a soft-error argument.
+inline List* QualifiedNameList(const char* text) {
+#if PG_VERSION_NUM >= 160000
+    return stringToQualifiedNameList(text, nullptr);
+#else
+    return stringToQualifiedNameList(text);
+#endif
+}
+
+/// PostgreSQL 19 hands the planner what EXPLAIN wants to know.
+inline PlannedStmt* PlanQuery(Query* query, const char* text, int cursor_options) {
+#if PG_VERSION_NUM >= 190000
+    return pg_plan_query(query, text, cursor_options, nullptr, nullptr);
+#else
+    return pg_plan_query(query, text, cursor_options, nullptr);
+#endif
+}
+
+/// A number of this backend's own, from 0, below MaxBackends and the auxiliary processes.
+/// PostgreSQL 17 numbers processes from 0 where MyBackendId began at 1.
+inline int BackendNumber() {
+#if PG_VERSION_NUM >= 170000
+    return MyProcNumber;
+#else
+    return MyBackendId - 1;
+#endif
+}
+
+}  // namespace dlent::pg

@@ -1,0 +1,105 @@
+#pragma once
+
+#include "core/features/table.h"
+#include "pg/bridge/error.h"
+
+/// From PostgreSQL values to cells. The same functions serve training and scoring, and the value's actual
+/// type decides how it is read, the column's kind what it becomes: int4, numeric and float8 that mean the
+/// same number give the same cells, and so does text that spells it.
+
+namespace dlent::pg {
+
+/// What a column of this type is unless the user says otherwise. kUnsupported, with a hint, for types that no
+/// feature can be read from (jsonb, bytea, composite types, ranges, ...). Domains count as their base type.
+/// Throws PgError.
+Expected<ColumnKind> KindOfType(Oid type, const std::string& column);
+
+/// Turns the text of a category into a code: a training dictionary, or a model's vocabulary. The text is
+/// UTF-8 and dies with the call.
+class CategoryCoder {
+ public:
+    virtual ~CategoryCoder() = default;
+    virtual int32_t Code(int column, std::string_view text) = 0;
+    virtual int32_t NullCode(int column) const = 0;
+};
+
+/// What values are decoded into.
+struct DecodeTarget {
+    std::string name;  ///< of the column, for messages; server encoding
+    ColumnKind kind = ColumnKind::kNumeric;
+    int width = 1;                   ///< cells
+    CategoryCoder* coder = nullptr;  ///< of categories
+    int coder_column = 0;            ///< what the coder calls this column
+    bool with_time_zone = false;     ///< text for a kTimestamp without a zone: the session's, else UTC
+};
+
+/// Decodes the values of one type into the cells of one column. Trivially copyable; what it points to lives
+/// in the memory context it was made in, and in the coder.
+class ValueDecoder {
+ public:
+    /// Throws SqlError 42804 when values of `type` cannot be read as `target.kind`. UNKNOWNOID (an untyped
+    /// literal) is read as text. Keeps its function handles in the current memory context.
+    static ValueDecoder Create(const DecodeTarget& target, Oid type);
+
+    /// Writes width() cells; NULL gives NaN cells, or the coder's NullCode. May raise a PostgreSQL error (a
+    /// longjmp: the caller's frame holds nothing with a destructor and a guard lies above it) and may throw
+    /// std::bad_alloc from the coder. May leave garbage in the current memory context; large intermediate
+    /// values are freed at once.
+    void Decode(Datum value, bool is_null, Cell* cells) const {
+        if (is_null)
+            SetNull(cells);
+        else
+            decode_(*this, value, cells);
+    }
+    void SetNull(Cell* cells) const;
+    int width() const { return width_; }
+
+ private:
+    friend struct DecodeFunctions;
+    using Function = void (*)(const ValueDecoder& self, Datum value, Cell* cells);
+
+    Function decode_ = nullptr;
+    Function from_text_ = nullptr;  ///< decodes a C string as a Datum: the second step of text
+    Function element_ = nullptr;    ///< decodes an element of an array
+    int width_ = 1;
+    ColumnKind kind_ = ColumnKind::kNumeric;
+    bool convert_encoding_ = false;  ///< the server's encoding is not UTF-8
+    bool with_time_zone_ = false;
+    int16 element_length_ = 0;
+    bool element_by_value_ = false;
+    char element_align_ = 'i';
+    CategoryCoder* coder_ = nullptr;
+    int coder_column_ = 0;
+    const char* name_ = nullptr;  ///< in the memory context
+    FmgrInfo* output_ = nullptr;  ///< of types whose category is their output text
+};
+
+/// Decodes rows: some attributes of a tuple, in any order, into consecutive cells.
+class RowDecoder {
+ public:
+    struct Column {
+        int attribute = 0;  ///< index into values and nulls
+        ValueDecoder decoder;
+    };
+
+    RowDecoder() = default;
+    explicit RowDecoder(std::vector<Column> columns);
+
+    int cell_count() const { return cell_count_; }
+    /// Attributes that must be deformed.
+    int attributes_needed() const { return attributes_needed_; }
+    /// Under the rules of ValueDecoder::Decode().
+    void Decode(const Datum* values, const bool* nulls, Cell* cells) const {
+        for (const Column& column : columns_) {
+            column.decoder.Decode(values[column.attribute], nulls[column.attribute], cells);
+            cells += column.decoder.width();
+        }
+    }
+
+ private:
+    std::vector<Column> columns_;
+    int cell_count_ = 0;
+    int attributes_needed_ = 0;
+};
+
+}  // namespace dlent::pg
