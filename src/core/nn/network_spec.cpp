@@ -4,6 +4,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "core/nn/json_integer.h"
 #include "core/nn/layer.h"
 
 namespace dlent {
@@ -39,13 +40,12 @@ Status ReadInteger(const Json& object, const char* key, int64_t low, int64_t hig
     if (found == object.end()) {
         return required ? SpecError(std::string("\"") + key + "\" is missing") : Status::Ok();
     }
-    if (!found->is_number_integer() ||
-        (found->is_number_unsigned() && found->get<uint64_t>() > static_cast<uint64_t>(high)) ||
-        found->get<int64_t>() < low || found->get<int64_t>() > high) {
+    const std::optional<int64_t> integer = IntegerWithin(*found, low, high);
+    if (!integer) {
         return SpecError(std::string("\"") + key + "\" must be an integer between " + std::to_string(low) +
                          " and " + std::to_string(high));
     }
-    *value = found->get<int64_t>();
+    *value = *integer;
     return Status::Ok();
 }
 
@@ -79,12 +79,12 @@ Status ReadInputs(const Json& json, NetworkSpec* spec) {
         return SpecError("\"codes\" must be a list of cardinalities");
     }
     for (const Json& cardinality : *codes) {
-        if (!cardinality.is_number_unsigned() ||
-            cardinality.get<uint64_t>() > static_cast<uint64_t>(NetworkSpec::kMaxParameters)) {
+        const std::optional<int64_t> levels = IntegerWithin(cardinality, 1, NetworkSpec::kMaxParameters);
+        if (!levels) {
             return SpecError("a cardinality in \"codes\" must be an integer between 1 and " +
                              std::to_string(NetworkSpec::kMaxParameters));
         }
-        spec->codes.push_back(static_cast<int32_t>(cardinality.get<uint64_t>()));
+        spec->codes.push_back(static_cast<int32_t>(*levels));
     }
     return Status::Ok();
 }

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/nn/json_integer.h"
+
 namespace dlent {
 
 Status LayerError(const LayerSpec& spec, const std::string& problem) {
@@ -35,18 +37,6 @@ const Json* AttributeReader::Take(std::string_view name, bool required) {
 }
 
 namespace {
-
-/// The value of an integer within [low, high], if it is one.
-std::optional<int64_t> IntegerWithin(const Json& json, int64_t low, int64_t high) {
-    if (!json.is_number_integer()) {
-        return std::nullopt;
-    }
-    if (json.is_number_unsigned() && json.get<uint64_t>() > static_cast<uint64_t>(INT64_MAX)) {
-        return std::nullopt;
-    }
-    const int64_t value = json.get<int64_t>();
-    return value < low || value > high ? std::nullopt : std::optional(value);
-}
 
 std::string Range(int64_t low, int64_t high) {
     return "between " + std::to_string(low) + " and " + std::to_string(high);
