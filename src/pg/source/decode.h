@@ -23,6 +23,9 @@ class CategoryCoder {
     virtual int32_t NullCode(int column) const = 0;
 };
 
+/// Category codes of enum labels by their Oid, remembered.
+struct OidCodes;
+
 /// What values are decoded into.
 struct DecodeTarget {
     std::string name;  ///< of the column, for messages; server encoding
@@ -70,8 +73,9 @@ class ValueDecoder {
     char element_align_ = 'i';
     CategoryCoder* coder_ = nullptr;
     int coder_column_ = 0;
-    const char* name_ = nullptr;  ///< in the memory context
-    FmgrInfo* output_ = nullptr;  ///< of types whose category is their output text
+    const char* name_ = nullptr;     ///< in the memory context
+    OidCodes* oid_codes_ = nullptr;  ///< of enums, in the memory context
+    FmgrInfo* output_ = nullptr;     ///< of types whose category is their output text
 };
 
 /// Decodes rows: some attributes of a tuple, in any order, into consecutive cells.
