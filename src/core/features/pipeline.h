@@ -30,7 +30,8 @@ struct PipelineInput {
         float mean = 0.0f;
         float standard_deviation = 0.0f;
         std::vector<float> quantiles;  ///< 1, 5, 25, 50, 75, 95, 99 %
-        std::vector<float> edges;      ///< of the piecewise-linear embedding, in u; empty = not embedded
+        bool plain = false;        ///< goes to the `plain` block instead of `numeric`
+        std::vector<float> edges;  ///< of the piecewise-linear embedding, in u; empty = not embedded
         bool has_indicator = false;
         uint64_t null_count = 0;
     };
@@ -110,19 +111,28 @@ class Pipeline {
     static Expected<Pipeline> FromJson(const Json& json);
 
  private:
-    struct CellReference {
+    /// Where an entry of `numeric` or `plain` comes from and how it is scaled.
+    struct Entry {
         int input = 0;
-        int cell = 0;  ///< within the input
-        int pipeline_cell = 0;
+        int cell = 0;           ///< within the input
+        int pipeline_cell = 0;  ///< over all inputs
         bool indicator = false;
+        float center = 0.0f;
+        float scale = 1.0f;
+        float minimum = 0.0f;
+        float maximum = 0.0f;
     };
-    Status BuildLayout();
+    /// Fills everything below from inputs_ and row_count_.
+    void BuildLayout();
+    static float EncodeValue(const Entry& entry, float value);
+
+    uint64_t row_count_ = 0;
 
     std::vector<PipelineInput> inputs_;
     std::vector<int> first_cell_;
     int cell_count_ = 0;
-    std::vector<CellReference> numeric_cells_;
-    std::vector<CellReference> plain_cells_;
+    std::vector<Entry> numeric_cells_;
+    std::vector<Entry> plain_cells_;
     std::vector<int> fields_;
     std::vector<std::shared_ptr<const Dictionary>> vocabularies_;  ///< of each input; null unless a category
 };

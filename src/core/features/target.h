@@ -4,14 +4,18 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/base/json.h"
 #include "core/base/status.h"
 #include "core/features/table.h"
-#include "core/train/training_options.h"
+#include "core/features/task.h"
 
 namespace dlent {
+
+/// Rows whose kTarget column is not NULL, in order.
+std::vector<uint32_t> RowsWithTarget(const ColumnarTable& table);
 
 /// What a model answers: the standardisation of a regression target, or the labels with their text.
 class TargetEncoder {
@@ -30,12 +34,30 @@ class TargetEncoder {
     const std::vector<std::string>& labels() const { return labels_; }
     const std::vector<uint64_t>& label_counts() const { return label_counts_; }
     int output_count() const { return task_ == Task::kMulticlass ? static_cast<int>(labels_.size()) : 1; }
-    /// The class of a label's text, −1 when unknown.
+    /// The class of a label's text, or of a numeric or boolean label's value; −1 when unknown.
     int LabelIndex(std::string_view text) const;
+    int LabelOfValue(double value) const;
+    ColumnKind column_kind() const { return column_kind_; }
 
-    /// Training targets of `rows`: standardised values, 0/1, or (in `classes`) class numbers.
-    void Encode(const ColumnarTable& table, std::span<const uint32_t> rows, float* values,
-                int32_t* classes) const;
+    /// The encoder tied to a table: its dictionary is mapped once. Both must outlive it.
+    class Binding {
+     public:
+        /// Standardised values, or 0/1 of a binary target.
+        void Values(std::span<const uint32_t> rows, float* values) const;
+        /// Class numbers.
+        void Classes(std::span<const uint32_t> rows, int32_t* classes) const;
+        /// The regression target as it stands in the table.
+        float RawValue(uint32_t row) const { return table_->Float(cell_, row); }
+
+     private:
+        friend class TargetEncoder;
+        int ClassOf(uint32_t row) const;
+        const TargetEncoder* encoder_ = nullptr;
+        const ColumnarTable* table_ = nullptr;
+        int cell_ = 0;
+        std::vector<int32_t> code_to_class_;
+    };
+    Expected<Binding> Bind(const ColumnarTable& table) const;
     /// From the standardised network output back to the target's units, clamped to the training range.
     float Decode(float standardised) const;
 

@@ -44,20 +44,6 @@ const char* LossName(LossKind kind) {
     return "";
 }
 
-const char* NumericEmbeddingName(NumericEmbedding embedding) {
-    switch (embedding) {
-        case NumericEmbedding::kAuto:
-            return "auto";
-        case NumericEmbedding::kNone:
-            return "none";
-        case NumericEmbedding::kPiecewiseLinear:
-            return "piecewise_linear";
-        case NumericEmbedding::kPeriodic:
-            return "periodic";
-    }
-    return "";
-}
-
 Expected<LossSpec> ResolveLoss(const TrainingOptions& options, Task task) {
     LossSpec loss;
     const std::string name = options.loss.value_or(task == Task::kRegression ? "squared" : "log_loss");

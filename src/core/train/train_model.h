@@ -7,6 +7,7 @@
 #include "core/base/cancel.h"
 #include "core/base/json.h"
 #include "core/base/status.h"
+#include "core/features/finding.h"
 #include "core/features/table.h"
 #include "core/model/model.h"
 #include "core/nn/backend.h"
@@ -14,16 +15,6 @@
 #include "core/train/training_options.h"
 
 namespace dlent {
-
-/// What a user should be told and what is kept with the version.
-struct Finding {
-    enum class Severity { kNotice, kWarning };
-    Severity severity = Severity::kNotice;
-    std::string code;    ///< stable: "EXCLUDED_CONSTANT", "LEAK_FEATURE", ...
-    std::string column;  ///< empty when it is about the whole
-    std::string message;
-    std::string hint;
-};
 
 struct TrainedModel {
     Model model;

@@ -9,18 +9,18 @@
 #include "core/base/json.h"
 #include "core/base/status.h"
 #include "core/features/table.h"
+#include "core/features/task.h"
 #include "core/nn/backend.h"
 
 namespace dlent {
 
-enum class Task : uint8_t { kAuto, kRegression, kBinary, kMulticlass };
 enum class Preset : uint8_t { kFast, kDefault, kBest };
 enum class ValidationMethod : uint8_t { kAuto, kRandom, kTime, kGroup, kNone };
 enum class NumericEmbedding : uint8_t { kAuto, kNone, kPiecewiseLinear, kPeriodic };
 
-const char* TaskName(Task task);
 const char* PresetName(Preset preset);
 const char* ValidationMethodName(ValidationMethod method);
+const char* NumericEmbeddingName(NumericEmbedding embedding);
 
 /// A user's word on one column, overriding what its type suggests.
 struct FeatureOverride {
@@ -69,7 +69,6 @@ struct TrainingOptions {
 
     /// Strict: an unknown key or a wrong type is kInvalidArgument whose hint lists the valid keys.
     static Expected<TrainingOptions> Parse(const Json& json);
-    Json ToJson() const;
 };
 
 }  // namespace dlent

@@ -1,0 +1,206 @@
+#include "core/features/guards.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+#include <string>
+
+#include "core/features/quantile_sample.h"
+#include "core/metrics/metrics.h"
+
+namespace dlent {
+namespace {
+
+constexpr size_t kMinRows = 20;
+constexpr size_t kFewRows = 200;
+constexpr size_t kMaxRows = 100000;
+constexpr int kBins = 64;
+constexpr double kLeakStrength = 0.975;
+constexpr double kRareShare = 0.01;
+constexpr size_t kFewIntegers = 20;
+constexpr double kPriorRows = 2.0;  ///< rows' worth of the overall mean in each bin, so that rare levels prove nothing
+
+bool IsIntegerType(const std::string& type) {
+    return type == "smallint" || type == "integer" || type == "bigint";
+}
+
+/// The bin of each row of a float cell: cuts at quantiles, and a bin of its own for NULL.
+int BinFloats(const ColumnarTable& table, int cell, std::span<const uint32_t> rows, std::vector<int32_t>* bins) {
+    std::vector<float> sorted;
+    for (const uint32_t row : rows) {
+        const float value = table.Float(cell, row);
+        if (std::isfinite(value))
+            sorted.push_back(value);
+    }
+    std::vector<float> scratch;
+    std::vector<float> cuts;
+    if (!sorted.empty()) {
+        SortFloats(&sorted, &scratch);
+        std::set<float> distinct;
+        for (int i = 1; i < kBins; ++i)
+            distinct.insert(SortedQuantile(sorted, static_cast<double>(i) / kBins));
+        cuts.assign(distinct.begin(), distinct.end());
+    }
+    for (size_t i = 0; i < rows.size(); ++i) {
+        const float value = table.Float(cell, rows[i]);
+        (*bins)[i] = std::isnan(value)
+                         ? 0
+                         : 1 + static_cast<int32_t>(std::upper_bound(cuts.begin(), cuts.end(), value) - cuts.begin());
+    }
+    return static_cast<int>(cuts.size()) + 2;
+}
+
+}  // namespace
+
+Status CheckRowCount(const ColumnarTable& table, size_t rows_with_target) {
+    if (rows_with_target >= kMinRows)
+        return Status::Ok();
+    const std::string detail = "The source has " + std::to_string(table.rows()) + " rows, " +
+                               std::to_string(rows_with_target) + " of them with a target; at least " +
+                               std::to_string(kMinRows) + " are needed.";
+    return {StatusCode::kInsufficientData, "too few rows to train on", detail,
+            "Give the source more rows, or check the target for NULLs."};
+}
+
+double SingleFeatureStrength(std::span<const int32_t> bins, int bin_count, std::span<const uint64_t> hashes,
+                             const TargetEncoder& target, std::span<const float> values,
+                             std::span<const int32_t> classes) {
+    // Bins are counted on one half of the rows and judged on the other, halves by hash: equal rows stay together.
+    const size_t rows = bins.size();
+    auto counts_row = [&](size_t row) { return (hashes[row] >> 17 & 1) == 0; };
+    size_t judged = 0;
+    for (size_t row = 0; row < rows; ++row)
+        judged += !counts_row(row);
+    if (judged == 0 || judged == rows)
+        return 0.0;
+
+    if (target.task() == Task::kMulticlass) {
+        const size_t class_count = target.labels().size();
+        std::vector<uint32_t> counts(static_cast<size_t>(bin_count) * class_count);
+        std::vector<uint32_t> totals(class_count);
+        for (size_t row = 0; row < rows; ++row) {
+            if (counts_row(row)) {
+                ++counts[static_cast<size_t>(bins[row]) * class_count + classes[row]];
+                ++totals[classes[row]];
+            }
+        }
+        const auto majority = std::max_element(totals.begin(), totals.end()) - totals.begin();
+        size_t majority_errors = 0;
+        size_t errors = 0;
+        for (size_t row = 0; row < rows; ++row) {
+            if (counts_row(row))
+                continue;
+            const auto* of_bin = &counts[static_cast<size_t>(bins[row]) * class_count];
+            const auto* best = std::max_element(of_bin, of_bin + class_count);
+            const auto guess = *best == 0 ? majority : best - of_bin;
+            errors += guess != classes[row];
+            majority_errors += majority != classes[row];
+        }
+        return majority_errors == 0
+                   ? 0.0
+                   : 1.0 - static_cast<double>(errors) / static_cast<double>(majority_errors);
+    }
+
+    double mean = 0.0;
+    size_t counted = 0;
+    std::vector<double> sums(bin_count);
+    std::vector<double> weights(bin_count);
+    for (size_t row = 0; row < rows; ++row) {
+        if (counts_row(row)) {
+            sums[bins[row]] += values[row];
+            weights[bins[row]] += 1.0;
+            mean += values[row];
+            ++counted;
+        }
+    }
+    mean /= static_cast<double>(counted);
+    std::vector<float> guesses;
+    std::vector<int32_t> labels;
+    double squares = 0.0;
+    double spread = 0.0;
+    for (size_t row = 0; row < rows; ++row) {
+        if (counts_row(row))
+            continue;
+        const double guess = (sums[bins[row]] + kPriorRows * mean) / (weights[bins[row]] + kPriorRows);
+        guesses.push_back(static_cast<float>(guess));
+        labels.push_back(values[row] > 0.5f);
+        squares += (values[row] - guess) * (values[row] - guess);
+        spread += (values[row] - mean) * (values[row] - mean);
+    }
+    if (target.task() == Task::kRegression)
+        return spread > 0.0 ? 1.0 - squares / spread : 0.0;
+    const auto auc = RocAuc(guesses, labels);
+    return auc ? std::abs(2.0 * *auc - 1.0) : 0.0;
+}
+
+Expected<std::vector<Finding>> FindProblems(const ColumnarTable& table, std::span<const uint32_t> all_rows,
+                                            std::span<const uint64_t> all_hashes, const TargetEncoder& target,
+                                            const CancelToken& cancel) {
+    std::vector<Finding> findings;
+    // canonical order is random, so its beginning is a sample
+    const auto rows = all_rows.first(std::min(all_rows.size(), kMaxRows));
+    const auto hashes = all_hashes.first(rows.size());
+    DLENT_ASSIGN_OR_RETURN(const TargetEncoder::Binding binding, target.Bind(table));
+    std::vector<float> values(rows.size());
+    std::vector<int32_t> classes(rows.size());
+    if (target.task() == Task::kMulticlass)
+        binding.Classes(rows, classes.data());
+    else
+        binding.Values(rows, values.data());
+
+    std::vector<int32_t> bins(rows.size());
+    for (size_t c = 0; c < table.columns().size(); ++c) {
+        const ColumnDefinition& column = table.columns()[c];
+        if (column.role != ColumnRole::kFeature)
+            continue;
+        if (cancel.IsCancelled())
+            return Status::Cancelled();
+        const int first = table.first_cell(static_cast<int>(c));
+        double strength = 0.0;
+        for (int cell = first; cell < first + column.width; ++cell) {
+            int bin_count = 0;
+            if (column.kind == ColumnKind::kCategory) {
+                bin_count = table.dictionary(static_cast<int>(c)).size() + 2;
+                for (size_t i = 0; i < rows.size(); ++i)
+                    bins[i] = std::max(table.Code(cell, rows[i]), -2) + 2;
+            } else {
+                bin_count = BinFloats(table, cell, rows, &bins);
+            }
+            strength = std::max(
+                strength, SingleFeatureStrength(bins, bin_count, hashes, target, values, classes));
+        }
+        if (strength >= kLeakStrength) {
+            char number[32];
+            std::snprintf(number, sizeof(number), "%.3f", strength);
+            findings.push_back({Finding::Severity::kWarning, "LEAK_FEATURE", column.name,
+                                "column \"" + column.name + "\" alone almost determines target \"" + target.column() +
+                                    "\" (strength " + number + " of 1)",
+                                "If it is not known when rows are scored, leave it out with {\"exclude\": [\"" +
+                                    column.name + "\"]}."});
+        }
+    }
+
+    if (target.task() == Task::kRegression && IsIntegerType(target.type_name())) {
+        const std::set<float> distinct(values.begin(), values.end());
+        if (distinct.size() <= kFewIntegers)
+            findings.push_back({Finding::Severity::kNotice, "INTEGER_TARGET", target.column(),
+                                "target \"" + target.column() + "\" is an integer with " +
+                                    std::to_string(distinct.size()) + " values and is predicted as a number",
+                                "If the values are classes, use {\"task\": \"multiclass\"}."});
+    }
+    for (size_t i = 0; i < target.labels().size(); ++i) {
+        const double share = static_cast<double>(target.label_counts()[i]) / static_cast<double>(all_rows.size());
+        if (share < kRareShare)
+            findings.push_back({Finding::Severity::kNotice, "IMBALANCE", target.column(),
+                                "label \"" + target.labels()[i] + "\" has " +
+                                    std::to_string(target.label_counts()[i]) + " of " +
+                                    std::to_string(all_rows.size()) + " rows",
+                                "Judge by average_precision rather than accuracy."});
+    }
+    if (all_rows.size() < kFewRows)
+        findings.push_back({Finding::Severity::kNotice, "FEW_ROWS", {},
+                            "there are only " + std::to_string(all_rows.size()) + " rows; metrics are uncertain", {}});
+    return findings;
+}
+
+}  // namespace dlent

@@ -1,0 +1,90 @@
+#include "core/features/row_hash.h"
+
+#include <algorithm>
+#include <bit>
+#include <utility>
+
+#include "core/base/random.h"
+#include "core/features/text_hash.h"
+
+namespace dlent {
+namespace {
+
+/// One multiplication a cell; Mix64 finishes each row.
+uint64_t Combine(uint64_t hash, uint64_t value) {
+    hash = (hash ^ value) * 0x9fb21c651e98df25ULL;
+    return hash ^ (hash >> 32);
+}
+
+/// NaNs are one NULL, and the two zeros one number.
+uint64_t FloatBits(float value) {
+    if (std::isnan(value))
+        return 0x7fc00000u;
+    return std::bit_cast<uint32_t>(value + 0.0f);
+}
+
+}  // namespace
+
+std::vector<uint64_t> HashRows(const ColumnarTable& table) {
+    std::vector<uint64_t> hashes(table.rows(), 0x6a09e667f3bcc909ULL);
+    for (size_t c = 0; c < table.columns().size(); ++c) {
+        const ColumnDefinition& column = table.columns()[c];
+        if (column.role == ColumnRole::kIgnored)
+            continue;
+        const int first = table.first_cell(static_cast<int>(c));
+        std::vector<uint64_t> texts;
+        if (column.kind == ColumnKind::kCategory) {
+            const Dictionary& dictionary = table.dictionary(static_cast<int>(c));
+            for (int32_t code = 0; code < dictionary.size(); ++code)
+                texts.push_back(HashText(dictionary.Text(code)));
+        }
+        for (int cell = first; cell < first + column.width; ++cell) {
+            for (size_t chunk = 0; chunk < table.chunk_count(); ++chunk) {
+                const size_t begin = chunk * ColumnarTable::kChunkRows;
+                const size_t count = std::min(ColumnarTable::kChunkRows, table.rows() - std::min(begin, table.rows()));
+                uint64_t* out = hashes.data() + begin;
+                if (column.kind == ColumnKind::kCategory) {
+                    const int32_t* codes = table.CodeChunk(cell, chunk);
+                    for (size_t i = 0; i < count; ++i)
+                        out[i] = Combine(out[i], codes[i] >= 0 ? texts[codes[i]] : static_cast<uint64_t>(-codes[i]));
+                } else {
+                    const float* values = table.FloatChunk(cell, chunk);
+                    for (size_t i = 0; i < count; ++i)
+                        out[i] = Combine(out[i], FloatBits(values[i]));
+                }
+            }
+        }
+    }
+    for (uint64_t& hash : hashes)
+        hash = Mix64(hash);
+    return hashes;
+}
+
+std::string DataFingerprint(std::span<const uint64_t> hashes) {
+    uint64_t sum = hashes.size();
+    uint64_t mixed_sum = Mix64(hashes.size());
+    for (const uint64_t hash : hashes) {
+        sum += hash;
+        mixed_sum += Mix64(hash ^ 0x5851f42d4c957f2dULL);
+    }
+    std::string hex;
+    for (const uint64_t part : {Mix64(sum), Mix64(mixed_sum)}) {
+        for (int shift = 60; shift >= 0; shift -= 4)
+            hex += "0123456789abcdef"[(part >> shift) & 15];
+    }
+    return hex;
+}
+
+std::vector<uint32_t> CanonicalOrder(std::span<const uint64_t> hashes, std::vector<uint32_t> rows) {
+    // pairs sort without a look-up a comparison
+    std::vector<std::pair<uint64_t, uint32_t>> keyed;
+    keyed.reserve(rows.size());
+    for (const uint32_t row : rows)
+        keyed.emplace_back(hashes[row], row);
+    std::sort(keyed.begin(), keyed.end());
+    for (size_t i = 0; i < rows.size(); ++i)
+        rows[i] = keyed[i].second;
+    return rows;
+}
+
+}  // namespace dlent

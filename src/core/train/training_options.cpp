@@ -1,0 +1,367 @@
+#include "core/train/training_options.h"
+
+#include <algorithm>
+#include <functional>
+
+#include "core/nn/layer.h"
+#include "core/train/optimizer.h"
+#include "core/train/schedule.h"
+
+namespace dlent {
+namespace {
+
+constexpr int kMaxEpochs = 100000;
+constexpr int kMaxBatch = 1 << 20;
+constexpr int kMaxHiddenLayers = 16;
+constexpr int kMaxHiddenUnits = 8192;
+constexpr int kMaxMembers = 256;
+
+std::string Describe(const Json& value) {
+    std::string text = value.dump();
+    return text.size() > 60 ? text.substr(0, 57) + "..." : text;
+}
+
+Status WrongType(const std::string& key, const std::string& wanted, const Json& value) {
+    return Status::Invalid("option \"" + key + "\" must be " + wanted, "It is " + Describe(value) + ".");
+}
+
+/// Readers of one value each: check type and range, then store.
+Status ReadNumber(const std::string& key, const Json& value, double low, double high, double* out) {
+    if (!value.is_number() || !(value.get<double>() >= low && value.get<double>() <= high))
+        return WrongType(key, "a number from " + Json(low).dump() + " to " + Json(high).dump(), value);
+    *out = value.get<double>();
+    return Status::Ok();
+}
+
+Status ReadNumber(const std::string& key, const Json& value, double low, double high, std::optional<double>* out) {
+    double number = 0.0;
+    DLENT_RETURN_IF_ERROR(ReadNumber(key, value, low, high, &number));
+    *out = number;
+    return Status::Ok();
+}
+
+Status ReadInteger(const std::string& key, const Json& value, int low, int high, int* out) {
+    const bool whole = value.is_number_integer() ||
+                       (value.is_number_float() && value.get<double>() == static_cast<int64_t>(value.get<double>()));
+    if (!whole || value.get<double>() < low || value.get<double>() > high)
+        return WrongType(key, "an integer from " + std::to_string(low) + " to " + std::to_string(high), value);
+    *out = static_cast<int>(value.get<double>());
+    return Status::Ok();
+}
+
+Status ReadInteger(const std::string& key, const Json& value, int low, int high, std::optional<int>* out) {
+    int number = 0;
+    DLENT_RETURN_IF_ERROR(ReadInteger(key, value, low, high, &number));
+    *out = number;
+    return Status::Ok();
+}
+
+Status ReadText(const std::string& key, const Json& value, std::string* out) {
+    if (!value.is_string() || value.get_ref<const std::string&>().empty())
+        return WrongType(key, "a text", value);
+    *out = value.get<std::string>();
+    return Status::Ok();
+}
+
+Status ReadChoice(const std::string& key, const Json& value, const std::vector<std::string>& choices,
+                  std::string* out) {
+    std::string known;
+    for (const std::string& choice : choices)
+        known += (known.empty() ? "" : ", ") + choice;
+    if (!value.is_string() || std::find(choices.begin(), choices.end(), value.get<std::string>()) == choices.end())
+        return Status::Invalid("option \"" + key + "\" does not take " + Describe(value), {},
+                               "It takes " + known + ".");
+    *out = value.get<std::string>();
+    return Status::Ok();
+}
+
+Status ReadChoice(const std::string& key, const Json& value, const std::vector<std::string>& choices,
+                  std::optional<std::string>* out) {
+    std::string choice;
+    DLENT_RETURN_IF_ERROR(ReadChoice(key, value, choices, &choice));
+    *out = choice;
+    return Status::Ok();
+}
+
+/// Letters to insert, remove or change to get from one word to the other.
+size_t EditDistance(const std::string& a, const std::string& b) {
+    std::vector<size_t> row(b.size() + 1);
+    for (size_t j = 0; j <= b.size(); ++j)
+        row[j] = j;
+    for (size_t i = 1; i <= a.size(); ++i) {
+        size_t diagonal = row[0];
+        row[0] = i;
+        for (size_t j = 1; j <= b.size(); ++j) {
+            const size_t above = row[j];
+            row[j] = std::min({above + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1])});
+            diagonal = above;
+        }
+    }
+    return row[b.size()];
+}
+
+Status UnknownKey(const std::string& where, const std::string& key, const std::vector<std::string>& known) {
+    std::string list;
+    std::string nearest;
+    for (const std::string& candidate : known) {
+        list += (list.empty() ? "" : ", ") + candidate;
+        if (EditDistance(key, candidate) <= 2 && nearest.empty())
+            nearest = candidate;
+    }
+    return Status::Invalid("unknown option \"" + key + "\"" + where,
+                           nearest.empty() ? "" : "Perhaps you meant \"" + nearest + "\".",
+                           "Valid options are " + list + ".");
+}
+
+Status ReadValidation(const Json& value, ValidationOptions* validation) {
+    if (!value.is_object())
+        return WrongType("validation", "an object with method, fraction and column", value);
+    for (const auto& [key, entry] : value.items()) {
+        if (key == "method") {
+            std::string method;
+            DLENT_RETURN_IF_ERROR(
+                ReadChoice("validation.method", entry, {"auto", "random", "time", "group", "none"}, &method));
+            for (const ValidationMethod candidate :
+                 {ValidationMethod::kAuto, ValidationMethod::kRandom, ValidationMethod::kTime,
+                  ValidationMethod::kGroup, ValidationMethod::kNone}) {
+                if (method == ValidationMethodName(candidate))
+                    validation->method = candidate;
+            }
+        } else if (key == "fraction") {
+            DLENT_RETURN_IF_ERROR(ReadNumber("validation.fraction", entry, 0.01, 0.9, &validation->fraction));
+        } else if (key == "column") {
+            DLENT_RETURN_IF_ERROR(ReadText("validation.column", entry, &validation->column));
+        } else {
+            return UnknownKey(" of validation", key, {"method", "fraction", "column"});
+        }
+    }
+    const bool by_column =
+        validation->method == ValidationMethod::kTime || validation->method == ValidationMethod::kGroup;
+    if (by_column && validation->column.empty())
+        return Status::Invalid("validation by " + std::string(ValidationMethodName(validation->method)) +
+                                   " needs a column",
+                               {}, "Name it: {\"validation\": {\"method\": ..., \"column\": ...}}.");
+    if (!by_column && !validation->column.empty())
+        return Status::Invalid("validation.column is only for the methods time and group");
+    return Status::Ok();
+}
+
+Status ReadClassWeight(const Json& value, TrainingOptions* options) {
+    if (value == "balanced") {
+        options->class_weight_mode = "balanced";
+        return Status::Ok();
+    }
+    if (!value.is_object() || value.empty())
+        return WrongType("class_weight", "\"balanced\" or an object of a weight for each label", value);
+    for (const auto& [label, weight] : value.items())
+        DLENT_RETURN_IF_ERROR(
+            ReadNumber("class_weight." + label, weight, 1e-6, 1e6, &options->class_weights[label]));
+    return Status::Ok();
+}
+
+Status ReadFeatures(const Json& value, TrainingOptions* options) {
+    if (!value.is_object())
+        return WrongType("features", "an object of columns", value);
+    for (const auto& [column, entry] : value.items()) {
+        if (!entry.is_object())
+            return WrongType("features." + column, "an object such as {\"kind\": \"category\"}", entry);
+        for (const auto& [key, setting] : entry.items()) {
+            if (key != "kind")
+                return UnknownKey(" of features." + column, key, {"kind"});
+            std::string kind;
+            DLENT_RETURN_IF_ERROR(ReadText("features." + column + ".kind", setting, &kind));
+            DLENT_ASSIGN_OR_RETURN(options->features[column].kind, ParseColumnKind(kind));
+        }
+    }
+    return Status::Ok();
+}
+
+struct OptionReader {
+    const char* key;
+    Status (*read)(const std::string& key, const Json& value, TrainingOptions* options);
+};
+
+using Options = TrainingOptions;
+using Key = const std::string&;
+
+/// Every option of dlent_train, in the order in which hints list them.
+const OptionReader kReaders[] = {
+    {"kind",
+     [](Key key, const Json& value, Options* o) {
+         return ReadChoice(key, value,
+                           {"auto", "mlp", "tabm", "cnn", "dbn", "autoencoder", "gan", "recommender"}, &o->kind);
+     }},
+    {"task",
+     [](Key key, const Json& value, Options* o) {
+         std::string task;
+         DLENT_RETURN_IF_ERROR(ReadChoice(key, value, {"auto", "regression", "binary", "multiclass"}, &task));
+         DLENT_ASSIGN_OR_RETURN(o->task, ParseTask(task));
+         return Status::Ok();
+     }},
+    {"preset",
+     [](Key key, const Json& value, Options* o) {
+         std::string preset;
+         DLENT_RETURN_IF_ERROR(ReadChoice(key, value, {"fast", "default", "best"}, &preset));
+         for (const Preset candidate : {Preset::kFast, Preset::kDefault, Preset::kBest}) {
+             if (preset == PresetName(candidate))
+                 o->preset = candidate;
+         }
+         return Status::Ok();
+     }},
+    {"device", [](Key key, const Json& value, Options* o) { return ReadText(key, value, &o->device); }},
+    {"seed",
+     [](Key key, const Json& value, Options* o) {
+         if (!value.is_number_unsigned())
+             return WrongType(key, "an integer of at least 0", value);
+         o->seed = value.get<uint64_t>();
+         return Status::Ok();
+     }},
+    {"epochs", [](Key key, const Json& value, Options* o) { return ReadInteger(key, value, 1, kMaxEpochs, &o->epochs); }},
+    {"batch_size",
+     [](Key key, const Json& value, Options* o) { return ReadInteger(key, value, 1, kMaxBatch, &o->batch_size); }},
+    {"learning_rate",
+     [](Key key, const Json& value, Options* o) { return ReadNumber(key, value, 1e-9, 10.0, &o->learning_rate); }},
+    {"weight_decay",
+     [](Key key, const Json& value, Options* o) { return ReadNumber(key, value, 0.0, 10.0, &o->weight_decay); }},
+    {"hidden",
+     [](Key key, const Json& value, Options* o) {
+         if (!value.is_array() || value.size() > kMaxHiddenLayers)
+             return WrongType(key, "an array of at most " + std::to_string(kMaxHiddenLayers) + " layer widths", value);
+         o->hidden.emplace();
+         for (const Json& units : value)
+             DLENT_RETURN_IF_ERROR(ReadInteger(key, units, 1, kMaxHiddenUnits, &o->hidden->emplace_back()));
+         return Status::Ok();
+     }},
+    {"dropout", [](Key key, const Json& value, Options* o) { return ReadNumber(key, value, 0.0, 0.95, &o->dropout); }},
+    {"activation",
+     [](Key key, const Json& value, Options* o) {
+         std::string activation;
+         DLENT_RETURN_IF_ERROR(ReadText(key, value, &activation));
+         DLENT_ASSIGN_OR_RETURN(o->activation, ParseActivation(activation));
+         return Status::Ok();
+     }},
+    {"patience",
+     [](Key key, const Json& value, Options* o) { return ReadInteger(key, value, 1, kMaxEpochs, &o->patience); }},
+    {"max_seconds",
+     [](Key key, const Json& value, Options* o) { return ReadNumber(key, value, 0.01, 1e9, &o->max_seconds); }},
+    {"members",
+     [](Key key, const Json& value, Options* o) { return ReadInteger(key, value, 1, kMaxMembers, &o->members); }},
+    {"numeric_embedding",
+     [](Key key, const Json& value, Options* o) {
+         std::string name;
+         DLENT_RETURN_IF_ERROR(ReadChoice(key, value, {"auto", "none", "piecewise_linear", "periodic"}, &name));
+         for (const NumericEmbedding candidate : {NumericEmbedding::kAuto, NumericEmbedding::kNone,
+                                                  NumericEmbedding::kPiecewiseLinear, NumericEmbedding::kPeriodic}) {
+             if (name == NumericEmbeddingName(candidate))
+                 o->numeric_embedding = candidate;
+         }
+         return Status::Ok();
+     }},
+    {"optimizer",
+     [](Key key, const Json& value, Options* o) { return ReadChoice(key, value, {"adamw", "sgd"}, &o->optimizer); }},
+    {"schedule",
+     [](Key key, const Json& value, Options* o) {
+         return ReadChoice(key, value, {"cycles", "cosine", "coslog4", "flat_cos", "constant"}, &o->schedule);
+     }},
+    {"loss",
+     [](Key key, const Json& value, Options* o) {
+         return ReadChoice(key, value, {"log_loss", "focal", "squared", "huber", "pinball"}, &o->loss);
+     }},
+    {"label_smoothing",
+     [](Key key, const Json& value, Options* o) { return ReadNumber(key, value, 0.0, 0.5, &o->label_smoothing); }},
+    {"quantile",
+     [](Key key, const Json& value, Options* o) { return ReadNumber(key, value, 0.001, 0.999, &o->quantile); }},
+    {"validation", [](Key, const Json& value, Options* o) { return ReadValidation(value, &o->validation); }},
+    {"class_weight", [](Key, const Json& value, Options* o) { return ReadClassWeight(value, o); }},
+    {"weight_column", [](Key key, const Json& value, Options* o) { return ReadText(key, value, &o->weight_column); }},
+    {"exclude",
+     [](Key key, const Json& value, Options* o) {
+         if (!value.is_array())
+             return WrongType(key, "an array of column names", value);
+         for (const Json& column : value)
+             DLENT_RETURN_IF_ERROR(ReadText(key, column, &o->exclude.emplace_back()));
+         return Status::Ok();
+     }},
+    {"features", [](Key, const Json& value, Options* o) { return ReadFeatures(value, o); }},
+    {"positive_class",
+     [](Key key, const Json& value, Options* o) {
+         if (value.is_string())
+             o->positive_class = value.get<std::string>();
+         else if (value.is_boolean() || value.is_number())
+             o->positive_class = value.dump();
+         else
+             return WrongType(key, "a label", value);
+         return Status::Ok();
+     }},
+    {"promote",
+     [](Key key, const Json& value, Options* o) {
+         if (!value.is_boolean())
+             return WrongType(key, "true or false", value);
+         o->promote = value.get<bool>();
+         return Status::Ok();
+     }},
+};
+
+}  // namespace
+
+const char* PresetName(Preset preset) {
+    switch (preset) {
+        case Preset::kFast:
+            return "fast";
+        case Preset::kDefault:
+            return "default";
+        case Preset::kBest:
+            return "best";
+    }
+    return "";
+}
+
+const char* ValidationMethodName(ValidationMethod method) {
+    switch (method) {
+        case ValidationMethod::kAuto:
+            return "auto";
+        case ValidationMethod::kRandom:
+            return "random";
+        case ValidationMethod::kTime:
+            return "time";
+        case ValidationMethod::kGroup:
+            return "group";
+        case ValidationMethod::kNone:
+            return "none";
+    }
+    return "";
+}
+
+const char* NumericEmbeddingName(NumericEmbedding embedding) {
+    switch (embedding) {
+        case NumericEmbedding::kAuto:
+            return "auto";
+        case NumericEmbedding::kNone:
+            return "none";
+        case NumericEmbedding::kPiecewiseLinear:
+            return "piecewise_linear";
+        case NumericEmbedding::kPeriodic:
+            return "periodic";
+    }
+    return "";
+}
+
+Expected<TrainingOptions> TrainingOptions::Parse(const Json& json) {
+    if (!json.is_object())
+        return Status::Invalid("options must be a JSON object", "They are " + Describe(json) + ".");
+    TrainingOptions options;
+    for (const auto& [key, value] : json.items()) {
+        const auto* reader = std::find_if(std::begin(kReaders), std::end(kReaders),
+                                          [&key = key](const OptionReader& candidate) { return key == candidate.key; });
+        if (reader == std::end(kReaders)) {
+            std::vector<std::string> known;
+            for (const OptionReader& candidate : kReaders)
+                known.emplace_back(candidate.key);
+            return UnknownKey("", key, known);
+        }
+        DLENT_RETURN_IF_ERROR(reader->read(key, value, &options));
+    }
+    return options;
+}
+
+}  // namespace dlent
