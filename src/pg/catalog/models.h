@@ -26,6 +26,8 @@ struct ModelReference {
 
 /// 42602 when the text is no such name.
 ModelReference ParseModelReference(std::string_view text);
+/// A name alone, where a version makes no sense. 42602.
+std::string ParseModelName(std::string_view text);
 
 /// One version as the active snapshot has it.
 struct VersionIdentity {

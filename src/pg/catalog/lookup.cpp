@@ -1,0 +1,231 @@
+#include "pg/catalog/lookup.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "pg/catalog/relations.h"
+
+extern "C" {
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+}
+
+namespace dlent::pg {
+namespace {
+
+/// Beyond this a weight file cannot be one of ours.
+constexpr int64_t kMaxWeightsBytes = int64_t{1} << 36;
+
+const char* PrivilegeName(Privilege privilege) {
+    switch (privilege) {
+        case Privilege::kPredict:
+            return "predict";
+        case Privilege::kExplain:
+            return "explain";
+        case Privilege::kManage:
+            break;
+    }
+    return "manage";
+}
+
+bool TextEquals(Datum datum, const char* string) {
+    const text* value = DatumGetTextPP(datum);
+    const size_t length = std::strlen(string);
+    return VARSIZE_ANY_EXHDR(value) == length && std::memcmp(VARDATA_ANY(value), string, length) == 0;
+}
+
+Datum Column(HeapTuple tuple, int column, Relation relation, const char* name) {
+    bool is_null = false;
+    const Datum value = heap_getattr(tuple, column, RelationGetDescr(relation), &is_null);
+    if (is_null)
+        ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+                        errmsg("unexpected NULL in column \"%s\" of relation \"%s\"", name,
+                               RelationGetRelationName(relation))));
+    return value;
+}
+
+bool MayAs(Oid user, const FoundModel& model, Privilege privilege) {
+    if (has_privs_of_role(user, model.owner))
+        return true;
+    const CatalogRelations& catalog = GetCatalogRelations();
+    const bool pushed = PushSnapshotIfNone();
+    ScanKeyData key;
+    ScanKeyInit(&key, kModelGrantModelId, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(model.id));
+    Relation relation = table_open(catalog.model_grant, AccessShareLock);
+    SysScanDesc scan =
+        systable_beginscan(relation, catalog.model_grant_by_grantee, true, GetActiveSnapshot(), 1, &key);
+    bool granted = false;
+    while (HeapTuple tuple = granted ? nullptr : systable_getnext(scan)) {
+        const Oid grantee = DatumGetObjectId(Column(tuple, kModelGrantGrantee, relation, "grantee"));
+        const Datum what = Column(tuple, kModelGrantPrivilege, relation, "privilege");
+        granted = (TextEquals(what, PrivilegeName(privilege)) ||
+                   TextEquals(what, PrivilegeName(Privilege::kManage))) &&
+                  (grantee == ACL_ID_PUBLIC || has_privs_of_role(user, grantee));
+    }
+    systable_endscan(scan);
+    table_close(relation, AccessShareLock);
+    if (pushed)
+        PopActiveSnapshot();
+    return granted;
+}
+
+}  // namespace
+
+void RaiseDenied(const char* name) {
+    ereport(ERROR,
+            (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied for model \"%s\"", name)));
+    pg_unreachable();
+}
+
+void RaiseNoModel(const char* name) {
+    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" does not exist", name)));
+    pg_unreachable();
+}
+
+void RaiseNoVersion(const char* name, int number) {
+    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+                    errmsg("version %d of model \"%s\" does not exist", number, name)));
+    pg_unreachable();
+}
+
+bool FindModel(const char* name, FoundModel* model) {
+    const CatalogRelations& catalog = GetCatalogRelations();
+    const bool pushed = PushSnapshotIfNone();
+    ScanKeyData key;
+    ScanKeyInit(&key, kModelName, BTEqualStrategyNumber, F_TEXTEQ, CStringGetTextDatum(name));
+    Relation relation = table_open(catalog.model, AccessShareLock);
+    SysScanDesc scan =
+        systable_beginscan(relation, catalog.model_by_name, true, GetActiveSnapshot(), 1, &key);
+    HeapTuple tuple = systable_getnext(scan);
+    const bool found = HeapTupleIsValid(tuple);
+    if (found) {
+        bool no_champion = false;
+        model->id = DatumGetInt64(Column(tuple, kModelId, relation, "id"));
+        model->owner = DatumGetObjectId(Column(tuple, kModelOwner, relation, "owner"));
+        const Datum champion = heap_getattr(tuple, kModelChampion, RelationGetDescr(relation), &no_champion);
+        model->champion = no_champion ? 0 : DatumGetInt32(champion);
+    }
+    systable_endscan(scan);
+    table_close(relation, AccessShareLock);
+    if (pushed)
+        PopActiveSnapshot();
+    return found;
+}
+
+bool HasPrivilege(const FoundModel& model, Privilege privilege) {
+    return MayAs(GetUserId(), model, privilege);
+}
+
+bool MayWrite(Oid role, const FoundModel& model) {
+    PushActiveSnapshot(GetTransactionSnapshot());
+    const bool may = MayAs(role, model, Privilege::kManage);
+    PopActiveSnapshot();
+    return may;
+}
+
+void FindVersion(const char* name, int number, Privilege privilege, FoundVersion* version) {
+    const CatalogRelations& catalog = GetCatalogRelations();
+    const bool pushed = PushSnapshotIfNone();
+    if (!FindModel(name, &version->model))
+        RaiseNoModel(name);
+    if (!HasPrivilege(version->model, privilege))
+        RaiseDenied(name);
+    version->number = number > 0 ? number : version->model.champion;
+    if (version->number == 0)
+        ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" has no champion", name),
+                        errhint("Promote a version of it with dlent_promote().")));
+
+    ScanKeyData keys[2];
+    ScanKeyInit(&keys[0], kVersionModelId, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(version->model.id));
+    ScanKeyInit(&keys[1], kVersionNumber, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(version->number));
+    Relation relation = table_open(catalog.version, AccessShareLock);
+    SysScanDesc scan =
+        systable_beginscan(relation, catalog.version_by_number, true, GetActiveSnapshot(), 2, keys);
+    HeapTuple tuple = systable_getnext(scan);
+    if (!HeapTupleIsValid(tuple))
+        RaiseNoVersion(name, version->number);
+    version->id = DatumGetInt64(Column(tuple, kVersionId, relation, "id"));
+    systable_endscan(scan);
+    table_close(relation, AccessShareLock);
+    if (pushed)
+        PopActiveSnapshot();
+}
+
+void ReadArtifact(int64_t version_id, StoredArtifact* artifact) {
+    const CatalogRelations& catalog = GetCatalogRelations();
+    const bool pushed = PushSnapshotIfNone();
+    ScanKeyData key;
+    ScanKeyInit(&key, kVersionId, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(version_id));
+    Relation relation = table_open(catalog.version, AccessShareLock);
+    SysScanDesc scan =
+        systable_beginscan(relation, catalog.version_by_id, true, GetActiveSnapshot(), 1, &key);
+    HeapTuple tuple = systable_getnext(scan);
+    if (!HeapTupleIsValid(tuple))
+        elog(ERROR, "version with id %lld does not exist", static_cast<long long>(version_id));
+    artifact->specification =
+        DatumGetJsonbPCopy(Column(tuple, kVersionSpecification, relation, "specification"));
+    artifact->pipeline = DatumGetJsonbPCopy(Column(tuple, kVersionPipeline, relation, "pipeline"));
+    const int64_t expected = DatumGetInt64(Column(tuple, kVersionWeightsBytes, relation, "weights_bytes"));
+    const bytea* digest = DatumGetByteaPP(Column(tuple, kVersionWeightsSha256, relation, "weights_sha256"));
+    if (expected < 0 || expected > kMaxWeightsBytes ||
+        VARSIZE_ANY_EXHDR(digest) != sizeof(artifact->weights_sha256))
+        ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+                        errmsg("the size or digest of the weights of version %lld is invalid",
+                               static_cast<long long>(version_id))));
+    std::memcpy(artifact->weights_sha256, VARDATA_ANY(digest), sizeof(artifact->weights_sha256));
+    systable_endscan(scan);
+    table_close(relation, AccessShareLock);
+
+    // The claimed size is believed only as far as chunks bear it out.
+    size_t capacity = 0;
+    size_t filled = 0;
+    char* weights = nullptr;
+    int next = 0;
+    ScanKeyInit(&key, kWeightChunkVersionId, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(version_id));
+    relation = table_open(catalog.weight_chunk, AccessShareLock);
+    Relation index = index_open(catalog.weight_chunk_by_sequence, AccessShareLock);
+    scan = systable_beginscan_ordered(relation, index, GetActiveSnapshot(), 1, &key);
+    while ((tuple = systable_getnext_ordered(scan, ForwardScanDirection)) != nullptr) {
+        CHECK_FOR_INTERRUPTS();
+        const int sequence = DatumGetInt32(Column(tuple, kWeightChunkSequence, relation, "sequence"));
+        const Datum stored = Column(tuple, kWeightChunkData, relation, "data");
+        bytea* data = DatumGetByteaPP(stored);
+        const size_t size = VARSIZE_ANY_EXHDR(data);
+        if (sequence != next++ || filled + size > static_cast<size_t>(expected))
+            break;
+        if (filled + size > capacity) {
+            capacity = std::max(2 * capacity, filled + size);
+            capacity = std::min(capacity, static_cast<size_t>(expected));
+            weights =
+                static_cast<char*>(weights == nullptr ? MemoryContextAllocHuge(CurrentMemoryContext, capacity)
+                                                      : repalloc_huge(weights, capacity));
+        }
+        std::memcpy(weights + filled, VARDATA_ANY(data), size);
+        filled += size;
+        if (reinterpret_cast<Pointer>(data) != DatumGetPointer(stored))
+            pfree(data);
+    }
+    const bool complete = tuple == nullptr && filled == static_cast<size_t>(expected);
+    systable_endscan_ordered(scan);
+    index_close(index, AccessShareLock);
+    table_close(relation, AccessShareLock);
+    if (pushed)
+        PopActiveSnapshot();
+    if (!complete)
+        ereport(ERROR,
+                (errcode(ERRCODE_DATA_CORRUPTED),
+                 errmsg("the weights of version %lld are incomplete", static_cast<long long>(version_id)),
+                 errhint("Restore table dlent.weight_chunk from a backup, or train the model again.")));
+    artifact->weights = weights;
+    artifact->weights_bytes = filled;
+}
+
+}  // namespace dlent::pg

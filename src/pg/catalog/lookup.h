@@ -1,0 +1,59 @@
+#pragma once
+
+#include <cstdint>
+
+#include "pg/bridge/postgres.h"
+#include "pg/catalog/models.h"
+
+extern "C" {
+#include "utils/jsonb.h"
+}
+
+namespace dlent::pg {
+
+// Reads of the catalog by its indexes, under the active snapshot. They raise PostgreSQL errors and allocate
+// in the current memory context: call them from frames without destructors.
+
+struct FoundModel {
+    int64_t id = 0;
+    Oid owner = InvalidOid;
+    int champion = 0;  ///< 0: none
+};
+
+struct FoundVersion {
+    FoundModel model;
+    int64_t id = 0;
+    int number = 0;
+};
+
+/// False when there is no model of that name.
+bool FindModel(const char* name, FoundModel* model);
+
+/// Version `number` (0: the champion) of a model; the current user must have `privilege`. 42704, 42501.
+void FindVersion(const char* name, int number, Privilege privilege, FoundVersion* version);
+
+/// Whether the current user is as good as the owner, or has been granted `privilege` (or kManage).
+bool HasPrivilege(const FoundModel& model, Privilege privilege);
+/// Whether `role` may change the model, by what is committed now: for a catalog write, which has waited for
+/// others.
+bool MayWrite(Oid role, const FoundModel& model);
+
+/// 42501, naming the model.
+[[noreturn]] void RaiseDenied(const char* name);
+/// 42704, naming the model.
+[[noreturn]] void RaiseNoModel(const char* name);
+[[noreturn]] void RaiseNoVersion(const char* name, int number);
+
+/// The stored parts of a version, as they are: nothing has been verified but that all bytes are there.
+struct StoredArtifact {
+    Jsonb* specification = nullptr;
+    Jsonb* pipeline = nullptr;
+    const char* weights = nullptr;
+    size_t weights_bytes = 0;
+    uint8_t weights_sha256[32] = {};
+};
+
+/// XX001 when bytes are missing.
+void ReadArtifact(int64_t version_id, StoredArtifact* artifact);
+
+}  // namespace dlent::pg

@@ -1,0 +1,338 @@
+#include "pg/bridge/postgres.h"
+
+#include "pg/functions/feature_arguments.h"
+
+#include "pg/bridge/memory.h"
+#include "pg/bridge/text.h"
+#include "pg/catalog/contract.h"
+
+extern "C" {
+#include "utils/array.h"
+#include "utils/typcache.h"
+}
+
+namespace dlent::pg {
+
+FeatureArguments::FeatureArguments(FunctionCallInfo fcinfo, int first_argument, const Pipeline& pipeline,
+                                   int64_t model_id, int version, std::string title, MemoryContext context)
+    : pipeline_(pipeline),
+      first_argument_(first_argument),
+      model_id_(model_id),
+      version_(version),
+      title_(std::move(title)),
+      context_(context),
+      coder_(pipeline) {
+    for (const PipelineInput& input : pipeline.inputs())
+        names_.push_back(FromUtf8(input.name));
+    for (const std::string& name : names_)
+        input_list_ += (input_list_.empty() ? "" : ", ") + QuoteIdentifier(name);
+
+    struct Arguments {
+        Oid first_type;
+        Oid element_type;
+        bool is_row;
+        bool variadic;
+    };
+    FmgrInfo* function = fcinfo->flinfo;
+    const auto arguments = CallPostgres([&] {
+        Arguments found = {};
+        found.first_type = get_fn_expr_argtype(function, first_argument);
+        found.variadic = get_fn_expr_variadic(function);
+        if (OidIsValid(found.first_type)) {
+            found.first_type = getBaseType(found.first_type);
+            found.is_row = type_is_rowtype(found.first_type);
+            found.element_type = get_base_element_type(found.first_type);
+        }
+        return found;
+    });
+    const bool single = fcinfo->nargs == first_argument + 1;
+    const bool one_input = names_.size() == 1;
+    const ContextScope scope(context_);
+    if (single && arguments.is_row) {
+        form_ = Form::kRecord;
+        record_context_ = CallPostgres(
+            [context] { return AllocSetContextCreate(context, "dlent row type", ALLOCSET_SMALL_SIZES); });
+    } else if (single && arguments.first_type == JSONBOID) {
+        form_ = Form::kJsonb;
+        PlanJson();
+    } else if (single && arguments.first_type == UNKNOWNOID && !one_input) {
+        form_ = Form::kJsonText;
+        PlanJson();
+    } else if (single && OidIsValid(arguments.element_type) &&
+               (arguments.variadic || !one_input || pipeline.inputs()[0].kind != ColumnKind::kVector)) {
+        form_ = Form::kArray;
+        PlanArray(arguments.element_type);
+    } else {
+        form_ = Form::kPositional;
+        PlanValues(fcinfo);
+    }
+}
+
+ValueDecoder FeatureArguments::DecoderOf(int input, Oid type) {
+    const PipelineInput& what = pipeline_.inputs()[input];
+    DecodeTarget target;
+    target.name = names_[input];
+    target.kind = what.kind;
+    target.width = what.width;
+    target.coder = &coder_;
+    target.coder_column = input;
+    target.with_time_zone = what.type_name == "timestamp with time zone";
+    return ValueDecoder::Create(target, type);
+}
+
+std::optional<ValueDecoder> FeatureArguments::DecoderIfAny(int input, Oid type) {
+    try {
+        return DecoderOf(input, type);
+    } catch (const SqlError& error) {
+        if (error.sqlstate() != ERRCODE_DATATYPE_MISMATCH)
+            throw;
+        return std::nullopt;
+    }
+}
+
+void FeatureArguments::CheckCount(int given) const {
+    if (given == static_cast<int>(names_.size()))
+        return;
+    throw SqlError(ERRCODE_INVALID_PARAMETER_VALUE,
+                   "model \"" + title_ + "\" takes " + std::to_string(names_.size()) + " features, not " +
+                       std::to_string(given),
+                   "The features in order: " + input_list_ + ".",
+                   "A record or a jsonb object is matched by name, whatever the order.");
+}
+
+void FeatureArguments::PlanValues(FunctionCallInfo fcinfo) {
+    CheckCount(fcinfo->nargs - first_argument_);
+    for (int i = 0; i < static_cast<int>(names_.size()); ++i) {
+        const Oid type =
+            CallPostgres([&] { return get_fn_expr_argtype(fcinfo->flinfo, first_argument_ + i); });
+        if (!OidIsValid(type))
+            throw SqlError(ERRCODE_INDETERMINATE_DATATYPE,
+                           "could not determine the data type of feature " + std::to_string(i + 1));
+        decoders_.push_back(DecoderOf(i, type));
+    }
+}
+
+void FeatureArguments::PlanArray(Oid element_type) {
+    element_type_ = element_type;
+    CallPostgres([this] {
+        get_typlenbyvalalign(element_type_, &element_length_, &element_by_value_, &element_align_);
+    });
+    for (int i = 0; i < static_cast<int>(names_.size()); ++i)
+        decoders_.push_back(DecoderOf(i, element_type));
+}
+
+void FeatureArguments::PlanJson() {
+    for (int i = 0; i < static_cast<int>(names_.size()); ++i)
+        json_.push_back({DecoderIfAny(i, TEXTOID), DecoderIfAny(i, NUMERICOID), DecoderIfAny(i, BOOLOID),
+                         DecoderIfAny(i, FLOAT8ARRAYOID)});
+}
+
+void FeatureArguments::PlanRecord(Oid type, int32 type_modifier) {
+    const int count = static_cast<int>(names_.size());
+    record_identifier_ = 0;
+    rows_ = RowDecoder();
+    CallPostgres([&] {
+        MemoryContextReset(record_context_);
+        MemoryContext previous = MemoryContextSwitchTo(record_context_);
+        record_columns_ = lookup_rowtype_tupdesc_copy(type, type_modifier);
+        MemoryContextSwitchTo(previous);
+    });
+    const ContextScope scope(record_context_);
+
+    // A row of the table that the model was trained on: its columns are known by number, whatever they are
+    // called by now. Any other row: by name.
+    std::vector<const char*> names;
+    for (const std::string& name : names_)
+        names.push_back(name.c_str());
+    std::vector<AttrNumber> contract(count);
+    CallPostgres([&] {
+        const Oid relation = get_typ_typrelid(type);
+        if (OidIsValid(relation))
+            ContractAttributes(model_id_, version_, relation, {names.data(), count}, contract.data());
+    });
+
+    std::vector<RowDecoder::Column> columns;
+    std::string missing;
+    for (int i = 0; i < count; ++i) {
+        int attribute = contract[i] - 1;
+        for (int a = 0; contract[i] <= 0 && a < record_columns_->natts; ++a) {
+            const FormData_pg_attribute* column = TupleDescAttr(record_columns_, a);
+            if (!column->attisdropped && names_[i] == NameStr(column->attname)) {
+                attribute = a;
+                break;
+            }
+        }
+        if (attribute < 0 || attribute >= record_columns_->natts)
+            missing += (missing.empty() ? "" : ", ") + QuoteIdentifier(names_[i]);
+        else
+            columns.push_back({attribute, DecoderOf(i, TupleDescAttr(record_columns_, attribute)->atttypid)});
+    }
+    if (!missing.empty()) {
+        const bool nameless = record_columns_->natts > 0 &&
+                              std::strcmp(NameStr(TupleDescAttr(record_columns_, 0)->attname), "f1") == 0;
+        throw SqlError(
+            ERRCODE_UNDEFINED_COLUMN, "the record lacks column " + missing,
+            "Model \"" + title_ + "\" needs: " + input_list_ + ".",
+            nameless ? "ROW(...) gives its columns no names; pass the values as separate arguments." : "");
+    }
+    rows_ = RowDecoder(std::move(columns));
+    values_.assign(record_columns_->natts, Datum{0});
+    nulls_ = std::make_unique<bool[]>(record_columns_->natts);
+}
+
+bool FeatureArguments::ReadRecord(Datum record, Cell* cells) {
+    HeapTupleHeader header = DatumGetHeapTupleHeader(record);
+    const Oid type = HeapTupleHeaderGetTypeId(header);
+    const int32 type_modifier = HeapTupleHeaderGetTypMod(header);
+    // A number of the row type as it is now: ALTER TABLE gives it another.
+    const uint64 identifier = assign_record_type_identifier(type, type_modifier);
+    if (identifier != record_identifier_) {
+        PlanRecord(type, type_modifier);
+        record_identifier_ = identifier;
+    }
+    HeapTupleData tuple;
+    tuple.t_len = HeapTupleHeaderGetDatumLength(header);
+    ItemPointerSetInvalid(&tuple.t_self);
+    tuple.t_tableOid = InvalidOid;
+    tuple.t_data = header;
+    heap_deform_tuple(&tuple, record_columns_, values_.data(), nulls_.get());
+    rows_.Decode(values_.data(), nulls_.get(), cells);
+    return true;
+}
+
+void FeatureArguments::ReadJsonValue(int input, JsonbValue* value, Cell* cells) const {
+    const JsonReaders& readers = json_[input];
+    const char* what = "an object";
+    switch (value->type) {
+        case jbvNull:
+            for (const auto* reader : {&readers.text, &readers.number, &readers.boolean, &readers.array}) {
+                if (reader->has_value()) {
+                    (*reader)->SetNull(cells);
+                    return;
+                }
+            }
+            what = "null";
+            break;
+        case jbvString:
+            what = "a string";
+            if (readers.text.has_value()) {
+                const text* string = cstring_to_text_with_len(value->val.string.val, value->val.string.len);
+                readers.text->Decode(PointerGetDatum(string), false, cells);
+                return;
+            }
+            break;
+        case jbvNumeric:
+            what = "a number";
+            if (readers.number.has_value()) {
+                readers.number->Decode(NumericGetDatum(value->val.numeric), false, cells);
+                return;
+            }
+            break;
+        case jbvBool:
+            what = "a boolean";
+            if (readers.boolean.has_value()) {
+                readers.boolean->Decode(BoolGetDatum(value->val.boolean), false, cells);
+                return;
+            }
+            break;
+        case jbvBinary:
+            if (!JsonContainerIsArray(value->val.binary.data))
+                break;
+            what = "an array";
+            if (readers.array.has_value()) {
+                JsonbContainer* container = value->val.binary.data;
+                const int count = JsonContainerSize(container);
+                auto* elements = static_cast<Datum*>(palloc(sizeof(Datum) * count));
+                auto* nulls = static_cast<bool*>(palloc(sizeof(bool) * count));
+                for (int i = 0; i < count; ++i) {
+                    const JsonbValue* element = getIthJsonbValueFromContainer(container, i);
+                    if (element->type != jbvNull && element->type != jbvNumeric)
+                        ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+                                        errmsg("element %d of key \"%s\" is no number", i + 1,
+                                               names_[input].c_str())));
+                    nulls[i] = element->type == jbvNull;
+                    elements[i] =
+                        nulls[i] ? Datum{0}
+                                 : DirectFunctionCall1(numeric_float8, NumericGetDatum(element->val.numeric));
+                }
+                int length = count;
+                int lower = 1;
+                ArrayType* array = construct_md_array(elements, nulls, 1, &length, &lower, FLOAT8OID, 8,
+                                                      FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
+                readers.array->Decode(PointerGetDatum(array), false, cells);
+                return;
+            }
+            break;
+        default:
+            break;
+    }
+    ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+                    errmsg("key \"%s\" holds %s, which cannot be read as %s", names_[input].c_str(), what,
+                           ColumnKindName(pipeline_.inputs()[input].kind))));
+}
+
+void FeatureArguments::ReadJson(const Jsonb* object, Cell* cells) const {
+    if (!JB_ROOT_IS_OBJECT(object))
+        ereport(ERROR,
+                (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("the features must be a JSON object"),
+                 errhint("As in {\"%s\": ...}.", names_.empty() ? "feature" : names_[0].c_str())));
+    JsonbContainer* container = const_cast<JsonbContainer*>(&object->root);
+    for (int i = 0; i < static_cast<int>(names_.size()); ++i) {
+        JsonbValue value;
+        if (getKeyJsonValueFromContainer(container, names_[i].data(), static_cast<int>(names_[i].size()),
+                                         &value) == nullptr)
+            ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+                            errmsg("the JSON object lacks key \"%s\"", names_[i].c_str()),
+                            errdetail("Model \"%s\" needs: %s.", title_.c_str(), input_list_.c_str()),
+                            errhint("A value that is not known is written as null.")));
+        ReadJsonValue(i, &value, cells + pipeline_.first_cell(i));
+    }
+}
+
+void FeatureArguments::ReadArray(ArrayType* array, Cell* cells) const {
+    Datum* elements = nullptr;
+    bool* nulls = nullptr;
+    int count = 0;
+    if (ARR_NDIM(array) > 1)
+        ereport(ERROR, (errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+                        errmsg("the features must be an array of one dimension")));
+    deconstruct_array(array, element_type_, element_length_, element_by_value_, element_align_, &elements,
+                      &nulls, &count);
+    CheckCount(count);
+    for (int i = 0; i < count; ++i)
+        decoders_[i].Decode(elements[i], nulls[i], cells + pipeline_.first_cell(i));
+}
+
+void FeatureArguments::ReadPositional(FunctionCallInfo fcinfo, Cell* cells) const {
+    const NullableDatum* arguments = fcinfo->args + first_argument_;
+    for (int i = 0; i < static_cast<int>(decoders_.size()); ++i)
+        decoders_[i].Decode(arguments[i].value, arguments[i].isnull, cells + pipeline_.first_cell(i));
+}
+
+bool FeatureArguments::Read(FunctionCallInfo fcinfo, Cell* cells) {
+    if (form_ == Form::kPositional) {
+        ReadPositional(fcinfo, cells);
+        return true;
+    }
+    const NullableDatum& features = fcinfo->args[first_argument_];
+    if (features.isnull)
+        return false;
+    switch (form_) {
+        case Form::kRecord:
+            return ReadRecord(features.value, cells);
+        case Form::kJsonb:
+            ReadJson(DatumGetJsonbP(features.value), cells);
+            return true;
+        case Form::kJsonText:
+            ReadJson(DatumGetJsonbP(DirectFunctionCall1(jsonb_in, features.value)), cells);
+            return true;
+        case Form::kArray:
+            ReadArray(DatumGetArrayTypeP(features.value), cells);
+            return true;
+        case Form::kPositional:
+            break;
+    }
+    return true;
+}
+
+}  // namespace dlent::pg

@@ -1,0 +1,101 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/features/pipeline.h"
+#include "pg/bridge/postgres.h"
+#include "pg/source/decode.h"
+
+extern "C" {
+#include "utils/array.h"
+#include "utils/jsonb.h"
+}
+
+namespace dlent::pg {
+
+/// Reads the features of one call, f(model, VARIADIC features "any"), into a model's cells. They are given as
+///   one record       columns are matched by name, others ignored
+///   one jsonb        an object; keys are matched by name, others ignored
+///   one array        the features in order (also VARIADIC ARRAY[...])
+///   anything else    the features in order
+/// How the arguments are to be read is decided once; a row costs a deforming and a decoding.
+class FeatureArguments {
+ public:
+    /// Of `pipeline`, which must outlive this, for the calls of `fcinfo`'s call site whose features begin at
+    /// `first_argument`. What has to be kept is kept in `context`. `model_id` and `version` name the
+    /// contract, `title` the model in messages. For C++ frames; 22023 and 42804 when the arguments cannot be
+    /// the features.
+    FeatureArguments(FunctionCallInfo fcinfo, int first_argument, const Pipeline& pipeline, int64_t model_id,
+                     int version, std::string title, MemoryContext context);
+
+    /// False when the features as a whole are NULL. Raises PostgreSQL errors and throws: to be called from a
+    /// frame that holds nothing with a destructor, below a guard.
+    bool Read(FunctionCallInfo fcinfo, Cell* cells);
+
+ private:
+    enum class Form { kRecord, kJsonb, kJsonText, kArray, kPositional };
+
+    class Coder final : public CategoryCoder {
+     public:
+        explicit Coder(const Pipeline& pipeline) : pipeline_(pipeline) {}
+        int32_t Code(int column, std::string_view text) override {
+            return pipeline_.CategoryCode(column, text);
+        }
+        int32_t NullCode(int column) const override { return pipeline_.NullCode(column); }
+
+     private:
+        const Pipeline& pipeline_;
+    };
+
+    /// One input's readers, by the type of a JSON value.
+    struct JsonReaders {
+        std::optional<ValueDecoder> text;
+        std::optional<ValueDecoder> number;
+        std::optional<ValueDecoder> boolean;
+        std::optional<ValueDecoder> array;
+    };
+
+    ValueDecoder DecoderOf(int input, Oid type);
+    std::optional<ValueDecoder> DecoderIfAny(int input, Oid type);
+    void PlanValues(FunctionCallInfo fcinfo);
+    void PlanJson();
+    void PlanArray(Oid element_type);
+    void PlanRecord(Oid type, int32 type_modifier);
+    void CheckCount(int given) const;
+
+    bool ReadRecord(Datum record, Cell* cells);
+    void ReadJson(const Jsonb* object, Cell* cells) const;
+    void ReadJsonValue(int input, JsonbValue* value, Cell* cells) const;
+    void ReadArray(ArrayType* array, Cell* cells) const;
+    void ReadPositional(FunctionCallInfo fcinfo, Cell* cells) const;
+
+    const Pipeline& pipeline_;
+    const int first_argument_;
+    const int64_t model_id_;
+    const int version_;
+    const std::string title_;
+    const MemoryContext context_;
+    Coder coder_;
+    std::vector<std::string> names_;  ///< of the inputs, in the server's encoding
+    std::string input_list_;          ///< the same, for messages
+    Form form_ = Form::kPositional;
+
+    std::vector<ValueDecoder> decoders_;  ///< of each input: positional and array
+    std::vector<JsonReaders> json_;
+    Oid element_type_ = InvalidOid;
+    int16 element_length_ = 0;
+    bool element_by_value_ = false;
+    char element_align_ = 'i';
+
+    // The row type that rows_ reads; it is planned anew when another comes, or when this one changed.
+    uint64 record_identifier_ = 0;
+    MemoryContext record_context_ = nullptr;
+    TupleDesc record_columns_ = nullptr;
+    RowDecoder rows_;
+    std::vector<Datum> values_;
+    std::unique_ptr<bool[]> nulls_;
+};
+
+}  // namespace dlent::pg

@@ -1,0 +1,301 @@
+// dlent_promote, dlent_rollback, dlent_drop_model, dlent_grant, dlent_revoke: what is done with versions once
+// they exist.
+//
+// Each of them locks the model's row first, so that two sessions act one after the other, and ends with an
+// event and an invalidation. The bodies below the guards hold nothing with a destructor.
+
+#include "pg/bridge/postgres.h"
+
+#include <array>
+
+#include "pg/bridge/error.h"
+#include "pg/bridge/text.h"
+#include "pg/catalog/contract.h"
+#include "pg/catalog/lookup.h"
+#include "pg/catalog/models.h"
+#include "pg/catalog/writer.h"
+
+extern "C" {
+#include "utils/acl.h"
+#include "utils/syscache.h"
+}
+
+namespace dlent::pg {
+namespace {
+
+enum class Who { kManager, kOwner };
+
+/// Opens a catalog write and locks the model's row; raises 42704 or 42501.
+void LockModel(const char* command, const char* name, Who who, CatalogWrite* write, FoundModel* model) {
+    BeginCatalogWrite(command, write);
+    AdoptContracts();
+    const Parameter parameters[] = {Text(name)};
+    if (Execute("SELECT id, owner, champion FROM dlent.model WHERE name = $1 FOR UPDATE", parameters) == 0)
+        RaiseNoModel(name);
+    model->id = DatumGetInt64(Result(0, 1));
+    model->owner = DatumGetObjectId(Result(0, 2));
+    model->champion = DatumGetInt32(Result(0, 3));
+    if (who == Who::kOwner ? !has_privs_of_role(write->caller, model->owner)
+                           : !MayWrite(write->caller, *model))
+        RaiseDenied(name);
+}
+
+bool VersionExists(int64_t model_id, int version) {
+    const Parameter parameters[] = {Int8(model_id), Int4(version)};
+    return Execute("SELECT FROM dlent.version WHERE model_id = $1 AND number = $2", parameters) > 0;
+}
+
+void SetChampion(const FoundModel& model, int version) {
+    const Parameter parameters[] = {Int8(model.id), Int4(version)};
+    Execute("UPDATE dlent.model SET champion = $2 WHERE id = $1", parameters);
+}
+
+const char* CallerName(const CatalogWrite& write) {
+    return GetUserNameFromId(write.caller, false);
+}
+
+int Promote(const char* name, int version, const char* reason) {
+    CatalogWrite write;
+    FoundModel model;
+    LockModel("dlent_promote()", name, Who::kManager, &write, &model);
+    if (!VersionExists(model.id, version))
+        RaiseNoVersion(name, version);
+    if (version == model.champion) {
+        ereport(NOTICE, (errmsg("version %d of model \"%s\" is the champion already", version, name)));
+    } else {
+        SetChampion(model, version);
+        RecordEvent({.action = "promote",
+                     .model_id = model.id,
+                     .model = name,
+                     .version = version,
+                     .champion = version,
+                     .replaced = model.champion,
+                     .role = CallerName(write),
+                     .reason = reason});
+    }
+    EndCatalogWrite(write);
+    return model.champion;
+}
+
+/// The champion before the current one, or 0. The history is replayed: a promotion is pushed, a rollback pops
+/// down to where it went, so that one rollback after another walks back through the promotions that still
+/// stand.
+int PreviousChampion(const FoundModel& model) {
+    const Parameter parameters[] = {Int8(model.id)};
+    const uint64_t count = Execute(
+        "SELECT e.champion, e.action = 'rollback', "
+        "EXISTS (SELECT FROM dlent.version AS v WHERE v.model_id = e.model_id "
+        "    AND v.number = e.champion) "
+        "FROM dlent.event AS e WHERE e.model_id = $1 AND e.champion IS NOT NULL "
+        "ORDER BY e.id",
+        parameters);
+    struct Champion {
+        int version;
+        bool exists;
+    };
+    auto* stack = static_cast<Champion*>(palloc(sizeof(Champion) * (count + 1)));
+    uint64_t depth = 0;
+    for (uint64_t i = 0; i < count; ++i) {
+        const Champion next = {DatumGetInt32(Result(i, 1)), DatumGetBool(Result(i, 3))};
+        if (DatumGetBool(Result(i, 2))) {
+            // the top was taken back, and what is no more below it was passed over
+            do {
+                depth -= depth > 0 ? 1 : 0;
+            } while (depth > 0 && stack[depth - 1].version != next.version);
+            if (depth > 0)
+                continue;
+        }
+        stack[depth++] = next;
+    }
+    while (depth > 0) {
+        --depth;
+        if (stack[depth].exists && stack[depth].version != model.champion)
+            return stack[depth].version;
+    }
+    return 0;
+}
+
+int Rollback(const char* name, const char* reason) {
+    CatalogWrite write;
+    FoundModel model;
+    LockModel("dlent_rollback()", name, Who::kManager, &write, &model);
+    const int previous = PreviousChampion(model);
+    if (previous == 0)
+        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                        errmsg("model \"%s\" has no earlier champion to go back to", name),
+                        errhint("View dlent.deployments shows which version was champion when.")));
+    SetChampion(model, previous);
+    RecordEvent({.action = "rollback",
+                 .model_id = model.id,
+                 .model = name,
+                 .version = model.champion,
+                 .champion = previous,
+                 .replaced = model.champion,
+                 .role = CallerName(write),
+                 .reason = reason});
+    EndCatalogWrite(write);
+    return previous;
+}
+
+void DropModel(const char* name) {
+    CatalogWrite write;
+    FoundModel model;
+    LockModel("dlent_drop_model()", name, Who::kManager, &write, &model);
+    const Parameter parameters[] = {Int8(model.id)};
+    const uint64_t count = Execute("SELECT number FROM dlent.version WHERE model_id = $1", parameters);
+    auto* versions = static_cast<int*>(palloc(sizeof(int) * (count + 1)));
+    for (uint64_t i = 0; i < count; ++i)
+        versions[i] = DatumGetInt32(Result(i, 1));
+    for (uint64_t i = 0; i < count; ++i)
+        DropContract(model.id, versions[i]);
+    Execute("DELETE FROM dlent.model WHERE id = $1", parameters);
+    RecordEvent({.action = "drop_model", .model_id = model.id, .model = name, .role = CallerName(write)});
+    EndCatalogWrite(write);
+}
+
+void DropVersion(const char* name, int version) {
+    CatalogWrite write;
+    FoundModel model;
+    LockModel("dlent_drop_model()", name, Who::kManager, &write, &model);
+    if (!VersionExists(model.id, version))
+        RaiseNoVersion(name, version);
+    if (version == model.champion)
+        ereport(ERROR,
+                (errcode(ERRCODE_OBJECT_IN_USE),
+                 errmsg("version %d is the champion of model \"%s\"", version, name),
+                 errhint("Promote another version first, or drop the whole model with dlent_drop_model(%s).",
+                         quote_literal_cstr(name))));
+    DropContract(model.id, version);
+    const Parameter parameters[] = {Int8(model.id), Int4(version)};
+    Execute("DELETE FROM dlent.version WHERE model_id = $1 AND number = $2", parameters);
+    RecordEvent({.action = "drop_version",
+                 .model_id = model.id,
+                 .model = name,
+                 .version = version,
+                 .role = CallerName(write)});
+    EndCatalogWrite(write);
+}
+
+constexpr std::array<const char*, 3> kPrivileges = {"predict", "explain", "manage"};
+
+void ChangeGrants(bool grant, const char* name, const char* privilege, Oid grantee) {
+    const bool all = std::strcmp(privilege, "all") == 0;
+    bool known = all;
+    for (const char* one : kPrivileges)
+        known = known || std::strcmp(privilege, one) == 0;
+    if (!known)
+        ereport(ERROR,
+                (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("unknown privilege \"%s\"", privilege),
+                 errhint("Privileges are predict, explain, manage and all.")));
+    // Taking a privilege from a role that is gone is housekeeping; giving it one is a mistake.
+    if (grant && grantee != ACL_ID_PUBLIC && !SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(grantee)))
+        ereport(ERROR,
+                (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("role with OID %u does not exist", grantee)));
+
+    CatalogWrite write;
+    FoundModel model;
+    LockModel(grant ? "dlent_grant()" : "dlent_revoke()", name, Who::kOwner, &write, &model);
+    const char* caller = CallerName(write);
+    uint64_t changed = 0;
+    for (const char* one : kPrivileges) {
+        if (!all && std::strcmp(privilege, one) != 0)
+            continue;
+        const Parameter parameters[] = {Int8(model.id), Of(OIDOID, ObjectIdGetDatum(grantee)), Text(one),
+                                        Text(caller)};
+        changed += grant ? Execute(
+                               "INSERT INTO dlent.model_grant (model_id, grantee, privilege, grantor) "
+                               "VALUES ($1, $2, $3, $4::pg_catalog.name) ON CONFLICT DO NOTHING",
+                               parameters)
+                         : Execute(
+                               "DELETE FROM dlent.model_grant "
+                               "WHERE model_id = $1 AND grantee::pg_catalog.oid = $2 AND privilege = $3",
+                               parameters, 3);
+    }
+    if (changed > 0) {
+        const char* role = grantee == ACL_ID_PUBLIC ? "PUBLIC" : GetUserNameFromId(grantee, true);
+        const Parameter parameters[] = {Text(privilege), Text(role)};
+        Execute("SELECT pg_catalog.jsonb_build_object('privilege', $1, 'grantee', $2)", parameters);
+        RecordEvent({.action = grant ? "grant" : "revoke",
+                     .model_id = model.id,
+                     .model = name,
+                     .role = caller,
+                     .details = Result(0, 1)});
+    }
+    EndCatalogWrite(write);
+}
+
+/// Argument `index` as a model's name.
+std::string NameArgument(FunctionCallInfo fcinfo, int index) {
+    return ParseModelName(TextOf(fcinfo->args[index].value));
+}
+
+/// Refuses NULL for what cannot be left out.
+void RequireArguments(FunctionCallInfo fcinfo, int count) {
+    for (int i = 0; i < count; ++i)
+        if (fcinfo->args[i].isnull)
+            throw SqlError(ERRCODE_NULL_VALUE_NOT_ALLOWED,
+                           i == 0 ? "the model must not be NULL"
+                                  : "argument " + std::to_string(i + 1) + " must not be NULL");
+}
+
+Datum GrantOrRevoke(FunctionCallInfo fcinfo, bool grant) {
+    RequireArguments(fcinfo, 3);
+    const std::string name = NameArgument(fcinfo, 0);
+    const std::string privilege = TextOf(fcinfo->args[1].value);
+    const Oid grantee = DatumGetObjectId(fcinfo->args[2].value);
+    CallPostgres([&] { ChangeGrants(grant, name.c_str(), privilege.c_str(), grantee); });
+    return Datum{0};
+}
+
+}  // namespace
+}  // namespace dlent::pg
+
+DLENT_FUNCTION(dlent_promote) {
+    using namespace dlent::pg;
+    return Entry(fcinfo, [&] {
+        RequireArguments(fcinfo, 2);
+        const std::string name = NameArgument(fcinfo, 0);
+        const std::string reason = PG_ARGISNULL(2) ? std::string() : TextOf(PG_GETARG_DATUM(2));
+        const char* reason_text = PG_ARGISNULL(2) ? nullptr : reason.c_str();
+        const int replaced =
+            CallPostgres([&] { return Promote(name.c_str(), PG_GETARG_INT32(1), reason_text); });
+        fcinfo->isnull = replaced == 0;
+        return Int32GetDatum(replaced);
+    });
+}
+
+DLENT_FUNCTION(dlent_rollback) {
+    using namespace dlent::pg;
+    return Entry(fcinfo, [&] {
+        RequireArguments(fcinfo, 1);
+        const std::string name = NameArgument(fcinfo, 0);
+        const std::string reason = PG_ARGISNULL(1) ? std::string() : TextOf(PG_GETARG_DATUM(1));
+        const char* reason_text = PG_ARGISNULL(1) ? nullptr : reason.c_str();
+        return Int32GetDatum(CallPostgres([&] { return Rollback(name.c_str(), reason_text); }));
+    });
+}
+
+DLENT_FUNCTION(dlent_drop_model) {
+    using namespace dlent::pg;
+    return Entry(fcinfo, [&] {
+        RequireArguments(fcinfo, 1);
+        const std::string name = NameArgument(fcinfo, 0);
+        CallPostgres([&] {
+            if (PG_ARGISNULL(1))
+                DropModel(name.c_str());
+            else
+                DropVersion(name.c_str(), PG_GETARG_INT32(1));
+        });
+        return Datum{0};
+    });
+}
+
+DLENT_FUNCTION(dlent_grant) {
+    using namespace dlent::pg;
+    return Entry(fcinfo, [&] { return GrantOrRevoke(fcinfo, true); });
+}
+
+DLENT_FUNCTION(dlent_revoke) {
+    using namespace dlent::pg;
+    return Entry(fcinfo, [&] { return GrantOrRevoke(fcinfo, false); });
+}
