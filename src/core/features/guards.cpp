@@ -18,14 +18,16 @@ constexpr int kBins = 64;
 constexpr double kLeakStrength = 0.975;
 constexpr double kRareShare = 0.01;
 constexpr size_t kFewIntegers = 20;
-constexpr double kPriorRows = 2.0;  ///< rows' worth of the overall mean in each bin, so that rare levels prove nothing
+constexpr double kPriorRows =
+    2.0;  ///< rows' worth of the overall mean in each bin, so that rare levels prove nothing
 
 bool IsIntegerType(const std::string& type) {
     return type == "smallint" || type == "integer" || type == "bigint";
 }
 
 /// The bin of each row of a float cell: cuts at quantiles, and a bin of its own for NULL.
-int BinFloats(const ColumnarTable& table, int cell, std::span<const uint32_t> rows, std::vector<int32_t>* bins) {
+int BinFloats(const ColumnarTable& table, int cell, std::span<const uint32_t> rows,
+              std::vector<int32_t>* bins) {
     std::vector<float> sorted;
     for (const uint32_t row : rows) {
         const float value = table.Float(cell, row);
@@ -43,9 +45,10 @@ int BinFloats(const ColumnarTable& table, int cell, std::span<const uint32_t> ro
     }
     for (size_t i = 0; i < rows.size(); ++i) {
         const float value = table.Float(cell, rows[i]);
-        (*bins)[i] = std::isnan(value)
-                         ? 0
-                         : 1 + static_cast<int32_t>(std::upper_bound(cuts.begin(), cuts.end(), value) - cuts.begin());
+        (*bins)[i] =
+            std::isnan(value)
+                ? 0
+                : 1 + static_cast<int32_t>(std::upper_bound(cuts.begin(), cuts.end(), value) - cuts.begin());
     }
     return static_cast<int>(cuts.size()) + 2;
 }
@@ -65,7 +68,8 @@ Status CheckRowCount(const ColumnarTable& table, size_t rows_with_target) {
 double SingleFeatureStrength(std::span<const int32_t> bins, int bin_count, std::span<const uint64_t> hashes,
                              const TargetEncoder& target, std::span<const float> values,
                              std::span<const int32_t> classes) {
-    // Bins are counted on one half of the rows and judged on the other, halves by hash: equal rows stay together.
+    // Bins are counted on one half of the rows and judged on the other, halves by hash: equal rows stay
+    // together.
     const size_t rows = bins.size();
     auto counts_row = [&](size_t row) { return (hashes[row] >> 17 & 1) == 0; };
     size_t judged = 0;
@@ -166,17 +170,18 @@ Expected<std::vector<Finding>> FindProblems(const ColumnarTable& table, std::spa
             } else {
                 bin_count = BinFloats(table, cell, rows, &bins);
             }
-            strength = std::max(
-                strength, SingleFeatureStrength(bins, bin_count, hashes, target, values, classes));
+            strength =
+                std::max(strength, SingleFeatureStrength(bins, bin_count, hashes, target, values, classes));
         }
         if (strength >= kLeakStrength) {
             char number[32];
             std::snprintf(number, sizeof(number), "%.3f", strength);
-            findings.push_back({Finding::Severity::kWarning, "LEAK_FEATURE", column.name,
-                                "column \"" + column.name + "\" alone almost determines target \"" + target.column() +
-                                    "\" (strength " + number + " of 1)",
-                                "If it is not known when rows are scored, leave it out with {\"exclude\": [\"" +
-                                    column.name + "\"]}."});
+            findings.push_back(
+                {Finding::Severity::kWarning, "LEAK_FEATURE", column.name,
+                 "column \"" + column.name + "\" alone almost determines target \"" + target.column() +
+                     "\" (strength " + number + " of 1)",
+                 "If it is not known when rows are scored, leave it out with {\"exclude\": [\"" +
+                     column.name + "\"]}."});
         }
     }
 
@@ -189,7 +194,8 @@ Expected<std::vector<Finding>> FindProblems(const ColumnarTable& table, std::spa
                                 "If the values are classes, use {\"task\": \"multiclass\"}."});
     }
     for (size_t i = 0; i < target.labels().size(); ++i) {
-        const double share = static_cast<double>(target.label_counts()[i]) / static_cast<double>(all_rows.size());
+        const double share =
+            static_cast<double>(target.label_counts()[i]) / static_cast<double>(all_rows.size());
         if (share < kRareShare)
             findings.push_back({Finding::Severity::kNotice, "IMBALANCE", target.column(),
                                 "label \"" + target.labels()[i] + "\" has " +
@@ -198,8 +204,12 @@ Expected<std::vector<Finding>> FindProblems(const ColumnarTable& table, std::spa
                                 "Judge by average_precision rather than accuracy."});
     }
     if (all_rows.size() < kFewRows)
-        findings.push_back({Finding::Severity::kNotice, "FEW_ROWS", {},
-                            "there are only " + std::to_string(all_rows.size()) + " rows; metrics are uncertain", {}});
+        findings.push_back(
+            {Finding::Severity::kNotice,
+             "FEW_ROWS",
+             {},
+             "there are only " + std::to_string(all_rows.size()) + " rows; metrics are uncertain",
+             {}});
     return findings;
 }
 

@@ -58,7 +58,8 @@ void Pipeline::BuildLayout() {
             entry.maximum = statistics.maximum;
             (statistics.plain ? plain_cells_ : numeric_cells_).push_back(entry);
             if (statistics.has_indicator) {
-                const double share = static_cast<double>(statistics.null_count) / static_cast<double>(row_count_);
+                const double share =
+                    static_cast<double>(statistics.null_count) / static_cast<double>(row_count_);
                 entry.indicator = true;
                 entry.center = static_cast<float>(share);
                 entry.scale = static_cast<float>(1.0 / std::sqrt(std::max(share * (1.0 - share), 1e-6)));
@@ -119,7 +120,8 @@ Expected<Pipeline::Binding> Pipeline::Bind(const ColumnarTable& table) const {
     return binding;
 }
 
-void Pipeline::Binding::Gather(std::span<const uint32_t> rows, float* numeric, float* plain, int32_t* codes) const {
+void Pipeline::Binding::Gather(std::span<const uint32_t> rows, float* numeric, float* plain,
+                               int32_t* codes) const {
     auto gather = [&](const std::vector<Entry>& entries, float* out) {
         const size_t stride = entries.size();
         for (size_t e = 0; e < stride; ++e) {

@@ -30,8 +30,8 @@ struct PipelineInput {
         float mean = 0.0f;
         float standard_deviation = 0.0f;
         std::vector<float> quantiles;  ///< 1, 5, 25, 50, 75, 95, 99 %
-        bool plain = false;        ///< goes to the `plain` block instead of `numeric`
-        std::vector<float> edges;  ///< of the piecewise-linear embedding, in u; empty = not embedded
+        bool plain = false;            ///< goes to the `plain` block instead of `numeric`
+        std::vector<float> edges;      ///< of the piecewise-linear embedding, in u; empty = not embedded
         bool has_indicator = false;
         uint64_t null_count = 0;
     };

@@ -8,8 +8,8 @@
 namespace dlent {
 namespace {
 
-/// Quantiles are exact up to so many rows; beyond, they are those of rows spread evenly over the canonical order, which is
-/// random.
+/// Quantiles are exact up to so many rows; beyond, they are those of rows spread evenly over the canonical
+/// order, which is random.
 constexpr size_t kSampleRows = 200000;
 constexpr float kSqrt2 = 1.41421356f;  ///< gives the sine and cosine of an angle unit variance
 constexpr double kReportedQuantiles[] = {0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99};
@@ -23,7 +23,8 @@ bool IsIntegerType(const std::string& type) {
 
 /// Whether a cell holds a point on a circle, which needs no scaling or embedding.
 bool IsAngle(ColumnKind kind, int cell) {
-    return cell > 0 && (kind == ColumnKind::kTimestamp || kind == ColumnKind::kDate || kind == ColumnKind::kTime);
+    return cell > 0 &&
+           (kind == ColumnKind::kTimestamp || kind == ColumnKind::kDate || kind == ColumnKind::kTime);
 }
 
 /// What one pass over a cell of all rows finds, independent of their order.
@@ -50,7 +51,8 @@ CellScan Scan(const ColumnarTable& table, int cell, std::span<const uint32_t> ro
         // all rows: in the order in which they lie
         for (size_t chunk = 0; chunk < table.chunk_count(); ++chunk) {
             const size_t begin = chunk * ColumnarTable::kChunkRows;
-            const size_t count = begin < table.rows() ? std::min(ColumnarTable::kChunkRows, table.rows() - begin) : 0;
+            const size_t count =
+                begin < table.rows() ? std::min(ColumnarTable::kChunkRows, table.rows() - begin) : 0;
             const float* values = table.FloatChunk(cell, chunk);
             for (size_t i = 0; i < count; ++i)
                 add(values[i]);
@@ -63,7 +65,8 @@ CellScan Scan(const ColumnarTable& table, int cell, std::span<const uint32_t> ro
 }
 
 /// The finite values of a cell on the sampled rows.
-void Sample(const ColumnarTable& table, int cell, std::span<const uint32_t> rows, std::vector<float>* values) {
+void Sample(const ColumnarTable& table, int cell, std::span<const uint32_t> rows,
+            std::vector<float>* values) {
     values->clear();
     for (const uint32_t row : rows) {
         const float value = table.Float(cell, row);
@@ -108,8 +111,10 @@ void FitCell(ColumnKind kind, int cell, const CellScan& scan, const std::vector<
         return;
     }
     const float second = *std::upper_bound(sorted.begin(), sorted.end() - 1, sorted.front());
-    const bool two_valued = second == sorted.back() && sorted.front() == scan.minimum && second == scan.maximum;
-    if (kind == ColumnKind::kBoolean || kind == ColumnKind::kVector || two_valued || scan.minimum == scan.maximum) {
+    const bool two_valued =
+        second == sorted.back() && sorted.front() == scan.minimum && second == scan.maximum;
+    if (kind == ColumnKind::kBoolean || kind == ColumnKind::kVector || two_valued ||
+        scan.minimum == scan.maximum) {
         statistics->plain = true;
         statistics->center = statistics->mean;
         statistics->scale = deviation > 0.0 ? static_cast<float>(1.0 / deviation) : 0.0f;
@@ -189,7 +194,8 @@ Expected<Pipeline> Pipeline::Fit(const ColumnarTable& table, std::span<const uin
                 continue;
             }
             std::sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
-                return counts[a] != counts[b] ? counts[a] > counts[b] : dictionary.Text(a) < dictionary.Text(b);
+                return counts[a] != counts[b] ? counts[a] > counts[b]
+                                              : dictionary.Text(a) < dictionary.Text(b);
             });
             for (const int32_t code : order) {
                 if (static_cast<int>(input.levels.size()) >= options.max_levels ||
@@ -228,7 +234,8 @@ Expected<Pipeline> Pipeline::Fit(const ColumnarTable& table, std::span<const uin
             SortFloats(&values, &scratch);
             input.cells.emplace_back();
             FitCell(column.kind, cell, scan, values, options.embed_numeric, &input.cells.back());
-            if (column.kind == ColumnKind::kNumeric && IsIntegerType(column.type_name) && rows.size() > kUniqueRows) {
+            if (column.kind == ColumnKind::kNumeric && IsIntegerType(column.type_name) &&
+                rows.size() > kUniqueRows) {
                 const bool distinct = std::adjacent_find(values.begin(), values.end()) == values.end();
                 const double range = static_cast<double>(scan.maximum) - scan.minimum;
                 row_key = distinct && scan.nulls == 0 && range <= 1.5 * static_cast<double>(rows.size());

@@ -52,13 +52,15 @@ bool ReadCell(const Json& json, uint64_t rows, PipelineInput::CellStatistics* ce
     if (json.contains("edges"))
         cell->edges = json.at("edges").get<std::vector<float>>();
     if ((block != "plain" && block != "numeric") || cell->null_count > rows || cell->quantiles.size() > 7 ||
-        cell->edges.size() == 1 || cell->edges.size() > kMaxEdges || !Finite(cell->edges) || !Finite(cell->quantiles))
+        cell->edges.size() == 1 || cell->edges.size() > kMaxEdges || !Finite(cell->edges) ||
+        !Finite(cell->quantiles))
         return false;
     for (size_t i = 1; i < cell->edges.size(); ++i) {
         if (!(cell->edges[i] > cell->edges[i - 1]))
             return false;
     }
-    return Finite({cell->center, cell->scale, cell->minimum, cell->maximum, cell->mean, cell->standard_deviation});
+    return Finite(
+        {cell->center, cell->scale, cell->minimum, cell->maximum, cell->mean, cell->standard_deviation});
 }
 
 }  // namespace

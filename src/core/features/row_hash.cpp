@@ -41,12 +41,14 @@ std::vector<uint64_t> HashRows(const ColumnarTable& table) {
         for (int cell = first; cell < first + column.width; ++cell) {
             for (size_t chunk = 0; chunk < table.chunk_count(); ++chunk) {
                 const size_t begin = chunk * ColumnarTable::kChunkRows;
-                const size_t count = std::min(ColumnarTable::kChunkRows, table.rows() - std::min(begin, table.rows()));
+                const size_t count =
+                    std::min(ColumnarTable::kChunkRows, table.rows() - std::min(begin, table.rows()));
                 uint64_t* out = hashes.data() + begin;
                 if (column.kind == ColumnKind::kCategory) {
                     const int32_t* codes = table.CodeChunk(cell, chunk);
                     for (size_t i = 0; i < count; ++i)
-                        out[i] = Combine(out[i], codes[i] >= 0 ? texts[codes[i]] : static_cast<uint64_t>(-codes[i]));
+                        out[i] = Combine(out[i],
+                                         codes[i] >= 0 ? texts[codes[i]] : static_cast<uint64_t>(-codes[i]));
                 } else {
                     const float* values = table.FloatChunk(cell, chunk);
                     for (size_t i = 0; i < count; ++i)

@@ -9,8 +9,9 @@
 
 namespace dlent {
 
-/// A 64-bit hash of each row's content: every column but the ignored ones, categories by their text. Equal rows have
-/// equal hashes wherever they lie, so order and folds that follow from hashes do not depend on the physical order.
+/// A 64-bit hash of each row's content: every column but the ignored ones, categories by their text. Equal
+/// rows have equal hashes wherever they lie, so order and folds that follow from hashes do not depend on the
+/// physical order.
 std::vector<uint64_t> HashRows(const ColumnarTable& table);
 
 /// 128 bits in hex over all rows, the same in any order of the rows.

@@ -33,7 +33,8 @@ Expected<std::vector<int32_t>> Strata(const SplitInputs& inputs) {
     return strata;
 }
 
-/// Positions (in inputs.rows) by stratum, then Mix64(key ^ seed): an order that looks random and can be replayed.
+/// Positions (in inputs.rows) by stratum, then Mix64(key ^ seed): an order that looks random and can be
+/// replayed.
 std::vector<uint32_t> Deal(std::span<const uint64_t> keys, std::span<const int32_t> strata, uint64_t seed) {
     std::vector<uint32_t> order(keys.size());
     std::iota(order.begin(), order.end(), 0u);
@@ -75,8 +76,11 @@ std::vector<Split> SplitsOf(std::span<const uint32_t> rows, const std::vector<in
 Status CheckNotEmpty(const std::vector<Split>& splits) {
     for (const Split& split : splits) {
         if (split.train.empty() || split.validation.empty())
-            return {StatusCode::kInsufficientData, "the validation split leaves no rows to train or to validate on", {},
-                    "Give more rows, another validation fraction, or {\"validation\": {\"method\": \"none\"}}."};
+            return {
+                StatusCode::kInsufficientData,
+                "the validation split leaves no rows to train or to validate on",
+                {},
+                "Give more rows, another validation fraction, or {\"validation\": {\"method\": \"none\"}}."};
     }
     return Status::Ok();
 }
@@ -130,12 +134,15 @@ Expected<SplitPlan> MakeFolds(const SplitInputs& inputs, int count) {
     SplitPlan plan;
     plan.splits = SplitsOf(inputs.rows, AssignFolds(inputs.hashes, strata, inputs.seed, count), count);
     DLENT_RETURN_IF_ERROR(CheckNotEmpty(plan.splits));
-    plan.rule = {{"method", "folds"},
-                 {"folds", count},
-                 {"seed", inputs.seed},
-                 {"rule", "within each class (tenth of a numeric target) rows are dealt to the folds in turn, in the order of "
-                          "mix64(row_hash ^ mix64(seed)); equal rows stay together; each row is judged by the member that did not "
-                          "train on it"}};
+    plan.rule = {
+        {"method", "folds"},
+        {"folds", count},
+        {"seed", inputs.seed},
+        {"rule",
+         "within each class (tenth of a numeric target) rows are dealt to the folds in turn, in the order of "
+         "mix64(row_hash ^ mix64(seed)); equal rows stay together; each row is judged by the member that did "
+         "not "
+         "train on it"}};
     return plan;
 }
 
@@ -159,11 +166,13 @@ Expected<SplitPlan> MakeHoldOut(const SplitInputs& inputs, double fraction) {
     SplitPlan plan;
     plan.splits = SplitsOf(inputs.rows, folds, 1);
     DLENT_RETURN_IF_ERROR(CheckNotEmpty(plan.splits));
-    plan.rule = {{"method", "random"},
-                 {"fraction", fraction},
-                 {"seed", inputs.seed},
-                 {"rule", "within each class (tenth of a numeric target) the first rows in the order of mix64(row_hash ^ "
-                          "mix64(seed)) validate; equal rows stay together"}};
+    plan.rule = {
+        {"method", "random"},
+        {"fraction", fraction},
+        {"seed", inputs.seed},
+        {"rule",
+         "within each class (tenth of a numeric target) the first rows in the order of mix64(row_hash ^ "
+         "mix64(seed)) validate; equal rows stay together"}};
     return plan;
 }
 
@@ -184,19 +193,21 @@ Expected<SplitPlan> MakeTimeHoldOut(const SplitInputs& inputs, double fraction) 
     }
     std::vector<float> sorted = values;
     std::sort(sorted.begin(), sorted.end());
-    const size_t first = std::min(
-        sorted.size() - 1, static_cast<size_t>(std::lround((1.0 - fraction) * static_cast<double>(sorted.size()))));
+    const size_t first =
+        std::min(sorted.size() - 1,
+                 static_cast<size_t>(std::lround((1.0 - fraction) * static_cast<double>(sorted.size()))));
     const float cut = sorted[first];
     SplitPlan plan;
     plan.splits.resize(1);
     for (size_t i = 0; i < values.size(); ++i)
         (values[i] >= cut ? plan.splits[0].validation : plan.splits[0].train).push_back(inputs.rows[i]);
     DLENT_RETURN_IF_ERROR(CheckNotEmpty(plan.splits));
-    plan.rule = {{"method", "time"},
-                 {"column", definition->name},
-                 {"fraction", fraction},
-                 {"from", cut},
-                 {"rule", "rows whose column is at least \"from\" validate (times in days since 2000-01-01)"}};
+    plan.rule = {
+        {"method", "time"},
+        {"column", definition->name},
+        {"fraction", fraction},
+        {"from", cut},
+        {"rule", "rows whose column is at least \"from\" validate (times in days since 2000-01-01)"}};
     return plan;
 }
 
@@ -207,11 +218,12 @@ Expected<SplitPlan> MakeGroupFolds(const SplitInputs& inputs, int count) {
     SplitPlan plan;
     plan.splits = SplitsOf(inputs.rows, AssignFolds(keys, one_stratum, inputs.seed, count), count);
     DLENT_RETURN_IF_ERROR(CheckNotEmpty(plan.splits));
-    plan.rule = {{"method", "group"},
-                 {"column", name},
-                 {"folds", count},
-                 {"seed", inputs.seed},
-                 {"rule", "groups are dealt to the folds in turn, in the order of mix64(group_hash ^ mix64(seed))"}};
+    plan.rule = {
+        {"method", "group"},
+        {"column", name},
+        {"folds", count},
+        {"seed", inputs.seed},
+        {"rule", "groups are dealt to the folds in turn, in the order of mix64(group_hash ^ mix64(seed))"}};
     return plan;
 }
 
@@ -219,8 +231,9 @@ Expected<SplitPlan> MakeGroupHoldOut(const SplitInputs& inputs, double fraction)
     const int count = std::max(2, static_cast<int>(std::lround(1.0 / std::clamp(fraction, 0.01, 0.5))));
     DLENT_ASSIGN_OR_RETURN(SplitPlan plan, MakeGroupFolds(inputs, count));
     plan.splits.resize(1);
-    plan.rule["rule"] = "groups are dealt to so many folds in turn, in the order of mix64(group_hash ^ mix64(seed)); the "
-                        "first fold validates";
+    plan.rule["rule"] =
+        "groups are dealt to so many folds in turn, in the order of mix64(group_hash ^ mix64(seed)); the "
+        "first fold validates";
     return plan;
 }
 

@@ -33,12 +33,12 @@ struct SplitPlan {
     Json rule;
 };
 
-/// `count` folds, each the validation part of one split. Within each stratum (class, or tenth of the target) rows are
-/// dealt out in the order of Mix64(hash ^ seed), equal rows together.
+/// `count` folds, each the validation part of one split. Within each stratum (class, or tenth of the target)
+/// rows are dealt out in the order of Mix64(hash ^ seed), equal rows together.
 Expected<SplitPlan> MakeFolds(const SplitInputs& inputs, int count);
 
-/// One part of `fraction` of the rows: as above, or the last ones by the kOrder column (equal values together), or
-/// whole groups of the kGroup column.
+/// One part of `fraction` of the rows: as above, or the last ones by the kOrder column (equal values
+/// together), or whole groups of the kGroup column.
 Expected<SplitPlan> MakeHoldOut(const SplitInputs& inputs, double fraction);
 Expected<SplitPlan> MakeTimeHoldOut(const SplitInputs& inputs, double fraction);
 Expected<SplitPlan> MakeGroupHoldOut(const SplitInputs& inputs, double fraction);

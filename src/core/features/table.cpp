@@ -18,9 +18,10 @@ struct KindName {
     const char* name;
 };
 constexpr KindName kKindNames[] = {
-    {ColumnKind::kNumeric, "numeric"},     {ColumnKind::kBoolean, "boolean"}, {ColumnKind::kCategory, "category"},
-    {ColumnKind::kTimestamp, "timestamp"}, {ColumnKind::kDate, "date"},       {ColumnKind::kTime, "time"},
-    {ColumnKind::kInterval, "interval"},   {ColumnKind::kVector, "vector"},
+    {ColumnKind::kNumeric, "numeric"},   {ColumnKind::kBoolean, "boolean"},
+    {ColumnKind::kCategory, "category"}, {ColumnKind::kTimestamp, "timestamp"},
+    {ColumnKind::kDate, "date"},         {ColumnKind::kTime, "time"},
+    {ColumnKind::kInterval, "interval"}, {ColumnKind::kVector, "vector"},
 };
 
 /// Floor division, so that days before 2000 are whole days as well.
@@ -28,13 +29,14 @@ int64_t FloorDivide(int64_t value, int64_t by) {
     return value / by - (value % by < 0 ? 1 : 0);
 }
 
-/// Share of the year that has passed at the start of a day, from days since 2000-01-01 (Howard Hinnant's civil
-/// calendar arithmetic: years begin in March inside the computation).
+/// Share of the year that has passed at the start of a day, from days since 2000-01-01 (Howard Hinnant's
+/// civil calendar arithmetic: years begin in March inside the computation).
 double YearShare(int64_t days) {
     const int64_t shifted = days + 730425;  // days since 0000-03-01
     const int64_t era = FloorDivide(shifted, 146097);
     const int64_t day_of_era = shifted - era * 146097;
-    const int64_t year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+    const int64_t year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
     const int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     return static_cast<double>(day_of_year) / 365.2425;
 }
@@ -75,7 +77,8 @@ Expected<ColumnKind> ParseColumnKind(std::string_view name) {
     std::string known;
     for (const KindName& entry : kKindNames)
         known += (known.empty() ? "" : ", ") + std::string(entry.name);
-    return Status::Invalid("unknown kind of feature \"" + std::string(name) + "\"", {}, "Kinds are " + known + ".");
+    return Status::Invalid("unknown kind of feature \"" + std::string(name) + "\"", {},
+                           "Kinds are " + known + ".");
 }
 
 int CellsOf(ColumnKind kind) {
@@ -92,9 +95,13 @@ int CellsOf(ColumnKind kind) {
 }
 
 const char* CellSuffix(ColumnKind kind, int cell) {
-    static constexpr const char* kTimestampSuffixes[] = {
-        "",           "time_of_day_sin", "time_of_day_cos", "day_of_week_sin", "day_of_week_cos", "day_of_year_sin",
-        "day_of_year_cos"};
+    static constexpr const char* kTimestampSuffixes[] = {"",
+                                                         "time_of_day_sin",
+                                                         "time_of_day_cos",
+                                                         "day_of_week_sin",
+                                                         "day_of_week_cos",
+                                                         "day_of_year_sin",
+                                                         "day_of_year_cos"};
     switch (kind) {
         case ColumnKind::kTimestamp:
         case ColumnKind::kTime:
@@ -133,13 +140,15 @@ ColumnarTable::ColumnarTable(std::vector<ColumnDefinition> columns) : columns_(s
     for (const ColumnDefinition& column : columns_) {
         first_cell_.push_back(cell_count_);
         cell_count_ += column.width;
-        dictionaries_.push_back(column.kind == ColumnKind::kCategory ? std::make_unique<Dictionary>() : nullptr);
+        dictionaries_.push_back(column.kind == ColumnKind::kCategory ? std::make_unique<Dictionary>()
+                                                                     : nullptr);
     }
 }
 
 bool ColumnarTable::AddChunk() {
     try {
-        chunks_.push_back(std::make_unique_for_overwrite<Cell[]>(static_cast<size_t>(cell_count_) * kChunkRows));
+        chunks_.push_back(
+            std::make_unique_for_overwrite<Cell[]>(static_cast<size_t>(cell_count_) * kChunkRows));
     } catch (const std::bad_alloc&) {
         return false;
     }

@@ -50,14 +50,15 @@ std::vector<uint32_t> RowsWithTarget(const ColumnarTable& table) {
     const bool is_category = table.columns()[column].kind == ColumnKind::kCategory;
     rows.reserve(table.rows());
     for (uint32_t row = 0; row < table.rows(); ++row) {
-        if (is_category ? table.Code(cell, row) != ColumnarTable::kNullCode : !std::isnan(table.Float(cell, row)))
+        if (is_category ? table.Code(cell, row) != ColumnarTable::kNullCode
+                        : !std::isnan(table.Float(cell, row)))
             rows.push_back(row);
     }
     return rows;
 }
 
-Expected<TargetEncoder> TargetEncoder::Fit(const ColumnarTable& table, std::span<const uint32_t> rows, Task task,
-                                           const std::optional<std::string>& positive_class) {
+Expected<TargetEncoder> TargetEncoder::Fit(const ColumnarTable& table, std::span<const uint32_t> rows,
+                                           Task task, const std::optional<std::string>& positive_class) {
     const int column = TargetColumn(table);
     if (column < 0)
         return Status::Internal("the table has no target column");
@@ -71,8 +72,8 @@ Expected<TargetEncoder> TargetEncoder::Fit(const ColumnarTable& table, std::span
     const bool is_category = definition.kind == ColumnKind::kCategory;
     const bool is_boolean = definition.kind == ColumnKind::kBoolean;
     if (definition.width != 1)
-        return Status::Invalid(named + " is of type " + definition.type_name + ", which cannot be predicted", {},
-                               "Targets are numbers, booleans, texts or enums.");
+        return Status::Invalid(named + " is of type " + definition.type_name + ", which cannot be predicted",
+                               {}, "Targets are numbers, booleans, texts or enums.");
 
     // the labels, or what would be them, with their counts
     std::map<double, uint64_t> values;
@@ -83,7 +84,8 @@ Expected<TargetEncoder> TargetEncoder::Fit(const ColumnarTable& table, std::span
         for (const uint32_t row : rows) {
             const int32_t code = table.Code(cell, row);
             if (code < 0)
-                return Status(StatusCode::kInvalidArgument, named + " has too many distinct values to be labels", {},
+                return Status(StatusCode::kInvalidArgument,
+                              named + " has too many distinct values to be labels", {},
                               "A text target is a set of classes; predict a number, or group the values.");
             ++counts[code];
         }
@@ -95,7 +97,8 @@ Expected<TargetEncoder> TargetEncoder::Fit(const ColumnarTable& table, std::span
         for (const uint32_t row : rows) {
             const float value = table.Float(cell, row);
             if (std::isinf(value))
-                return Status::Invalid(named + " has an infinite value", {}, "Leave such rows out of the source.");
+                return Status::Invalid(named + " has an infinite value", {},
+                                       "Leave such rows out of the source.");
             if (values.size() <= kMaxClasses || values.contains(value))
                 ++values[value];
         }
@@ -110,8 +113,8 @@ Expected<TargetEncoder> TargetEncoder::Fit(const ColumnarTable& table, std::span
     }
     encoder.task_ = task;
     if (task == Task::kRegression && (is_category || is_boolean))
-        return Status::Invalid(named + " is of type " + definition.type_name + " and cannot be regressed on", {},
-                               "Use task binary or multiclass, or cast the target to a number.");
+        return Status::Invalid(named + " is of type " + definition.type_name + " and cannot be regressed on",
+                               {}, "Use task binary or multiclass, or cast the target to a number.");
     if (distinct < 2)
         return Status(StatusCode::kInsufficientData,
                       named + " has the same value in every row" +
@@ -135,9 +138,11 @@ Expected<TargetEncoder> TargetEncoder::Fit(const ColumnarTable& table, std::span
             squares += difference * difference;
         }
         encoder.mean_ = static_cast<float>(mean);
-        encoder.standard_deviation_ = static_cast<float>(std::sqrt(squares / static_cast<double>(rows.size())));
+        encoder.standard_deviation_ =
+            static_cast<float>(std::sqrt(squares / static_cast<double>(rows.size())));
         if (!(encoder.standard_deviation_ > 0.0f) || !std::isfinite(encoder.standard_deviation_))
-            return Status(StatusCode::kInvalidArgument, named + " has values too close or too large for float32");
+            return Status(StatusCode::kInvalidArgument,
+                          named + " has values too close or too large for float32");
         return encoder;
     }
 
@@ -145,8 +150,9 @@ Expected<TargetEncoder> TargetEncoder::Fit(const ColumnarTable& table, std::span
         return Status::Invalid(named + " has more than " + std::to_string(kMaxClasses) + " classes", {},
                                "Group rare classes, or use task regression for a number.");
     if (task == Task::kBinary && distinct > 2)
-        return Status::Invalid(named + " has " + std::to_string(distinct) + " values, and task binary takes two", {},
-                               "Use task multiclass, or a boolean expression as the target.");
+        return Status::Invalid(
+            named + " has " + std::to_string(distinct) + " values, and task binary takes two", {},
+            "Use task multiclass, or a boolean expression as the target.");
     if (is_category) {
         for (const auto& [text, count] : texts) {
             encoder.labels_.push_back(text);
@@ -233,7 +239,9 @@ void TargetEncoder::Binding::Classes(std::span<const uint32_t> rows, int32_t* cl
 }
 
 Json TargetEncoder::ToJson() const {
-    Json json = {{"column", column_}, {"type", type_name_}, {"kind", ColumnKindName(column_kind_)},
+    Json json = {{"column", column_},
+                 {"type", type_name_},
+                 {"kind", ColumnKindName(column_kind_)},
                  {"task", TaskName(task_)}};
     if (task_ == Task::kRegression) {
         json["mean"] = mean_;

@@ -8,7 +8,8 @@
 
 namespace dlent {
 
-/// A 64-bit hash of a text: a folded 64×64 multiplication for every 8 bytes. The same on every machine of one byte order.
+/// A 64-bit hash of a text: a folded 64×64 multiplication for every 8 bytes. The same on every machine of one
+/// byte order.
 inline uint64_t HashText(std::string_view text) {
     uint64_t hash = 0x9ae16a3b2f90404fULL ^ text.size();
     const char* data = text.data();

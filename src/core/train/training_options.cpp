@@ -33,7 +33,8 @@ Status ReadNumber(const std::string& key, const Json& value, double low, double 
     return Status::Ok();
 }
 
-Status ReadNumber(const std::string& key, const Json& value, double low, double high, std::optional<double>* out) {
+Status ReadNumber(const std::string& key, const Json& value, double low, double high,
+                  std::optional<double>* out) {
     double number = 0.0;
     DLENT_RETURN_IF_ERROR(ReadNumber(key, value, low, high, &number));
     *out = number;
@@ -41,10 +42,12 @@ Status ReadNumber(const std::string& key, const Json& value, double low, double 
 }
 
 Status ReadInteger(const std::string& key, const Json& value, int low, int high, int* out) {
-    const bool whole = value.is_number_integer() ||
-                       (value.is_number_float() && value.get<double>() == static_cast<int64_t>(value.get<double>()));
+    const bool whole =
+        value.is_number_integer() ||
+        (value.is_number_float() && value.get<double>() == static_cast<int64_t>(value.get<double>()));
     if (!whole || value.get<double>() < low || value.get<double>() > high)
-        return WrongType(key, "an integer from " + std::to_string(low) + " to " + std::to_string(high), value);
+        return WrongType(key, "an integer from " + std::to_string(low) + " to " + std::to_string(high),
+                         value);
     *out = static_cast<int>(value.get<double>());
     return Status::Ok();
 }
@@ -68,7 +71,8 @@ Status ReadChoice(const std::string& key, const Json& value, const std::vector<s
     std::string known;
     for (const std::string& choice : choices)
         known += (known.empty() ? "" : ", ") + choice;
-    if (!value.is_string() || std::find(choices.begin(), choices.end(), value.get<std::string>()) == choices.end())
+    if (!value.is_string() ||
+        std::find(choices.begin(), choices.end(), value.get<std::string>()) == choices.end())
         return Status::Invalid("option \"" + key + "\" does not take " + Describe(value), {},
                                "It takes " + known + ".");
     *out = value.get<std::string>();
@@ -138,9 +142,9 @@ Status ReadValidation(const Json& value, ValidationOptions* validation) {
     const bool by_column =
         validation->method == ValidationMethod::kTime || validation->method == ValidationMethod::kGroup;
     if (by_column && validation->column.empty())
-        return Status::Invalid("validation by " + std::string(ValidationMethodName(validation->method)) +
-                                   " needs a column",
-                               {}, "Name it: {\"validation\": {\"method\": ..., \"column\": ...}}.");
+        return Status::Invalid(
+            "validation by " + std::string(ValidationMethodName(validation->method)) + " needs a column", {},
+            "Name it: {\"validation\": {\"method\": ..., \"column\": ...}}.");
     if (!by_column && !validation->column.empty())
         return Status::Invalid("validation.column is only for the methods time and group");
     return Status::Ok();
@@ -189,7 +193,8 @@ const OptionReader kReaders[] = {
     {"kind",
      [](Key key, const Json& value, Options* o) {
          return ReadChoice(key, value,
-                           {"auto", "mlp", "tabm", "cnn", "dbn", "autoencoder", "gan", "recommender"}, &o->kind);
+                           {"auto", "mlp", "tabm", "cnn", "dbn", "autoencoder", "gan", "recommender"},
+                           &o->kind);
      }},
     {"task",
      [](Key key, const Json& value, Options* o) {
@@ -216,23 +221,26 @@ const OptionReader kReaders[] = {
          o->seed = value.get<uint64_t>();
          return Status::Ok();
      }},
-    {"epochs", [](Key key, const Json& value, Options* o) { return ReadInteger(key, value, 1, kMaxEpochs, &o->epochs); }},
-    {"batch_size",
-     [](Key key, const Json& value, Options* o) { return ReadInteger(key, value, 1, kMaxBatch, &o->batch_size); }},
-    {"learning_rate",
-     [](Key key, const Json& value, Options* o) { return ReadNumber(key, value, 1e-9, 10.0, &o->learning_rate); }},
-    {"weight_decay",
-     [](Key key, const Json& value, Options* o) { return ReadNumber(key, value, 0.0, 10.0, &o->weight_decay); }},
+    {"epochs", [](Key key, const Json& value,
+                  Options* o) { return ReadInteger(key, value, 1, kMaxEpochs, &o->epochs); }},
+    {"batch_size", [](Key key, const Json& value,
+                      Options* o) { return ReadInteger(key, value, 1, kMaxBatch, &o->batch_size); }},
+    {"learning_rate", [](Key key, const Json& value,
+                         Options* o) { return ReadNumber(key, value, 1e-9, 10.0, &o->learning_rate); }},
+    {"weight_decay", [](Key key, const Json& value,
+                        Options* o) { return ReadNumber(key, value, 0.0, 10.0, &o->weight_decay); }},
     {"hidden",
      [](Key key, const Json& value, Options* o) {
          if (!value.is_array() || value.size() > kMaxHiddenLayers)
-             return WrongType(key, "an array of at most " + std::to_string(kMaxHiddenLayers) + " layer widths", value);
+             return WrongType(
+                 key, "an array of at most " + std::to_string(kMaxHiddenLayers) + " layer widths", value);
          o->hidden.emplace();
          for (const Json& units : value)
              DLENT_RETURN_IF_ERROR(ReadInteger(key, units, 1, kMaxHiddenUnits, &o->hidden->emplace_back()));
          return Status::Ok();
      }},
-    {"dropout", [](Key key, const Json& value, Options* o) { return ReadNumber(key, value, 0.0, 0.95, &o->dropout); }},
+    {"dropout",
+     [](Key key, const Json& value, Options* o) { return ReadNumber(key, value, 0.0, 0.95, &o->dropout); }},
     {"activation",
      [](Key key, const Json& value, Options* o) {
          std::string activation;
@@ -240,25 +248,29 @@ const OptionReader kReaders[] = {
          DLENT_ASSIGN_OR_RETURN(o->activation, ParseActivation(activation));
          return Status::Ok();
      }},
-    {"patience",
-     [](Key key, const Json& value, Options* o) { return ReadInteger(key, value, 1, kMaxEpochs, &o->patience); }},
-    {"max_seconds",
-     [](Key key, const Json& value, Options* o) { return ReadNumber(key, value, 0.01, 1e9, &o->max_seconds); }},
-    {"members",
-     [](Key key, const Json& value, Options* o) { return ReadInteger(key, value, 1, kMaxMembers, &o->members); }},
+    {"patience", [](Key key, const Json& value,
+                    Options* o) { return ReadInteger(key, value, 1, kMaxEpochs, &o->patience); }},
+    {"max_seconds", [](Key key, const Json& value,
+                       Options* o) { return ReadNumber(key, value, 0.01, 1e9, &o->max_seconds); }},
+    {"members", [](Key key, const Json& value,
+                   Options* o) { return ReadInteger(key, value, 1, kMaxMembers, &o->members); }},
     {"numeric_embedding",
      [](Key key, const Json& value, Options* o) {
          std::string name;
-         DLENT_RETURN_IF_ERROR(ReadChoice(key, value, {"auto", "none", "piecewise_linear", "periodic"}, &name));
-         for (const NumericEmbedding candidate : {NumericEmbedding::kAuto, NumericEmbedding::kNone,
-                                                  NumericEmbedding::kPiecewiseLinear, NumericEmbedding::kPeriodic}) {
+         DLENT_RETURN_IF_ERROR(
+             ReadChoice(key, value, {"auto", "none", "piecewise_linear", "periodic"}, &name));
+         for (const NumericEmbedding candidate :
+              {NumericEmbedding::kAuto, NumericEmbedding::kNone, NumericEmbedding::kPiecewiseLinear,
+               NumericEmbedding::kPeriodic}) {
              if (name == NumericEmbeddingName(candidate))
                  o->numeric_embedding = candidate;
          }
          return Status::Ok();
      }},
     {"optimizer",
-     [](Key key, const Json& value, Options* o) { return ReadChoice(key, value, {"adamw", "sgd"}, &o->optimizer); }},
+     [](Key key, const Json& value, Options* o) {
+         return ReadChoice(key, value, {"adamw", "sgd"}, &o->optimizer);
+     }},
     {"schedule",
      [](Key key, const Json& value, Options* o) {
          return ReadChoice(key, value, {"cycles", "cosine", "coslog4", "flat_cos", "constant"}, &o->schedule);
@@ -267,13 +279,14 @@ const OptionReader kReaders[] = {
      [](Key key, const Json& value, Options* o) {
          return ReadChoice(key, value, {"log_loss", "focal", "squared", "huber", "pinball"}, &o->loss);
      }},
-    {"label_smoothing",
-     [](Key key, const Json& value, Options* o) { return ReadNumber(key, value, 0.0, 0.5, &o->label_smoothing); }},
-    {"quantile",
-     [](Key key, const Json& value, Options* o) { return ReadNumber(key, value, 0.001, 0.999, &o->quantile); }},
+    {"label_smoothing", [](Key key, const Json& value,
+                           Options* o) { return ReadNumber(key, value, 0.0, 0.5, &o->label_smoothing); }},
+    {"quantile", [](Key key, const Json& value,
+                    Options* o) { return ReadNumber(key, value, 0.001, 0.999, &o->quantile); }},
     {"validation", [](Key, const Json& value, Options* o) { return ReadValidation(value, &o->validation); }},
     {"class_weight", [](Key, const Json& value, Options* o) { return ReadClassWeight(value, o); }},
-    {"weight_column", [](Key key, const Json& value, Options* o) { return ReadText(key, value, &o->weight_column); }},
+    {"weight_column",
+     [](Key key, const Json& value, Options* o) { return ReadText(key, value, &o->weight_column); }},
     {"exclude",
      [](Key key, const Json& value, Options* o) {
          if (!value.is_array())
@@ -351,8 +364,9 @@ Expected<TrainingOptions> TrainingOptions::Parse(const Json& json) {
         return Status::Invalid("options must be a JSON object", "They are " + Describe(json) + ".");
     TrainingOptions options;
     for (const auto& [key, value] : json.items()) {
-        const auto* reader = std::find_if(std::begin(kReaders), std::end(kReaders),
-                                          [&key = key](const OptionReader& candidate) { return key == candidate.key; });
+        const auto* reader =
+            std::find_if(std::begin(kReaders), std::end(kReaders),
+                         [&key = key](const OptionReader& candidate) { return key == candidate.key; });
         if (reader == std::end(kReaders)) {
             std::vector<std::string> known;
             for (const OptionReader& candidate : kReaders)

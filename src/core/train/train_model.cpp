@@ -1,0 +1,495 @@
+#include "core/train/train_model.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <numeric>
+
+#include "core/features/guards.h"
+#include "core/features/row_hash.h"
+#include "core/features/split.h"
+#include "core/metrics/metrics.h"
+#include "core/train/calibration.h"
+#include "core/train/recipe.h"
+#include "core/train/trainer.h"
+
+namespace dlent {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double SecondsSince(Clock::time_point start) {
+    return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+/// Rows of the table as the trainer wants them: pipeline inputs, encoded targets, row weights.
+class TableTrainingData final : public TrainingData {
+ public:
+    TableTrainingData(const ColumnarTable& table, Pipeline::Binding inputs, TargetEncoder::Binding target,
+                      bool classes, int weight_cell)
+        : table_(table),
+          inputs_(std::move(inputs)),
+          target_(std::move(target)),
+          classes_(classes),
+          weight_cell_(weight_cell) {}
+
+    size_t rows() const override { return table_.rows(); }
+    bool has_weights() const override { return weight_cell_ >= 0; }
+    void Gather(std::span<const uint32_t> rows, const HostBatch& batch) const override {
+        if (batch.numeric != nullptr || batch.plain != nullptr || batch.codes != nullptr)
+            inputs_.Gather(rows, batch.numeric, batch.plain, batch.codes);
+        if (batch.targets != nullptr) {
+            if (classes_)
+                target_.Classes(rows, static_cast<int32_t*>(batch.targets));
+            else
+                target_.Values(rows, static_cast<float*>(batch.targets));
+        }
+        if (batch.weights != nullptr) {
+            for (size_t i = 0; i < rows.size(); ++i)
+                batch.weights[i] = table_.Float(weight_cell_, rows[i]);
+        }
+    }
+
+ private:
+    const ColumnarTable& table_;
+    Pipeline::Binding inputs_;
+    TargetEncoder::Binding target_;
+    bool classes_;
+    int weight_cell_;
+};
+
+int FindRole(const ColumnarTable& table, ColumnRole role) {
+    for (size_t i = 0; i < table.columns().size(); ++i) {
+        if (table.columns()[i].role == role)
+            return static_cast<int>(i);
+    }
+    return -1;
+}
+
+/// The work of one TrainModel call: its inputs, and what the steps leave to each other.
+class ModelTraining {
+ public:
+    ModelTraining(const ColumnarTable& table, const TrainingOptions& options, Backend& backend,
+                  const CancelToken& cancel, const ProgressCallback& progress)
+        : table_(table), options_(options), backend_(backend), cancel_(cancel), progress_(progress) {}
+
+    Expected<TrainedModel> Run() {
+        DLENT_RETURN_IF_ERROR(PrepareRows());
+        DLENT_RETURN_IF_ERROR(FitTarget());
+        DLENT_ASSIGN_OR_RETURN(recipe_, ResolveRecipe(options_, result_.model.target.task(), rows_.size()));
+        DLENT_RETURN_IF_ERROR(AssignRows());
+        DLENT_RETURN_IF_ERROR(FitPipeline());
+        DLENT_RETURN_IF_ERROR(CheckGuards());
+        DLENT_RETURN_IF_ERROR(TrainMembers());
+        DLENT_RETURN_IF_ERROR(Judge());
+        DLENT_RETURN_IF_ERROR(Refit());
+        Describe();
+        return std::move(result_);
+    }
+
+ private:
+    Status PrepareRows() {
+        Report("preparing", 0, 0.0);
+        if (table_.rows() == 0)
+            return {StatusCode::kInsufficientData, "the source returned no rows"};
+        const int weight_column = FindRole(table_, ColumnRole::kWeight);
+        weight_cell_ = weight_column >= 0 ? table_.first_cell(weight_column) : -1;
+
+        const std::vector<uint64_t> hashes = HashRows(table_);
+        if (cancel_.IsCancelled())
+            return Status::Cancelled();
+        std::vector<uint32_t> usable = RowsWithTarget(table_);
+        rows_without_target_ = table_.rows() - usable.size();
+        if (weight_cell_ >= 0) {
+            for (const uint32_t row : usable) {
+                const float weight = table_.Float(weight_cell_, row);
+                if (!(weight >= 0.0f) || std::isinf(weight))
+                    return Status::Invalid("weight column \"" + table_.columns()[weight_column].name +
+                                               "\" has a value that is NULL, negative or not finite",
+                                           {}, "Weights must be finite numbers of at least 0.");
+            }
+        }
+        rows_ = CanonicalOrder(hashes, std::move(usable));
+        row_hashes_.reserve(rows_.size());
+        for (const uint32_t row : rows_)
+            row_hashes_.push_back(hashes[row]);
+        result_.data_fingerprint = DataFingerprint(hashes);
+        return cancel_.IsCancelled() ? Status::Cancelled() : Status::Ok();
+    }
+
+    Status FitTarget() {
+        DLENT_RETURN_IF_ERROR(CheckRowCount(table_, rows_.size()));
+        DLENT_ASSIGN_OR_RETURN(result_.model.target,
+                               TargetEncoder::Fit(table_, rows_, options_.task, options_.positive_class));
+        return Status::Ok();
+    }
+
+    Status AssignRows() {
+        SplitInputs inputs;
+        inputs.table = &table_;
+        inputs.rows = rows_;
+        inputs.hashes = row_hashes_;
+        inputs.target = &result_.model.target;
+        inputs.seed = options_.seed;
+        const bool groups = options_.validation.method == ValidationMethod::kGroup;
+        Expected<SplitPlan> plan = [&]() -> Expected<SplitPlan> {
+            if (recipe_.plan == MemberPlan::kFolds)
+                return groups ? MakeGroupFolds(inputs, recipe_.members) : MakeFolds(inputs, recipe_.members);
+            if (recipe_.validation_fraction <= 0.0)
+                return SplitPlan{{{rows_, {}}}, {{"method", "none"}}};
+            if (groups)
+                return MakeGroupHoldOut(inputs, recipe_.validation_fraction);
+            if (options_.validation.method == ValidationMethod::kTime)
+                return MakeTimeHoldOut(inputs, recipe_.validation_fraction);
+            return MakeHoldOut(inputs, recipe_.validation_fraction);
+        }();
+        DLENT_ASSIGN_OR_RETURN(plan_, std::move(plan));
+        return Status::Ok();
+    }
+
+    Status FitPipeline() {
+        PipelineOptions pipeline_options;
+        pipeline_options.embed_numeric = recipe_.numeric_embedding == NumericEmbedding::kPiecewiseLinear;
+        std::vector<Pipeline::Exclusion> excluded;
+        // In folds every row trains some member. A hold-out part stays unseen until the refit, and the scale
+        // of the columns is all that it could tell.
+        DLENT_ASSIGN_OR_RETURN(result_.model.pipeline,
+                               Pipeline::Fit(table_, rows_, pipeline_options, &excluded));
+        for (Pipeline::Exclusion& exclusion : excluded)
+            result_.findings.push_back({Finding::Severity::kNotice,
+                                        std::move(exclusion.code),
+                                        std::move(exclusion.column),
+                                        std::move(exclusion.reason),
+                                        {}});
+        DLENT_ASSIGN_OR_RETURN(result_.model.network,
+                               BuildNetworkSpec(recipe_, result_.model.pipeline, result_.model.target));
+        DLENT_ASSIGN_OR_RETURN(Pipeline::Binding inputs, result_.model.pipeline.Bind(table_));
+        DLENT_ASSIGN_OR_RETURN(TargetEncoder::Binding target, result_.model.target.Bind(table_));
+        data_ = std::make_unique<TableTrainingData>(table_, std::move(inputs), std::move(target),
+                                                    result_.model.target.task() == Task::kMulticlass,
+                                                    weight_cell_);
+        result_.model.kind = recipe_.kind;
+        return cancel_.IsCancelled() ? Status::Cancelled() : Status::Ok();
+    }
+
+    Status CheckGuards() {
+        DLENT_ASSIGN_OR_RETURN(std::vector<Finding> findings,
+                               FindProblems(table_, rows_, row_hashes_, result_.model.target, cancel_));
+        result_.findings.insert(result_.findings.end(), std::make_move_iterator(findings.begin()),
+                                std::make_move_iterator(findings.end()));
+        return Status::Ok();
+    }
+
+    /// Sets the network's constants: the edges that the pipeline found.
+    Status SetEdges(Network& network) {
+        if (recipe_.numeric_embedding != NumericEmbedding::kPiecewiseLinear ||
+            result_.model.pipeline.numeric_count() == 0)
+            return Status::Ok();
+        std::vector<float> edges;
+        for (int i = 0; i < result_.model.pipeline.numeric_count(); ++i) {
+            const std::vector<float>& of_column = result_.model.pipeline.edges(i);
+            edges.insert(edges.end(), of_column.begin(), of_column.end());
+        }
+        return network.SetTensor("numbers.edges", edges);
+    }
+
+    Expected<TrainerResult> TrainOne(Network& network, int member, const Split& split, double stop_fraction) {
+        const uint64_t seed = Mix64(options_.seed * 1000003 + static_cast<uint64_t>(member));
+        DLENT_RETURN_IF_ERROR(network.Initialize(seed));
+        DLENT_RETURN_IF_ERROR(SetEdges(network));
+        TrainerOptions trainer = recipe_.trainer;
+        trainer.seed = seed;
+        trainer.class_weights = class_weights_;
+        trainer.stop_fraction = stop_fraction;
+        if (split.validation.empty())
+            trainer.stopping.rule = StoppingRule::kNone;
+        if (options_.max_seconds) {
+            // what is left, shared by what is left to do
+            const double left = *options_.max_seconds - SecondsSince(start_);
+            trainer.max_seconds = std::max(0.01, left / (run_count_ - run_));
+        }
+        const ProgressCallback forward = [&](const TrainingProgress& progress) {
+            TrainingProgress whole = progress;
+            whole.phase = stop_fraction < 1.0 ? "refitting" : "training";
+            whole.member = member;
+            whole.members = recipe_.members;
+            whole.fraction = (run_ + progress.fraction) / run_count_;
+            whole.seconds_elapsed = SecondsSince(start_);
+            whole.seconds_left =
+                whole.fraction > 0.0 ? whole.seconds_elapsed * (1.0 - whole.fraction) / whole.fraction : 0.0;
+            if (progress_)
+                progress_(whole);
+        };
+        DLENT_ASSIGN_OR_RETURN(TrainerResult trained,
+                               TrainNetwork(network, backend_, *data_, split.train, split.validation, trainer,
+                                            cancel_, forward));
+        for (EpochRecord& record : trained.log) {
+            record.member = member;
+            record.seconds += SecondsSince(start_) - trained.seconds;
+        }
+        result_.log.insert(result_.log.end(), trained.log.begin(), trained.log.end());
+        result_.epochs = std::max(result_.epochs, trained.epochs);
+        rows_per_second_ += trained.rows_per_second / run_count_;
+        ++run_;
+        return trained;
+    }
+
+    Status TrainMembers() {
+        FitClassWeights();
+        run_count_ = recipe_.members * (WillRefit() ? 2 : 1);
+        DLENT_ASSIGN_OR_RETURN(network_, Network::Create(result_.model.network, backend_,
+                                                         std::max(recipe_.trainer.batch_size, 1), true));
+        const size_t outputs = static_cast<size_t>(network_->outputs());
+        const size_t width = static_cast<size_t>(network_->members());
+        for (int member = 0; member < recipe_.members; ++member) {
+            const Split& split = SplitOf(member);
+            DLENT_ASSIGN_OR_RETURN(TrainerResult trained, TrainOne(*network_, member, split, 1.0));
+            best_fractions_.push_back(trained.best_fraction);
+            best_epochs_.push_back(trained.best_epoch);
+            stop_reasons_.push_back(StopReasonName(trained.stop_reason));
+            DLENT_ASSIGN_OR_RETURN(std::vector<NamedTensorData> tensors, network_->Save());
+            result_.model.members.push_back(std::move(tensors));
+
+            // Held-out logits: in folds the next rows, each judged by one member; else the same rows by all.
+            if (recipe_.plan == MemberPlan::kFolds || member == 0)
+                held_out_rows_.insert(held_out_rows_.end(), split.validation.begin(), split.validation.end());
+            held_out_logits_.push_back(std::move(trained.validation_logits));
+        }
+        members_per_row_ = (recipe_.plan == MemberPlan::kFolds ? 1 : held_out_logits_.size()) * width;
+        JoinLogits(width, outputs);
+        return Status::Ok();
+    }
+
+    const Split& SplitOf(int member) const {
+        return plan_.splits[recipe_.plan == MemberPlan::kFolds ? member : 0];
+    }
+
+    bool WillRefit() const { return recipe_.refit && !plan_.splits[0].validation.empty(); }
+
+    void FitClassWeights() {
+        const TargetEncoder& target = result_.model.target;
+        if (target.task() == Task::kRegression)
+            return;
+        const size_t classes = target.labels().size();
+        if (options_.class_weight_mode == "balanced") {
+            // scikit-learn's: n / (classes · count)
+            const double total =
+                std::accumulate(target.label_counts().begin(), target.label_counts().end(), 0.0);
+            for (const uint64_t count : target.label_counts())
+                class_weights_.push_back(
+                    static_cast<float>(total / (static_cast<double>(classes) * static_cast<double>(count))));
+        } else if (!options_.class_weights.empty()) {
+            for (const std::string& label : target.labels()) {
+                const auto weight = options_.class_weights.find(label);
+                class_weights_.push_back(
+                    weight == options_.class_weights.end() ? 1.0f : static_cast<float>(weight->second));
+            }
+        }
+    }
+
+    /// One array [rows × members that judged the row × outputs].
+    void JoinLogits(size_t width, size_t outputs) {
+        if (recipe_.plan == MemberPlan::kFolds || held_out_logits_.size() == 1) {
+            for (const std::vector<float>& logits : held_out_logits_)
+                joined_logits_.insert(joined_logits_.end(), logits.begin(), logits.end());
+            return;
+        }
+        const size_t block = width * outputs;
+        joined_logits_.resize(held_out_rows_.size() * held_out_logits_.size() * block);
+        for (size_t row = 0; row < held_out_rows_.size(); ++row) {
+            for (size_t member = 0; member < held_out_logits_.size(); ++member)
+                std::copy_n(&held_out_logits_[member][row * block], block,
+                            &joined_logits_[(row * held_out_logits_.size() + member) * block]);
+        }
+    }
+
+    /// Temperature and metrics from rows that their networks had not seen.
+    Status Judge() {
+        result_.metrics = Json::object();
+        result_.validation_rows = held_out_rows_.size();
+        if (held_out_rows_.empty())
+            return Status::Ok();
+        Report("evaluating", recipe_.members - 1, static_cast<double>(run_) / run_count_);
+        const TargetEncoder& target = result_.model.target;
+        const size_t rows = held_out_rows_.size();
+        const size_t outputs = static_cast<size_t>(target.output_count());
+        std::vector<float> values(rows);
+        std::vector<int32_t> classes(rows);
+        std::vector<float> weights;
+        if (weight_cell_ >= 0) {
+            for (const uint32_t row : held_out_rows_)
+                weights.push_back(table_.Float(weight_cell_, row));
+        }
+        DLENT_ASSIGN_OR_RETURN(const TargetEncoder::Binding truth, target.Bind(table_));
+        if (target.task() == Task::kMulticlass)
+            truth.Classes(held_out_rows_, classes.data());
+        else
+            truth.Values(held_out_rows_, values.data());
+
+        if (target.task() != Task::kRegression) {
+            LabelledLogits labelled;
+            labelled.rows = rows;
+            labelled.members = static_cast<int>(members_per_row_);
+            labelled.outputs = static_cast<int>(outputs);
+            labelled.logits = joined_logits_.data();
+            labelled.targets = values.data();
+            labelled.labels = classes.data();
+            labelled.row_weights = weights.empty() ? nullptr : weights.data();
+            DLENT_ASSIGN_OR_RETURN(const double temperature, FitTemperature(labelled, cancel_));
+            result_.model.temperature = static_cast<float>(temperature);
+        }
+
+        std::vector<float> answers(rows * outputs);
+        AverageMembers(outputs, &answers);
+        switch (target.task()) {
+            case Task::kBinary: {
+                std::vector<int32_t> labels(values.begin(), values.end());
+                result_.metrics = ToJson(EvaluateBinary(answers, labels, weights));
+                break;
+            }
+            case Task::kMulticlass:
+                result_.metrics = ToJson(EvaluateMulticlass(answers, classes, target.labels(), weights));
+                break;
+            default: {
+                std::vector<double> predicted(rows);
+                std::vector<double> actual(rows);
+                for (size_t i = 0; i < rows; ++i) {
+                    predicted[i] = target.Decode(answers[i]);
+                    actual[i] = truth.RawValue(held_out_rows_[i]);
+                }
+                result_.metrics = ToJson(EvaluateRegression(predicted, actual, weights));
+            }
+        }
+        return Status::Ok();
+    }
+
+    /// Mean probability (or value) over the members that judged each row.
+    void AverageMembers(size_t outputs, std::vector<float>* answers) {
+        const size_t count = members_per_row_;
+        std::vector<float> probabilities(joined_logits_.size());
+        const float* values = joined_logits_.data();
+        if (result_.model.target.task() != Task::kRegression) {
+            backend_.Probabilities(static_cast<int>(joined_logits_.size() / outputs),
+                                   static_cast<int>(outputs), 1.0f / result_.model.temperature,
+                                   joined_logits_.data(), probabilities.data());
+            values = probabilities.data();
+        }
+        for (size_t row = 0; row < answers->size() / outputs; ++row) {
+            for (size_t c = 0; c < outputs; ++c) {
+                double sum = 0.0;
+                for (size_t member = 0; member < count; ++member)
+                    sum += values[(row * count + member) * outputs + c];
+                (*answers)[row * outputs + c] = static_cast<float>(sum / static_cast<double>(count));
+            }
+        }
+    }
+
+    /// Trains each member again on all rows, for the share of the schedule that proved best.
+    Status Refit() {
+        result_.train_rows = rows_.size();
+        if (!WillRefit()) {
+            if (recipe_.plan == MemberPlan::kHoldOut)
+                result_.train_rows = plan_.splits[0].train.size();
+            return Status::Ok();
+        }
+        const Split all{rows_, {}};
+        for (int member = 0; member < recipe_.members; ++member) {
+            if (OutOfTime())
+                break;  // the members trained so far keep the weights they have
+            const Expected<TrainerResult> trained = TrainOne(*network_, member, all, best_fractions_[member]);
+            DLENT_RETURN_IF_ERROR(trained.status());
+            DLENT_ASSIGN_OR_RETURN(result_.model.members[member], network_->Save());
+            ++refitted_;
+        }
+        return Status::Ok();
+    }
+
+    bool OutOfTime() const { return options_.max_seconds && SecondsSince(start_) >= *options_.max_seconds; }
+
+    void Describe() {
+        Json& details = result_.details;
+        details = Json::object();
+        details["task"] = TaskName(result_.model.target.task());
+        details["preset"] = PresetName(options_.preset);
+        details["seed"] = options_.seed;
+        details["recipe"] = recipe_.ToJson();
+        details["validation"] = plan_.rule;
+        details["validation"]["rows"] = held_out_rows_.size();
+        if (rows_without_target_ > 0)
+            details["rows_without_target"] = rows_without_target_;
+        details["best_epochs"] = best_epochs_;
+        details["stop_reasons"] = stop_reasons_;
+        if (WillRefit())
+            details["refitted_members"] = refitted_;
+        details["temperature"] = result_.model.temperature;
+        details["parameters"] = network_->trainable_count() * recipe_.members;
+        details["rows_per_second"] = rows_per_second_;
+        Json findings = Json::array();
+        for (const Finding& finding : result_.findings) {
+            Json entry = {
+                {"code", finding.code},
+                {"severity", finding.severity == Finding::Severity::kWarning ? "warning" : "notice"}};
+            if (!finding.column.empty())
+                entry["column"] = finding.column;
+            entry["message"] = finding.message;
+            findings.push_back(std::move(entry));
+        }
+        details["findings"] = std::move(findings);
+        result_.seconds = SecondsSince(start_);
+    }
+
+    void Report(const char* phase, int member, double fraction) {
+        if (!progress_)
+            return;
+        TrainingProgress progress;
+        progress.phase = phase;
+        progress.member = member;
+        progress.members = recipe_.members;
+        progress.fraction = fraction;
+        progress.seconds_elapsed = SecondsSince(start_);
+        progress_(progress);
+    }
+
+    const ColumnarTable& table_;
+    const TrainingOptions& options_;
+    Backend& backend_;
+    const CancelToken& cancel_;
+    const ProgressCallback& progress_;
+    const Clock::time_point start_ = Clock::now();
+
+    TrainedModel result_;
+    Recipe recipe_;
+    int weight_cell_ = -1;
+    size_t rows_without_target_ = 0;
+    std::vector<uint32_t> rows_;        ///< with a target, in canonical order
+    std::vector<uint64_t> row_hashes_;  ///< of rows_
+    SplitPlan plan_;
+    std::unique_ptr<TableTrainingData> data_;
+    std::unique_ptr<Network> network_;
+    std::vector<float> class_weights_;
+    int run_ = 0;        ///< trainings done
+    int run_count_ = 1;  ///< trainings planned
+    std::vector<double> best_fractions_;
+    std::vector<int> best_epochs_;
+    std::vector<std::string> stop_reasons_;
+    int refitted_ = 0;
+    double rows_per_second_ = 0.0;
+    std::vector<uint32_t> held_out_rows_;
+    std::vector<std::vector<float>> held_out_logits_;  ///< of each member
+    std::vector<float> joined_logits_;
+    size_t members_per_row_ = 1;
+};
+
+}  // namespace
+
+Expected<TrainedModel> TrainModel(const ColumnarTable& table, const TrainingOptions& options,
+                                  Backend& backend, const CancelToken& cancel,
+                                  const ProgressCallback& progress) {
+    try {
+        return ModelTraining(table, options, backend, cancel, progress).Run();
+    } catch (const std::bad_alloc&) {
+        return Status(StatusCode::kOutOfMemory, "out of memory while training");
+    }
+}
+
+}  // namespace dlent
