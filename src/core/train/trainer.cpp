@@ -9,10 +9,10 @@
 #include <numeric>
 #include <string>
 
+#include "core/base/float_environment.h"
 #include "core/base/random.h"
 #include "core/train/batch_feeder.h"
 #include "core/train/calibration.h"
-#include "core/train/flush_to_zero.h"
 #include "core/train/validation_loss.h"
 
 namespace dlent {
@@ -493,7 +493,7 @@ Expected<TrainerResult> TrainNetwork(Network& network, Backend& backend, const T
                                      std::span<const uint32_t> validation_rows, const TrainerOptions& options,
                                      const CancelToken& cancel, const ProgressCallback& progress) {
     try {
-        const FlushToZeroScope flush_to_zero;
+        const ScopedFlushToZero flush_to_zero;
         const CancelScope cancel_scope(network, cancel);
         return TrainingRun(network, backend, data, train_rows, validation_rows, options, cancel, progress)
             .Run();
@@ -510,7 +510,7 @@ Status PredictLogits(Network& network, Backend& backend, const TrainingData& dat
                                 " logits does not fit the rows");
     }
     try {
-        const FlushToZeroScope flush_to_zero;
+        const ScopedFlushToZero flush_to_zero;
         const CancelScope cancel_scope(network, cancel);
         BatchFeeder feeder(backend, data);
         DLENT_RETURN_IF_ERROR(feeder.Prepare(network.spec(), network.max_batch(), false));
