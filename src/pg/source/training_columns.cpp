@@ -124,8 +124,10 @@ class Planner {
         if (!named) {
             const Expected<ColumnKind> kind = KindOfType(source.type, source.name);
             if (!kind.ok()) {
-                plan_.findings.push_back({Finding::Severity::kNotice, "EXCLUDED_TYPE", ToUtf8(source.name),
-                                          ToUtf8(kind.status().message()), ToUtf8(kind.status().hint())});
+                plan_.findings.push_back(
+                    {Finding::Severity::kNotice, "EXCLUDED_TYPE", ToUtf8(source.name),
+                     "values of type " + ToUtf8(source.type_name) + " cannot be read by a network",
+                     ToUtf8(kind.status().hint())});
                 return false;
             }
         }

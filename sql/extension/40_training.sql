@@ -1,0 +1,40 @@
+-- Training, evaluation and the progress of trainings that run now.
+
+CREATE FUNCTION @extschema@.dlent_train(
+    model text, source text, target text DEFAULT NULL, options jsonb DEFAULT '{}',
+    OUT version int, OUT kind text, OUT device text, OUT train_rows bigint, OUT epochs int, OUT seconds float8,
+    OUT metrics jsonb)
+RETURNS SETOF record
+LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 1 COST 1000000 AS 'MODULE_PATHNAME', 'dlent_train';
+COMMENT ON FUNCTION @extschema@.dlent_train(text, text, text, jsonb) IS
+    'Trains a network on the rows of a table, view or SELECT and stores it as the next version of a model';
+
+CREATE FUNCTION @extschema@.dlent_evaluate(model text, source text, options jsonb DEFAULT '{}') RETURNS jsonb
+LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 AS 'MODULE_PATHNAME', 'dlent_evaluate';
+COMMENT ON FUNCTION @extschema@.dlent_evaluate(text, text, jsonb) IS
+    'Scores the rows of a table, view or SELECT that has the target column and returns every metric that fits the task';
+
+CREATE FUNCTION dlent.progress_entries(
+    OUT pid int, OUT database oid, OUT role oid, OUT model text, OUT phase text, OUT rows_read bigint,
+    OUT member int, OUT members int, OUT epoch int, OUT epochs int, OUT train_loss float8, OUT validation_loss float8,
+    OUT rows_per_second float8, OUT started_at timestamptz, OUT seconds_left float8)
+RETURNS SETOF record
+LANGUAGE c VOLATILE PARALLEL RESTRICTED ROWS 10 AS 'MODULE_PATHNAME', 'dlent_progress_entries';
+COMMENT ON FUNCTION dlent.progress_entries() IS
+    'Trainings that run now in any database; of other roles'' trainings only what pg_stat_activity would show';
+
+CREATE VIEW dlent.progress AS
+SELECT p.pid,
+       d.datname AS database,
+       pg_catalog.pg_get_userbyid(p.role) AS role,
+       p.model, p.phase, p.rows_read, p.member, p.members, p.epoch, p.epochs, p.train_loss, p.validation_loss,
+       p.rows_per_second, p.started_at, p.seconds_left
+FROM dlent.progress_entries() AS p
+LEFT JOIN pg_catalog.pg_database AS d ON d.oid OPERATOR(pg_catalog.=) p.database;
+COMMENT ON VIEW dlent.progress IS
+    'Trainings that run now, a row each; empty unless shared_preload_libraries has dlent';
+COMMENT ON COLUMN dlent.progress.phase IS 'reading, preparing, training, evaluating, refitting or storing';
+COMMENT ON COLUMN dlent.progress.rows_read IS 'Rows of the source read so far';
+COMMENT ON COLUMN dlent.progress.member IS 'Network of the ensemble that is being trained, from 1';
+COMMENT ON COLUMN dlent.progress.seconds_left IS 'Estimate; early stopping may end sooner';
+GRANT SELECT ON dlent.progress TO PUBLIC;

@@ -1,0 +1,155 @@
+// dlent_train: rows in, a stored version out.
+
+#include "pg/bridge/postgres.h"
+
+#include "core/train/train_model.h"
+#include "cpu/cpu_backend.h"
+#include "pg/bridge/error.h"
+#include "pg/bridge/json.h"
+#include "pg/catalog/models.h"
+#include "pg/functions/arguments.h"
+#include "pg/functions/progress.h"
+#include "pg/functions/training_monitor.h"
+#include "pg/settings.h"
+#include "pg/source/source.h"
+#include "pg/source/table_reader.h"
+
+extern "C" {
+#include "tcop/utility.h"
+}
+
+namespace dlent::pg {
+namespace {
+
+struct TrainArguments {
+    std::string model;
+    std::string source;
+    std::string target;
+    Json options;
+};
+
+TrainArguments ReadArguments(FunctionCallInfo fcinfo) {
+    TrainArguments arguments;
+    arguments.model = RequiredText(fcinfo, 0, "model");
+    arguments.source = RequiredText(fcinfo, 1, "source");
+    arguments.target = RequiredText(fcinfo, 2, "target",
+                                    "Name the column to be predicted: dlent_train(model, source, 'column').");
+    arguments.options = PG_ARGISNULL(3) ? Json::object() : JsonFromDatum(PG_GETARG_DATUM(3));
+    return arguments;
+}
+
+/// The device that trains; "auto" is the best there is.
+std::string ResolveDevice(const std::string& device) {
+    if (device == "auto" || device == "cpu")
+        return "cpu";
+    if (device == "cuda" || device.starts_with("cuda:"))
+        throw SqlError(ERRCODE_FEATURE_NOT_SUPPORTED, "device \"" + device + "\" is not available",
+                       "This build of dlent has no GPU support.", "Use device auto or cpu.");
+    throw SqlError(ERRCODE_INVALID_PARAMETER_VALUE, "unknown device \"" + FromUtf8(device) + "\"", {},
+                   "Use auto or cpu.");
+}
+
+/// Tells the caller what was left out and what looks wrong.
+void SendFindings(const std::vector<Finding>& findings) {
+    for (const Finding& finding : findings) {
+        std::string message = FromUtf8(finding.message);
+        if (finding.code.starts_with("EXCLUDED_"))
+            message = "column \"" + FromUtf8(finding.column) + "\" is not used: " + message;
+        const std::string hint = FromUtf8(finding.hint);
+        const int level = finding.severity == Finding::Severity::kWarning ? WARNING : NOTICE;
+        CallPostgres([&] {
+            ereport(level,
+                    (errmsg_internal("%s", message.c_str()), hint.empty() ? 0 : errhint("%s", hint.c_str())));
+        });
+    }
+}
+
+/// Adds what the reading of the source found to what the training found.
+void AddFindings(const std::vector<Finding>& findings, TrainedModel* trained) {
+    trained->findings.insert(trained->findings.begin(), findings.begin(), findings.end());
+    for (const Finding& finding : findings)
+        trained->details["findings"].push_back({{"code", finding.code},
+                                                {"severity", "notice"},
+                                                {"column", finding.column},
+                                                {"message", finding.message}});
+}
+
+/// The row that dlent_train returns.
+void PutResult(FunctionCallInfo fcinfo, int version, const std::string& device, const TrainedModel& trained) {
+    constexpr int kColumns = 7;
+    struct Row {
+        Datum values[kColumns];
+        bool nulls[kColumns];
+    } row{};
+    row.values[0] = Int32GetDatum(version);
+    row.values[1] = TextDatum(FromUtf8(trained.model.kind));
+    row.values[2] = TextDatum(device);
+    row.values[3] = Int64GetDatum(static_cast<int64>(trained.train_rows));
+    row.values[4] = Int32GetDatum(trained.epochs);
+    row.values[5] = CallPostgres([&trained] { return Float8GetDatum(trained.seconds); });
+    row.values[6] = JsonbDatum(trained.metrics);
+    CallPostgres([&] {
+        auto* const result = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);
+        tuplestore_putvalues(result->setResult, result->setDesc, row.values, row.nulls);
+    });
+}
+
+void Train(FunctionCallInfo fcinfo) {
+    const TimestampTz started_at = GetCurrentTimestamp();
+    const TrainArguments arguments = ReadArguments(fcinfo);
+    const TrainingOptions options = ValueOrThrow(TrainingOptions::Parse(arguments.options));
+    const std::string device = ResolveDevice(options.device);
+    CheckMayTrain(arguments.model);
+
+    ProgressDisplay display(arguments.model);
+    TrainingMonitor monitor(arguments.model, ProgressMessages(), &display);
+    Source source = Source::Open(arguments.source);
+    const TrainingColumns columns = PlanTrainingColumns(source, arguments.target, options);
+    const ReadPoint read_point = CurrentReadPoint();
+    TrainedModel trained = [&] {
+        const ColumnarTable table = ReadTrainingTable(
+            &source, columns, MaxTrainingMemory(), [&display](uint64_t rows) { display.ShowReading(rows); });
+        const std::unique_ptr<Backend> backend = MakeCpuBackend();
+        Expected<TrainedModel> result =
+            TrainModel(table, options, *backend, monitor,
+                       [&monitor](const TrainingProgress& progress) { monitor.Report(progress); });
+        monitor.ThrowIfFailed();
+        return ValueOrThrow(std::move(result));
+    }();
+    monitor.Finish();
+    AddFindings(columns.findings, &trained);
+    SendFindings(trained.findings);
+
+    display.ShowPhase("storing");
+    NewVersion version;
+    version.model = arguments.model;
+    version.trained = &trained;
+    version.options = arguments.options;
+    version.device = device;
+    version.seed = options.seed;
+    version.promote = options.promote;
+    version.source = arguments.source;
+    version.relation = source.relation();
+    version.relations = source.relations();
+    version.snapshot = read_point.snapshot;
+    version.lsn = read_point.lsn;
+    version.started_at = started_at;
+    const StoredVersion stored = StoreVersion(version);
+    PutResult(fcinfo, stored.version, device, trained);
+}
+
+}  // namespace
+}  // namespace dlent::pg
+
+using namespace dlent::pg;
+
+DLENT_FUNCTION(dlent_train) {
+    return Entry(fcinfo, [fcinfo] {
+        PreventCommandIfReadOnly("dlent_train()");
+        PreventCommandDuringRecovery("dlent_train()");
+        PreventCommandIfParallelMode("dlent_train()");
+        InitMaterializedSRF(fcinfo, 0);
+        Train(fcinfo);
+        return Datum{0};
+    });
+}

@@ -1,0 +1,31 @@
+// What the server looks for in the library: the magic block and the initialiser.
+
+#include "pg/bridge/postgres.h"
+
+#include "pg/bridge/error.h"
+#include "pg/cache/scorer_cache.h"
+#include "pg/catalog/relations.h"
+#include "pg/functions/progress.h"
+#include "pg/settings.h"
+
+extern "C" {
+
+#if PG_VERSION_NUM >= 180000
+__attribute__((visibility("default"))) PG_MODULE_MAGIC_EXT(.name = "dlent", .version = DLENT_VERSION);
+#else
+__attribute__((visibility("default"))) PG_MODULE_MAGIC;
+#endif
+
+__attribute__((visibility("default"))) void _PG_init();
+
+void _PG_init() {
+    dlent::pg::GuardCallback([] {
+        dlent::pg::DefineTrainingSettings();
+        dlent::pg::DefineModelCacheSettings();
+        MarkGUCPrefixReserved("dlent");
+        dlent::pg::RegisterCatalogCallbacks();
+        dlent::pg::RequestProgressMemory();
+        return true;
+    });
+}
+}

@@ -1,0 +1,33 @@
+#include "pg/bridge/postgres.h"
+
+#include "pg/settings.h"
+
+namespace dlent::pg {
+namespace {
+
+constexpr int kSmallestTrainingMemory = 1024;
+constexpr int kDefaultTrainingMemory = 2 * 1024 * 1024;
+
+int max_training_kilobytes = kDefaultTrainingMemory;
+bool progress_messages = true;
+
+}  // namespace
+
+size_t MaxTrainingMemory() {
+    return static_cast<size_t>(max_training_kilobytes) * 1024;
+}
+
+bool ProgressMessages() {
+    return progress_messages;
+}
+
+void DefineTrainingSettings() {
+    DefineCustomIntVariable("dlent.max_training_memory", "Memory that one training may hold of encoded rows.",
+                            "Four bytes a number or category; a source that needs more is refused.",
+                            &max_training_kilobytes, kDefaultTrainingMemory, kSmallestTrainingMemory,
+                            MAX_KILOBYTES, PGC_USERSET, GUC_UNIT_KB, nullptr, nullptr, nullptr);
+    DefineCustomBoolVariable("dlent.progress_messages", "Tells the client how far dlent_train is.", nullptr,
+                             &progress_messages, true, PGC_USERSET, 0, nullptr, nullptr, nullptr);
+}
+
+}  // namespace dlent::pg

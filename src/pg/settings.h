@@ -1,0 +1,15 @@
+#pragma once
+
+#include "pg/bridge/postgres.h"
+
+namespace dlent::pg {
+
+/// dlent.max_training_memory, in bytes: what one training may hold of encoded rows.
+size_t MaxTrainingMemory();
+/// dlent.progress_messages: whether dlent_train tells its client how far it is.
+bool ProgressMessages();
+
+/// To be called once, from _PG_init().
+void DefineTrainingSettings();
+
+}  // namespace dlent::pg
