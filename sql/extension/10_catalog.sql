@@ -65,13 +65,14 @@ COMMENT ON TABLE dlent.weight_chunk IS 'The weights of a version: a safetensors 
 
 CREATE TABLE dlent.training_epoch (
     version_id      bigint NOT NULL REFERENCES dlent.version ON DELETE CASCADE,
+    step            int NOT NULL,
     member          int NOT NULL,
     epoch           int NOT NULL,
     train_loss      float8 NOT NULL,
     validation_loss float8,
     learning_rate   float8 NOT NULL,
     seconds         float8 NOT NULL,
-    PRIMARY KEY (version_id, member, epoch)
+    PRIMARY KEY (version_id, step)
 );
 COMMENT ON TABLE dlent.training_epoch IS 'How the training of a version went, epoch by epoch';
 

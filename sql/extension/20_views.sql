@@ -102,13 +102,14 @@ COMMENT ON COLUMN dlent.versions.server_version IS 'Version of PostgreSQL at tha
 COMMENT ON COLUMN dlent.versions.contract IS 'View over the input columns that keeps them from being dropped or retyped';
 
 CREATE VIEW dlent.training_log WITH (security_barrier) AS
-SELECT m.name AS model, v.number AS version, e.member, e.epoch, e.train_loss, e.validation_loss, e.learning_rate, e.seconds
+SELECT m.name AS model, v.number AS version, e.step, e.member, e.epoch, e.train_loss, e.validation_loss, e.learning_rate, e.seconds
 FROM dlent.visible_model AS m
 JOIN dlent.version AS v ON v.model_id = m.id
 JOIN dlent.training_epoch AS e ON e.version_id = v.id;
 COMMENT ON VIEW dlent.training_log IS 'How each training went, epoch by epoch';
 COMMENT ON COLUMN dlent.training_log.model IS 'Name of the model';
 COMMENT ON COLUMN dlent.training_log.version IS 'Number of the version';
+COMMENT ON COLUMN dlent.training_log.step IS 'Order within the training, from 1: a member that is fitted again on all rows counts its epochs anew';
 COMMENT ON COLUMN dlent.training_log.member IS 'Network of the ensemble, from 0';
 COMMENT ON COLUMN dlent.training_log.epoch IS 'Pass over the rows, from 1';
 COMMENT ON COLUMN dlent.training_log.train_loss IS 'Mean loss of the rows learnt from';

@@ -215,9 +215,9 @@ void InsertLog(const StoreRequest& request, int64_t version_id) {
                                     floats(&EpochRecord::seconds)};
     Execute(
         "INSERT INTO dlent.training_epoch (version_id, member, epoch, train_loss, validation_loss, "
-        "learning_rate, seconds) "
+        "learning_rate, seconds, step) "
         "SELECT $1, r.* FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4), "
-        "pg_catalog.unnest($5), pg_catalog.unnest($6), pg_catalog.unnest($7)) AS r",
+        "pg_catalog.unnest($5), pg_catalog.unnest($6), pg_catalog.unnest($7)) WITH ORDINALITY AS r",
         parameters);
 }
 

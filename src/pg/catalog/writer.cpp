@@ -57,9 +57,9 @@ Parameter Of(Oid type, Datum value) {
 }
 
 uint64_t Execute(const char* statement, const Parameter* parameters, int count) {
-    Oid types[kMaxParameters];
-    Datum values[kMaxParameters];
-    char nulls[kMaxParameters];
+    Oid types[kMaxParameters] = {};
+    Datum values[kMaxParameters] = {};
+    char nulls[kMaxParameters] = {};
     Assert(count <= kMaxParameters);
     for (int i = 0; i < count; ++i) {
         types[i] = parameters[i].type;
