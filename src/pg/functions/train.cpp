@@ -2,6 +2,8 @@
 
 #include "pg/bridge/postgres.h"
 
+#include <chrono>
+
 #include "core/train/train_model.h"
 #include "cpu/cpu_backend.h"
 #include "pg/bridge/error.h"
@@ -74,6 +76,19 @@ void AddFindings(const std::vector<Finding>& findings, TrainedModel* trained) {
                                                 {"message", finding.message}});
 }
 
+/// Metrics are numbers by name; the tables for plots that come with them are kept among the details.
+void SeparateTables(TrainedModel* trained) {
+    Json numbers = Json::object();
+    Json tables = Json::object();
+    for (auto& [name, value] : trained->metrics.items()) {
+        Json& part = value.is_structured() ? tables : numbers;
+        part[name] = std::move(value);
+    }
+    trained->metrics = std::move(numbers);
+    if (!tables.empty())
+        trained->details["quality"] = std::move(tables);
+}
+
 /// The row that dlent_train returns.
 void PutResult(FunctionCallInfo fcinfo, int version, const std::string& device, const TrainedModel& trained) {
     constexpr int kColumns = 7;
@@ -106,9 +121,15 @@ void Train(FunctionCallInfo fcinfo) {
     Source source = Source::Open(arguments.source);
     const TrainingColumns columns = PlanTrainingColumns(source, arguments.target, options);
     const ReadPoint read_point = CurrentReadPoint();
+    const std::chrono::steady_clock::time_point read_start = std::chrono::steady_clock::now();
+    Json reading = Json::object();
     TrainedModel trained = [&] {
         const ColumnarTable table = ReadTrainingTable(
             &source, columns, MaxTrainingMemory(), [&display](uint64_t rows) { display.ShowReading(rows); });
+        reading["rows"] = table.rows();
+        reading["bytes"] = table.memory_bytes();
+        reading["seconds"] =
+            std::chrono::duration<double>(std::chrono::steady_clock::now() - read_start).count();
         const std::unique_ptr<Backend> backend = MakeCpuBackend();
         Expected<TrainedModel> result =
             TrainModel(table, options, *backend, monitor,
@@ -117,6 +138,8 @@ void Train(FunctionCallInfo fcinfo) {
         return ValueOrThrow(std::move(result));
     }();
     monitor.Finish();
+    trained.details["reading"] = std::move(reading);
+    SeparateTables(&trained);
     AddFindings(columns.findings, &trained);
     SendFindings(trained.findings);
 

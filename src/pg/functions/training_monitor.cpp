@@ -13,6 +13,8 @@ constexpr double kSecondsBetweenMessages = 2.0;
 std::string Line(const std::string& model, const TrainingProgress& progress) {
     char text[256];
     std::string line = "model \"" + model + "\": ";
+    if (std::strcmp(progress.phase, "refitting") == 0)
+        line += "all rows, ";
     std::snprintf(text, sizeof(text), "epoch %d/%d", progress.epoch, progress.epochs);
     line += text;
     if (progress.members > 1) {
