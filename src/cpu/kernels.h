@@ -34,7 +34,7 @@ struct GemmCall {
 };
 
 /// Floats of the packed panel of op(b) that a product works in, 64-byte aligned.
-constexpr size_t kGemmWorkspace = 256 * 64;
+constexpr size_t kGemmWorkspace = 128 * 64;
 
 /// The operators of Backend that are loops over floats, compiled once per instruction set and chosen at run
 /// time. Parameters mean what they mean in Backend; `workspace` is 64-byte aligned.

@@ -197,53 +197,86 @@ void CopyColumns(int rows, int columns, const float* from, int ld_from, float* t
     }
 }
 
-/// Blocks of Philox4x32 (core/base/random.h) that are computed side by side.
-constexpr int kPhiloxBlocks = 16;
+/// 64-bit lanes of which the lower halves count; one block of Philox to a lane.
+constexpr int kWords = kFloats / 2;
+typedef uint64_t WordVector __attribute__((vector_size(kFloats * sizeof(float))));
+typedef uint32_t HalfWordVector __attribute__((vector_size(kFloats * sizeof(float))));
 
-DLENT_INLINE void PhiloxBlocks(uint64_t key, uint64_t first_counter, uint64_t step,
-                               uint32_t (&words)[4][kPhiloxBlocks]) {
-    for (int b = 0; b < kPhiloxBlocks; ++b) {
-        const uint64_t counter = first_counter + static_cast<uint64_t>(b);
-        uint32_t c0 = static_cast<uint32_t>(counter);
-        uint32_t c1 = static_cast<uint32_t>(counter >> 32);
-        uint32_t c2 = static_cast<uint32_t>(step);
-        uint32_t c3 = static_cast<uint32_t>(step >> 32);
-        uint32_t k0 = static_cast<uint32_t>(key);
-        uint32_t k1 = static_cast<uint32_t>(key >> 32);
+/// Products of the lower halves.
+DLENT_INLINE WordVector MultiplyLow(WordVector a, WordVector b) {
+#if DLENT_VECTOR_FLOATS == 16
+    return (WordVector)_mm512_maskz_mul_epu32(static_cast<__mmask8>(0xFF), (__m512i)a, (__m512i)b);
+#elif DLENT_VECTOR_FLOATS == 8
+    return (WordVector)_mm256_mul_epu32((__m256i)a, (__m256i)b);
+#elif defined(__SSE2__)
+    return (WordVector)_mm_mul_epu32((__m128i)a, (__m128i)b);
+#else
+    return (a & 0xFFFFFFFFu) * (b & 0xFFFFFFFFu);
+#endif
+}
+
+/// The words of kWords blocks of Philox4x32 (core/base/random.h) from `counter` on, one word of all blocks to
+/// a vector. The upper halves of the lanes are left over from the products.
+DLENT_INLINE void PhiloxBlocks(uint64_t key, uint64_t counter, uint64_t step, WordVector (&c)[4]) {
+    WordVector counters;
+    for (int lane = 0; lane < kWords; ++lane)
+        counters[lane] = counter + static_cast<uint64_t>(lane);
+    c[0] = counters;
+    c[1] = counters >> 32;
+    c[2] = WordVector{} + step;
+    c[3] = WordVector{} + (step >> 32);
+    uint32_t k0 = static_cast<uint32_t>(key);
+    uint32_t k1 = static_cast<uint32_t>(key >> 32);
 #pragma GCC unroll 10
-        for (int round = 0; round < 10; ++round) {
-            const uint64_t p0 = uint64_t{0xD2511F53} * c0;
-            const uint64_t p1 = uint64_t{0xCD9E8D57} * c2;
-            c0 = static_cast<uint32_t>(p1 >> 32) ^ c1 ^ k0;
-            c1 = static_cast<uint32_t>(p1);
-            c2 = static_cast<uint32_t>(p0 >> 32) ^ c3 ^ k1;
-            c3 = static_cast<uint32_t>(p0);
-            k0 += 0x9E3779B9;
-            k1 += 0xBB67AE85;
-        }
-        words[0][b] = c0;
-        words[1][b] = c1;
-        words[2][b] = c2;
-        words[3][b] = c3;
+    for (int round = 0; round < 10; ++round) {
+        const WordVector p0 = MultiplyLow(c[0], WordVector{} + 0xD2511F53u);
+        const WordVector p1 = MultiplyLow(c[2], WordVector{} + 0xCD9E8D57u);
+        c[0] = (p1 >> 32) ^ c[1] ^ k0;
+        c[1] = p1;
+        c[2] = (p0 >> 32) ^ c[3] ^ k1;
+        c[3] = p0;
+        k0 += 0x9E3779B9;
+        k1 += 0xBB67AE85;
     }
 }
 
+/// a0 b0 a1 b1 ...: the lower or upper half of the lanes of a and b, alternating.
+DLENT_INLINE HalfWordVector Interleave(WordVector a, WordVector b, bool upper) {
+#if DLENT_VECTOR_FLOATS == 16
+    return (HalfWordVector)(upper ? __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
+                                  : __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11));
+#elif DLENT_VECTOR_FLOATS == 8
+    return (HalfWordVector)(upper ? __builtin_shufflevector(a, b, 2, 6, 3, 7)
+                                  : __builtin_shufflevector(a, b, 0, 4, 1, 5));
+#else
+    return (HalfWordVector)(upper ? __builtin_shufflevector(a, b, 1, 3)
+                                  : __builtin_shufflevector(a, b, 0, 2));
+#endif
+}
+
 void Dropout(size_t count, float rate, uint64_t seed, uint64_t step, const float* x, float* y) {
-    constexpr size_t kElements = 4 * kPhiloxBlocks;
-    const float scale = rate < 1.0f ? 1.0f / (1.0f - rate) : 0.0f;
-    for (size_t begin = 0; begin < count; begin += kElements) {
-        uint32_t words[4][kPhiloxBlocks];
-        PhiloxBlocks(seed, begin / 4, step, words);
-        float factors[kElements];
-        for (int w = 0; w < 4; ++w)
-            for (int b = 0; b < kPhiloxBlocks; ++b) {
-                const float uniform =
-                    static_cast<float>(static_cast<int32_t>(words[w][b] >> 8)) * (1.0f / 16777216.0f);
-                factors[4 * b + w] = uniform >= rate ? scale : 0.0f;
-            }
-        const size_t elements = count - begin < kElements ? count - begin : kElements;
-#pragma GCC ivdep
-        for (size_t i = 0; i < elements; ++i)
-            y[begin + i] = x[begin + i] * factors[i];
+    if (rate >= 1.0f) {
+        __builtin_memset(y, 0, count * sizeof(float));
+        return;
+    }
+    // (word >> 8) · 2⁻²⁴ ≥ rate, in integers. The product with a power of two is exact.
+    const HalfWordVector least =
+        HalfWordVector{} + (static_cast<uint32_t>(__builtin_ceilf(rate * 16777216.0f)) << 8);
+    const float scale = 1.0f / (1.0f - rate);
+    for (size_t i = 0; i < count; i += 2 * kFloats) {
+        WordVector words[4];
+        PhiloxBlocks(seed, i / 4, step, words);
+        const WordVector first = (words[0] & 0xFFFFFFFFu) | words[1] << 32;
+        const WordVector second = (words[2] & 0xFFFFFFFFu) | words[3] << 32;
+#pragma GCC unroll 2
+        for (int half = 0; half < 2; ++half) {
+            const Vector factor = Interleave(first, second, half == 1) >= least ? Broadcast(scale) : Vector{};
+            const size_t at = i + static_cast<size_t>(half) * kFloats;
+            if (at + kFloats <= count)
+                Store(y + at, Load(x + at) * factor);
+            else if (at < count)
+                StoreTail(y + at, static_cast<int>(count - at),
+                          LoadTail(x + at, static_cast<int>(count - at)) * factor);
+        }
     }
 }

@@ -14,9 +14,9 @@ constexpr int TileRows(int vectors) {
 
 constexpr int kPanelVectors = DLENT_VECTOR_FLOATS == 16 ? 4 : 2;
 constexpr int kPanelColumns = kPanelVectors * kFloats;
-constexpr int kBlockDepth = 256;  ///< of k, so that a panel stays in the first two cache levels
+constexpr int kBlockDepth = 128;  ///< of k, so that a panel stays in the first cache level
 constexpr int kBlockRows = 512;   ///< of m, so that the block of a is read from the cache for each panel
-constexpr int kMinRowsToPack = 24;
+constexpr int kMinRowsToPack = 64;
 static_assert(kBlockDepth * kPanelColumns <= static_cast<int>(kGemmWorkspace));
 
 /// What is left to do for a tile once its products are summed.
@@ -29,6 +29,15 @@ struct Epilogue {
     const float* base;
     float* preactivation;
     GemmActivation activation;
+
+    /// Whether all there is to do is max(sum + bias, floor).
+    DLENT_INLINE bool IsPlain() const {
+        return alpha == 1.0f && beta == 0.0f && base == nullptr && preactivation == nullptr &&
+               activation != GemmActivation::kLeakyRelu;
+    }
+    DLENT_INLINE float Floor() const {
+        return activation == GemmActivation::kRelu ? 0.0f : -__builtin_inff();
+    }
 };
 
 template <bool kTail>
@@ -87,7 +96,17 @@ DLENT_INLINE void Tile(int k, const float* a, ptrdiff_t lda, const float* b, ptr
         a += kTransposeA ? lda : 1;
         b += ldb;
     }
-    if (columns == kVectors * kFloats) {
+    if (columns == kVectors * kFloats && e.IsPlain()) {
+        const Vector floor = Broadcast(e.Floor());
+#pragma GCC unroll 8
+        for (int v = 0; v < kVectors; ++v) {
+            float* c = e.c + row * e.ldc + column + v * kFloats;
+            const Vector bias = e.bias == nullptr ? Vector{} : Load(e.bias + column + v * kFloats);
+#pragma GCC unroll 16
+            for (int r = 0; r < kRows; ++r)
+                Store(c + r * e.ldc, Max(floor, sum[r][v] + bias));
+        }
+    } else if (columns == kVectors * kFloats) {
 #pragma GCC unroll 16
         for (int r = 0; r < kRows; ++r)
 #pragma GCC unroll 8

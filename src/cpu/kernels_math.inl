@@ -20,15 +20,6 @@ DLENT_INLINE Vector Broadcast(float x) {
     return x - Vector{};
 }
 
-DLENT_INLINE float Sum(Vector v) {
-    float lanes[kFloats];
-    Store(lanes, v);
-    for (int half = kFloats / 2; half > 0; half /= 2)
-        for (int i = 0; i < half; ++i)
-            lanes[i] += lanes[i + half];
-    return lanes[0];
-}
-
 #if DLENT_VECTOR_FLOATS == 16
 /// The first `lanes` < kFloats values, zeros behind; reads and writes nothing beyond them.
 DLENT_INLINE Vector LoadTail(const float* p, int lanes) {
@@ -39,6 +30,18 @@ DLENT_INLINE void StoreTail(float* p, int lanes, Vector v) {
 }
 DLENT_INLINE Vector MultiplyAdd(Vector a, Vector b, Vector c) {
     return _mm512_fmadd_ps(a, b, c);
+}
+/// The larger; b when one of them is not a number.
+DLENT_INLINE Vector Max(Vector a, Vector b) {
+    // All lanes; the form without a mask makes GCC 12 warn of its own header.
+    return _mm512_maskz_max_ps(static_cast<__mmask16>(0xFFFF), a, b);
+}
+DLENT_INLINE float Sum(Vector v) {
+    const auto half = __builtin_shufflevector(v, v, 0, 1, 2, 3, 4, 5, 6, 7) +
+                      __builtin_shufflevector(v, v, 8, 9, 10, 11, 12, 13, 14, 15);
+    const auto quarter =
+        __builtin_shufflevector(half, half, 0, 1, 2, 3) + __builtin_shufflevector(half, half, 4, 5, 6, 7);
+    return (quarter[0] + quarter[2]) + (quarter[1] + quarter[3]);
 }
 #elif DLENT_VECTOR_FLOATS == 8
 alignas(64) constexpr int32_t kTailMask[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
@@ -51,6 +54,14 @@ DLENT_INLINE void StoreTail(float* p, int lanes, Vector v) {
 }
 DLENT_INLINE Vector MultiplyAdd(Vector a, Vector b, Vector c) {
     return _mm256_fmadd_ps(a, b, c);
+}
+/// The larger; b when one of them is not a number.
+DLENT_INLINE Vector Max(Vector a, Vector b) {
+    return _mm256_max_ps(a, b);
+}
+DLENT_INLINE float Sum(Vector v) {
+    const auto half = __builtin_shufflevector(v, v, 0, 1, 2, 3) + __builtin_shufflevector(v, v, 4, 5, 6, 7);
+    return (half[0] + half[2]) + (half[1] + half[3]);
 }
 #else
 /// The first `lanes` < kFloats values, zeros behind; reads and writes nothing beyond them.
@@ -66,6 +77,13 @@ DLENT_INLINE void StoreTail(float* p, int lanes, Vector v) {
 }
 DLENT_INLINE Vector MultiplyAdd(Vector a, Vector b, Vector c) {
     return a * b + c;
+}
+/// The larger; b when one of them is not a number.
+DLENT_INLINE Vector Max(Vector a, Vector b) {
+    return a > b ? a : b;
+}
+DLENT_INLINE float Sum(Vector v) {
+    return (v[0] + v[2]) + (v[1] + v[3]);
 }
 #endif
 
