@@ -6,7 +6,6 @@
 constexpr int kFloats = DLENT_VECTOR_FLOATS;
 typedef float Vector __attribute__((vector_size(kFloats * sizeof(float))));
 typedef float UnalignedVector __attribute__((vector_size(kFloats * sizeof(float)), aligned(4)));
-typedef double DoubleVector __attribute__((vector_size(kFloats * sizeof(double))));
 
 DLENT_INLINE Vector Load(const float* p) {
     return *reinterpret_cast<const UnalignedVector*>(p);

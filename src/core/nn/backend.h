@@ -159,8 +159,9 @@ class Backend {
     /// Piecewise-linear numeric embedding (Gorishniy et al. 2022), cumulative form, one block of `width`
     /// outputs a feature: out[row, f·width + j] = Σ_b e_b(x)·W[b, j], e_b = 0 below bin b, 1 above, linear
     /// within; the first bin extends to −∞ clamped at 0 and the last to +∞ clamped at 1. Bins of feature f
-    /// are [bin_offsets[f], bin_offsets[f+1]) of W; its edges (bins+1 of them) start at edges[bin_offsets[f]
-    /// + f]. `bins`/`fractions` [rows × features] receive each value's bin and position, for backward.
+    /// are [bin_offsets[f], bin_offsets[f+1]) of W; its edges (bins+1 of them, strictly rising) start at
+    /// edges[bin_offsets[f] + f]. `bins`/`fractions` [rows × features] receive each value's bin and position,
+    /// for backward.
     virtual void PiecewiseLinearForward(int rows, int features, int width, const float* x,
                                         const int32_t* bin_offsets, const float* edges, const float* weight,
                                         int32_t* bins, float* fractions, float* out) = 0;
@@ -185,8 +186,8 @@ class Backend {
                                       float* dx) = 0;
 
     // ---- normalisation ----
-    /// saved_mean/saved_rstd are [columns]; running statistics are updated with PyTorch's momentum and
-    /// unbiased variance when training and read when not.
+    /// saved_mean/saved_rstd are [columns] and always written; running statistics are updated with PyTorch's
+    /// momentum and unbiased variance when training and read when not.
     virtual void BatchNormForward(int rows, int columns, const float* x, const float* gamma,
                                   const float* beta, float epsilon, float momentum, bool training,
                                   float* running_mean, float* running_variance, float* saved_mean,
@@ -213,11 +214,11 @@ class Backend {
     virtual void EnsembleBias(int batch, int members, int width, const float* bias, float* y) = 0;
 
     // ---- losses ----
-    /// `targets` is float [rows] (binary, regression) or int32 [rows] for kSoftmaxCrossEntropy and
-    /// multi-output kFocal; with members > 1 row r·members+k has the target of r. `row_weights` [rows /
-    /// members] may be null. Adds Σ weight·loss and Σ weight to accumulator[0] and [1] (device doubles).
-    /// `dlogits`, when not null, receives the gradient of the weighted mean of this batch: each row's
-    /// gradient · weight / Σ weight.
+    /// `outputs` is 1 but for classes. `targets` is float [rows] (binary, regression) or int32 [rows] for
+    /// kSoftmaxCrossEntropy and multi-output kFocal; with members > 1 row r·members+k has the target of r.
+    /// `row_weights` [rows / members] may be null. Adds Σ weight·loss and Σ weight to accumulator[0] and [1]
+    /// (device doubles). `dlogits`, when not null, receives the gradient of the weighted mean of this batch:
+    /// each row's gradient · weight / Σ weight, zeros when Σ weight is 0. Not-a-number in, not-a-number out.
     virtual void Loss(const LossSpec& spec, int rows, int outputs, int members, const float* logits,
                       const void* targets, const float* row_weights, double* accumulator, float* dlogits) = 0;
     /// Softmax over `outputs` (or the logistic function for one output) of logits · inverse_temperature.
@@ -225,13 +226,15 @@ class Backend {
                                float* probabilities) = 0;
 
     // ---- optimisation ----
-    /// *scale = min(1, max_norm / ‖gradient‖₂), 1 when max_norm is 0; NaN when the norm is not finite.
+    /// *scale = min(1, max_norm / ‖gradient‖₂), 1 when max_norm is 0; NaN when the norm is not finite,
+    /// whatever max_norm is.
     virtual void GradientClipScale(size_t count, const float* gradient, float max_norm, float* scale) = 0;
     /// Decoupled weight decay (Loshchilov & Hutter 2019) in one pass; the gradient is multiplied by
     /// *gradient_scale (device).
     virtual void AdamWStep(const AdamWStepSpec& spec, std::span<const ParameterSegment> segments,
                            const float* gradient, const float* gradient_scale, float* parameters,
                            float* first_moment, float* second_moment) = 0;
+    /// PyTorch's momentum without dampening, but weight decay decoupled as in AdamWStep.
     virtual void SgdStep(const SgdStepSpec& spec, std::span<const ParameterSegment> segments,
                          const float* gradient, const float* gradient_scale, float* parameters,
                          float* momentum) = 0;
