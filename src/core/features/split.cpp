@@ -13,6 +13,8 @@ namespace dlent {
 namespace {
 
 constexpr int kTargetStrata = 10;
+constexpr size_t kMinOrderedRows = 200;
+constexpr int kBlocksAFold = 4;
 
 /// The stratum of each row: its class, or the tenth of the target that it falls in.
 Expected<std::vector<int32_t>> Strata(const SplitInputs& inputs) {
@@ -33,27 +35,35 @@ Expected<std::vector<int32_t>> Strata(const SplitInputs& inputs) {
     return strata;
 }
 
-/// Positions (in inputs.rows) by stratum, then Mix64(key ^ seed): an order that looks random and can be
-/// replayed.
-std::vector<uint32_t> Deal(std::span<const uint64_t> keys, std::span<const int32_t> strata, uint64_t seed) {
+/// A key for each row that looks random and can be replayed: of its hash, the seed, and which of its equals
+/// it is. Equal rows fall where chance puts them: a table with repeated rows will be asked about repeated
+/// rows.
+std::vector<uint64_t> RowKeys(std::span<const uint64_t> hashes, uint64_t seed) {
+    const uint64_t mixed_seed = Mix64(seed);
+    std::vector<uint64_t> keys(hashes.size());
+    uint64_t occurrence = 0;
+    for (size_t i = 0; i < hashes.size(); ++i) {
+        occurrence = i > 0 && hashes[i] == hashes[i - 1] ? occurrence + 1 : 0;
+        keys[i] = Mix64(Mix64(hashes[i] ^ mixed_seed) + occurrence);
+    }
+    return keys;
+}
+
+/// Positions (in inputs.rows) by stratum, then key.
+std::vector<uint32_t> Deal(std::span<const uint64_t> keys, std::span<const int32_t> strata) {
     std::vector<uint32_t> order(keys.size());
     std::iota(order.begin(), order.end(), 0u);
-    const uint64_t mixed_seed = Mix64(seed);
-    std::vector<uint64_t> mixed(keys.size());
-    for (size_t i = 0; i < keys.size(); ++i)
-        mixed[i] = Mix64(keys[i] ^ mixed_seed);
     std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
         if (strata[a] != strata[b])
             return strata[a] < strata[b];
-        return mixed[a] != mixed[b] ? mixed[a] < mixed[b] : a < b;
+        return keys[a] != keys[b] ? keys[a] < keys[b] : a < b;
     });
     return order;
 }
 
-/// The fold of each row: dealt out in turn, equal keys together.
-std::vector<int> AssignFolds(std::span<const uint64_t> keys, std::span<const int32_t> strata, uint64_t seed,
-                             int count) {
-    const std::vector<uint32_t> order = Deal(keys, strata, seed);
+/// The fold of each row: dealt out in turn, rows with the same key together.
+std::vector<int> AssignFolds(std::span<const uint64_t> keys, std::span<const int32_t> strata, int count) {
+    const std::vector<uint32_t> order = Deal(keys, strata);
     std::vector<int> folds(keys.size());
     int next = 0;
     for (size_t i = 0; i < order.size(); ++i) {
@@ -132,7 +142,8 @@ Expected<std::vector<uint64_t>> GroupKeys(const SplitInputs& inputs, std::string
 Expected<SplitPlan> MakeFolds(const SplitInputs& inputs, int count) {
     DLENT_ASSIGN_OR_RETURN(const std::vector<int32_t> strata, Strata(inputs));
     SplitPlan plan;
-    plan.splits = SplitsOf(inputs.rows, AssignFolds(inputs.hashes, strata, inputs.seed, count), count);
+    plan.splits =
+        SplitsOf(inputs.rows, AssignFolds(RowKeys(inputs.hashes, inputs.seed), strata, count), count);
     DLENT_RETURN_IF_ERROR(CheckNotEmpty(plan.splits));
     plan.rule = {
         {"method", "folds"},
@@ -140,25 +151,20 @@ Expected<SplitPlan> MakeFolds(const SplitInputs& inputs, int count) {
         {"seed", inputs.seed},
         {"rule",
          "within each class (tenth of a numeric target) rows are dealt to the folds in turn, in the order of "
-         "mix64(row_hash ^ mix64(seed)); equal rows stay together; each row is judged by the member that did "
-         "not "
-         "train on it"}};
+         "mix64(mix64(row_hash ^ mix64(seed)) + which of its equals the row is); each row is judged by the "
+         "member that did not train on it"}};
     return plan;
 }
 
 Expected<SplitPlan> MakeHoldOut(const SplitInputs& inputs, double fraction) {
     DLENT_ASSIGN_OR_RETURN(const std::vector<int32_t> strata, Strata(inputs));
-    const std::vector<uint32_t> order = Deal(inputs.hashes, strata, inputs.seed);
+    const std::vector<uint32_t> order = Deal(RowKeys(inputs.hashes, inputs.seed), strata);
     std::vector<int> folds(inputs.rows.size(), 1);
     for (size_t begin = 0; begin < order.size();) {
         size_t end = begin;
         while (end < order.size() && strata[order[end]] == strata[order[begin]])
             ++end;
-        size_t wanted = static_cast<size_t>(std::lround(fraction * static_cast<double>(end - begin)));
-        // a row's equals follow it to its side
-        while (wanted > 0 && wanted < end - begin &&
-               inputs.hashes[order[begin + wanted]] == inputs.hashes[order[begin + wanted - 1]])
-            ++wanted;
+        const auto wanted = static_cast<size_t>(std::lround(fraction * static_cast<double>(end - begin)));
         for (size_t i = begin; i < begin + wanted; ++i)
             folds[order[i]] = 0;
         begin = end;
@@ -166,14 +172,95 @@ Expected<SplitPlan> MakeHoldOut(const SplitInputs& inputs, double fraction) {
     SplitPlan plan;
     plan.splits = SplitsOf(inputs.rows, folds, 1);
     DLENT_RETURN_IF_ERROR(CheckNotEmpty(plan.splits));
+    plan.rule = {{"method", "random"},
+                 {"fraction", fraction},
+                 {"seed", inputs.seed},
+                 {"rule",
+                  "within each class (tenth of a numeric target) the first rows validate, in the order of "
+                  "mix64(mix64(row_hash ^ mix64(seed)) + which of its equals the row is)"}};
+    return plan;
+}
+
+Expected<double> NeighbourDependence(const SplitInputs& inputs) {
+    if (inputs.rows.size() < kMinOrderedRows)
+        return 0.0;
+    DLENT_ASSIGN_OR_RETURN(const TargetEncoder::Binding target, inputs.target->Bind(*inputs.table));
+    std::vector<uint32_t> rows(inputs.rows.begin(), inputs.rows.end());
+    std::sort(rows.begin(), rows.end());
+    const double n = static_cast<double>(rows.size());
+    double dependence = 0.0;
+    if (inputs.target->task() == Task::kRegression) {
+        std::vector<float> values(rows.size());
+        target.Values(rows, values.data());
+        double products = 0.0;
+        for (size_t i = 1; i < values.size(); ++i)
+            products += static_cast<double>(values[i]) * values[i - 1];
+        dependence = products / n;  // values are standardised
+    } else {
+        std::vector<int32_t> classes(rows.size());
+        target.Classes(rows, classes.data());
+        std::vector<double> shares(inputs.target->labels().size());
+        size_t equal = 0;
+        for (size_t i = 0; i < classes.size(); ++i) {
+            shares[classes[i]] += 1.0 / n;
+            equal += i > 0 && classes[i] == classes[i - 1];
+        }
+        double chance = 0.0;
+        for (const double share : shares)
+            chance += share * share;
+        if (chance < 1.0)
+            dependence = (static_cast<double>(equal) / (n - 1.0) - chance) / (1.0 - chance);
+    }
+    // five standard errors of a correlation of independent rows
+    return dependence > 5.0 / std::sqrt(n) ? dependence : 0.0;
+}
+
+Expected<std::optional<SplitPlan>> MakeBlockFolds(const SplitInputs& inputs, int count) {
+    const std::optional<SplitPlan> unsuitable;
+    const size_t rows = inputs.rows.size();
+    const size_t blocks = static_cast<size_t>(count) * kBlocksAFold;
+    std::vector<uint32_t> order(rows);
+    std::iota(order.begin(), order.end(), 0u);
+    std::sort(order.begin(), order.end(),
+              [&](uint32_t a, uint32_t b) { return inputs.rows[a] < inputs.rows[b]; });
+    std::vector<uint32_t> shuffled(blocks);
+    std::iota(shuffled.begin(), shuffled.end(), 0u);
+    RandomStream(inputs.seed).Shuffle(shuffled.data(), blocks);
+    std::vector<int> folds(rows);
+    for (size_t i = 0; i < rows; ++i)
+        folds[order[i]] = static_cast<int>(shuffled[i * blocks / rows] % static_cast<uint32_t>(count));
+
+    if (inputs.target->task() != Task::kRegression) {
+        // a class that lies in a few blocks only cannot be learnt from the others
+        DLENT_ASSIGN_OR_RETURN(const std::vector<int32_t> classes, Strata(inputs));
+        const size_t class_count = inputs.target->labels().size();
+        std::vector<size_t> totals(class_count);
+        std::vector<size_t> in_fold(class_count * count);
+        for (size_t i = 0; i < rows; ++i) {
+            ++totals[classes[i]];
+            ++in_fold[static_cast<size_t>(classes[i]) * count + folds[i]];
+        }
+        for (size_t c = 0; c < class_count; ++c) {
+            for (int fold = 0; fold < count; ++fold) {
+                const size_t scaled = in_fold[c * count + fold] * count;  // an even share would be totals[c]
+                if (scaled * 4 < totals[c] || scaled > totals[c] * 2)
+                    return unsuitable;
+            }
+        }
+    }
+    SplitPlan plan;
+    plan.splits = SplitsOf(inputs.rows, folds, count);
+    if (!CheckNotEmpty(plan.splits).ok())
+        return unsuitable;
     plan.rule = {
-        {"method", "random"},
-        {"fraction", fraction},
+        {"method", "blocks"},
+        {"blocks", blocks},
+        {"folds", count},
         {"seed", inputs.seed},
         {"rule",
-         "within each class (tenth of a numeric target) the first rows in the order of mix64(row_hash ^ "
-         "mix64(seed)) validate; equal rows stay together"}};
-    return plan;
+         "the source's rows in order are cut into so many blocks of equal size, which a shuffle by the seed "
+         "deals to the folds; each row is judged by a member that did not train on its block"}};
+    return std::optional<SplitPlan>(std::move(plan));
 }
 
 Expected<SplitPlan> MakeTimeHoldOut(const SplitInputs& inputs, double fraction) {
@@ -213,10 +300,12 @@ Expected<SplitPlan> MakeTimeHoldOut(const SplitInputs& inputs, double fraction) 
 
 Expected<SplitPlan> MakeGroupFolds(const SplitInputs& inputs, int count) {
     std::string name;
-    DLENT_ASSIGN_OR_RETURN(const std::vector<uint64_t> keys, GroupKeys(inputs, &name));
+    DLENT_ASSIGN_OR_RETURN(std::vector<uint64_t> keys, GroupKeys(inputs, &name));
+    for (uint64_t& key : keys)
+        key = Mix64(key ^ Mix64(inputs.seed));
     const std::vector<int32_t> one_stratum(keys.size(), 0);
     SplitPlan plan;
-    plan.splits = SplitsOf(inputs.rows, AssignFolds(keys, one_stratum, inputs.seed, count), count);
+    plan.splits = SplitsOf(inputs.rows, AssignFolds(keys, one_stratum, count), count);
     DLENT_RETURN_IF_ERROR(CheckNotEmpty(plan.splits));
     plan.rule = {
         {"method", "group"},

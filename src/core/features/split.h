@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -44,5 +45,14 @@ Expected<SplitPlan> MakeTimeHoldOut(const SplitInputs& inputs, double fraction);
 Expected<SplitPlan> MakeGroupHoldOut(const SplitInputs& inputs, double fraction);
 /// Whole groups in folds.
 Expected<SplitPlan> MakeGroupFolds(const SplitInputs& inputs, int count);
+
+/// How much neighbouring rows of the source share their target: the lag-1 correlation of a number, or the
+/// agreement of labels beyond chance; 0 when it could be chance. Rows written in the order of time, place or
+/// customer have it, and a random split of them judges a network by neighbours of rows that it has seen.
+Expected<double> NeighbourDependence(const SplitInputs& inputs);
+
+/// Folds of whole blocks of consecutive rows, for such sources; absent when a class lies in a few blocks only
+/// (a source sorted by its label).
+Expected<std::optional<SplitPlan>> MakeBlockFolds(const SplitInputs& inputs, int count);
 
 }  // namespace dlent

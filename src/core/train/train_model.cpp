@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstdio>
 #include <numeric>
 
 #include "core/features/guards.h"
@@ -17,6 +18,11 @@ namespace dlent {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+/// From here on neighbouring rows say so much about each other that a random split would flatter.
+constexpr double kOrderedDependence = 0.3;
+/// Share of the budget at which the best epoch says that more training would not have hurt.
+constexpr double kNeverTurned = 0.9;
 
 double SecondsSince(Clock::time_point start) {
     return std::chrono::duration<double>(Clock::now() - start).count();
@@ -132,9 +138,26 @@ class ModelTraining {
         inputs.target = &result_.model.target;
         inputs.seed = options_.seed;
         const bool groups = options_.validation.method == ValidationMethod::kGroup;
+        const int folds =
+            recipe_.plan == MemberPlan::kFolds
+                ? recipe_.members
+                : static_cast<int>(std::lround(1.0 / std::clamp(recipe_.validation_fraction, 0.01, 0.5)));
+        if (options_.validation.method == ValidationMethod::kAuto) {
+            DLENT_ASSIGN_OR_RETURN(const double dependence, NeighbourDependence(inputs));
+            if (dependence > kOrderedDependence) {
+                DLENT_ASSIGN_OR_RETURN(std::optional<SplitPlan> blocks, MakeBlockFolds(inputs, folds));
+                if (blocks) {
+                    if (recipe_.plan == MemberPlan::kHoldOut)
+                        blocks->splits.resize(1);
+                    plan_ = std::move(*blocks);
+                    ReportOrderedRows(dependence);
+                    return Status::Ok();
+                }
+            }
+        }
         Expected<SplitPlan> plan = [&]() -> Expected<SplitPlan> {
             if (recipe_.plan == MemberPlan::kFolds)
-                return groups ? MakeGroupFolds(inputs, recipe_.members) : MakeFolds(inputs, recipe_.members);
+                return groups ? MakeGroupFolds(inputs, folds) : MakeFolds(inputs, folds);
             if (recipe_.validation_fraction <= 0.0)
                 return SplitPlan{{{rows_, {}}}, {{"method", "none"}}};
             if (groups)
@@ -145,6 +168,19 @@ class ModelTraining {
         }();
         DLENT_ASSIGN_OR_RETURN(plan_, std::move(plan));
         return Status::Ok();
+    }
+
+    void ReportOrderedRows(double dependence) {
+        char number[32];
+        std::snprintf(number, sizeof(number), "%.2f", dependence);
+        result_.findings.push_back(
+            {Finding::Severity::kNotice,
+             "ORDERED_ROWS",
+             {},
+             std::string("neighbouring rows of the source share their target (dependence ") + number +
+                 " of 1), so whole blocks of rows are held out",
+             "If rows to score will lie between those of the source, use {\"validation\": {\"method\": "
+             "\"random\"}}; if they come after them, validate by time."});
     }
 
     Status FitPipeline() {
@@ -264,7 +300,21 @@ class ModelTraining {
         return plan_.splits[recipe_.plan == MemberPlan::kFolds ? member : 0];
     }
 
-    bool WillRefit() const { return recipe_.refit && !plan_.splits[0].validation.empty(); }
+    /// Whether the members are trained again on all rows. Folds see most rows anyway, and their own best
+    /// epochs are worth more than the last rows, unless training never turned for the worse.
+    bool WillRefit() const {
+        if (plan_.splits[0].validation.empty())
+            return false;
+        if (recipe_.plan == MemberPlan::kHoldOut || best_fractions_.empty())
+            return recipe_.refit;
+        return MedianBestFraction() >= kNeverTurned;
+    }
+
+    double MedianBestFraction() const {
+        std::vector<double> fractions = best_fractions_;
+        std::nth_element(fractions.begin(), fractions.begin() + fractions.size() / 2, fractions.end());
+        return fractions[fractions.size() / 2];
+    }
 
     void FitClassWeights() {
         const TargetEncoder& target = result_.model.target;
@@ -393,10 +443,13 @@ class ModelTraining {
             return Status::Ok();
         }
         const Split all{rows_, {}};
+        // one split's luck should not decide when to stop
+        const double fraction = MedianBestFraction();
+        run_count_ = recipe_.members * 2;
         for (int member = 0; member < recipe_.members; ++member) {
             if (OutOfTime())
                 break;  // the members trained so far keep the weights they have
-            const Expected<TrainerResult> trained = TrainOne(*network_, member, all, best_fractions_[member]);
+            const Expected<TrainerResult> trained = TrainOne(*network_, member, all, fraction);
             DLENT_RETURN_IF_ERROR(trained.status());
             DLENT_ASSIGN_OR_RETURN(result_.model.members[member], network_->Save());
             ++refitted_;
