@@ -6,11 +6,14 @@
 #include "pg/catalog/writer.h"
 
 extern "C" {
-#include "access/relation.h"
+#include "access/genam.h"
+#include "access/table.h"
 #include "catalog/dependency.h"
+#include "catalog/indexing.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_extension.h"
+#include "catalog/pg_rewrite.h"
 #include "commands/comment.h"
 #include "commands/tablecmds.h"
 #include "commands/view.h"
@@ -19,8 +22,8 @@ extern "C" {
 #include "parser/analyze.h"
 #include "parser/parse_relation.h"
 #include "parser/parsetree.h"
-#include "rewrite/rewriteHandler.h"
 #include "tcop/tcopprot.h"
+#include "utils/fmgroids.h"
 #include "utils/rel.h"
 }
 
@@ -47,10 +50,36 @@ bool IsInput(const char* name, const ContractInputs& inputs) {
                        [name](const char* input) { return std::strcmp(input, name) == 0; });
 }
 
-/// Leaves out what is no input, unless the other columns decide which rows there are.
+bool Refers(List* clause, Index reference) {
+    ListCell* cell;
+    foreach (cell, clause)
+        if (lfirst_node(SortGroupClause, cell)->tleSortGroupRef == reference)
+            return true;
+    return false;
+}
+
+/// Whether a column decides which rows there are, or how others are computed.
+bool IsNeeded(const Query* query, const TargetEntry* entry) {
+    const Index reference = entry->ressortgroupref;
+    if (reference == 0)
+        return false;
+    bool needed = Refers(query->sortClause, reference) || Refers(query->groupClause, reference);
+    ListCell* cell;
+    foreach (cell, query->windowClause) {
+        const auto* window = lfirst_node(WindowClause, cell);
+        needed =
+            needed || Refers(window->partitionClause, reference) || Refers(window->orderClause, reference);
+    }
+    return needed;
+}
+
+/// Leaves out what does not bear on the inputs: other columns, and an order of rows that no LIMIT makes a
+/// choice of.
 void ReduceTo(const ContractInputs& inputs, Query* query) {
     if (query->setOperations != nullptr || query->distinctClause != NIL)
         return;
+    if (query->limitCount == nullptr && query->limitOffset == nullptr)
+        query->sortClause = NIL;
     List* kept = NIL;
     List* hidden = NIL;
     ListCell* cell;
@@ -58,7 +87,7 @@ void ReduceTo(const ContractInputs& inputs, Query* query) {
         auto* entry = lfirst_node(TargetEntry, cell);
         if (!entry->resjunk && IsInput(entry->resname, inputs)) {
             kept = lappend(kept, entry);
-        } else if (entry->ressortgroupref != 0) {
+        } else if (IsNeeded(query, entry)) {
             entry->resjunk = true;
             hidden = lappend(hidden, entry);
         }
@@ -84,18 +113,7 @@ List* ColumnsOf(Query* query) {
         Oid collation = exprCollation(value);
         if (type_is_collatable(type) && !OidIsValid(collation))
             collation = DEFAULT_COLLATION_OID;
-        // Columns beside the inputs may share a name, which those of a view may not.
-        const char* name = entry->resname;
-        for (int suffix = 2;; ++suffix) {
-            bool taken = false;
-            ListCell* other;
-            foreach (other, columns)
-                taken = taken || std::strcmp(lfirst_node(ColumnDef, other)->colname, name) == 0;
-            if (!taken)
-                break;
-            name = psprintf("%.50s_%d", entry->resname, suffix);
-        }
-        columns = lappend(columns, makeColumnDef(name, type, exprTypmod(value), collation));
+        columns = lappend(columns, makeColumnDef(entry->resname, type, exprTypmod(value), collation));
     }
     return columns;
 }
@@ -182,28 +200,39 @@ void AdoptContracts() {
 void ContractAttributes(int64_t model_id, int version, Oid relation, const ContractInputs& inputs,
                         AttrNumber* attributes) {
     std::fill(attributes, attributes + inputs.count, AttrNumber{0});
-    const Oid view_oid = FindContract(model_id, version);
-    if (!OidIsValid(view_oid))
+    const Oid view = FindContract(model_id, version);
+    if (!OidIsValid(view))
         return;
-    Relation view = relation_open(view_oid, AccessShareLock);
-    const Query* query = view->rd_rel->relkind == RELKIND_VIEW ? get_view_query(view) : nullptr;
-    TupleDesc columns = RelationGetDescr(view);
+    // The rule is read as it is stored, without opening the view: scoring waits for nobody who is dropping
+    // it.
+    ScanKeyData key;
+    ScanKeyInit(&key, Anum_pg_rewrite_ev_class, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(view));
+    Relation rules = table_open(RewriteRelationId, AccessShareLock);
+    SysScanDesc scan = systable_beginscan(rules, RewriteRelRulenameIndexId, true, nullptr, 1, &key);
+    HeapTuple rule = systable_getnext(scan);
+    bool is_null = true;
+    const Datum action =
+        rule == nullptr ? Datum{0}
+                        : heap_getattr(rule, Anum_pg_rewrite_ev_action, RelationGetDescr(rules), &is_null);
+    List* queries = is_null ? NIL : static_cast<List*>(stringToNode(TextDatumGetCString(action)));
+    systable_endscan(scan);
+    table_close(rules, AccessShareLock);
+
+    const Query* query = queries == NIL ? nullptr : linitial_node(Query, queries);
     ListCell* cell;
     foreach (cell, query == nullptr ? NIL : query->targetList) {
         const auto* entry = lfirst_node(TargetEntry, cell);
-        if (entry->resjunk || entry->resno > columns->natts || !IsA(entry->expr, Var))
+        if (entry->resjunk || !IsA(entry->expr, Var))
             continue;
         const Var* column = castNode(Var, entry->expr);
         const RangeTblEntry* table =
             column->varlevelsup == 0 ? rt_fetch(column->varno, query->rtable) : nullptr;
         if (table == nullptr || table->rtekind != RTE_RELATION || table->relid != relation)
             continue;
-        const char* name = NameStr(TupleDescAttr(columns, entry->resno - 1)->attname);
         for (int i = 0; i < inputs.count; ++i)
-            if (std::strcmp(inputs.names[i], name) == 0)
+            if (std::strcmp(inputs.names[i], entry->resname) == 0)
                 attributes[i] = column->varattno;
     }
-    relation_close(view, AccessShareLock);
 }
 
 }  // namespace dlent::pg

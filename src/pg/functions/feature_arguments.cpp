@@ -163,7 +163,7 @@ void FeatureArguments::PlanRecord(Oid type, int32 type_modifier) {
             }
         }
         if (attribute < 0 || attribute >= record_columns_->natts)
-            missing += (missing.empty() ? "" : ", ") + QuoteIdentifier(names_[i]);
+            missing += (missing.empty() ? "\"" : ", \"") + names_[i] + "\"";
         else
             columns.push_back({attribute, DecoderOf(i, TupleDescAttr(record_columns_, attribute)->atttypid)});
     }
@@ -171,7 +171,9 @@ void FeatureArguments::PlanRecord(Oid type, int32 type_modifier) {
         const bool nameless = record_columns_->natts > 0 &&
                               std::strcmp(NameStr(TupleDescAttr(record_columns_, 0)->attname), "f1") == 0;
         throw SqlError(
-            ERRCODE_UNDEFINED_COLUMN, "the record lacks column " + missing,
+            ERRCODE_UNDEFINED_COLUMN,
+            std::string("the record lacks ") +
+                (columns.size() + 1 == names_.size() ? "column " : "columns ") + missing,
             "Model \"" + title_ + "\" needs: " + input_list_ + ".",
             nameless ? "ROW(...) gives its columns no names; pass the values as separate arguments." : "");
     }
