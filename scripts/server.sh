@@ -69,15 +69,15 @@ install_private_tree() {
 start_cluster() {
     local name=$1
     shift
-    data=$runtime/$name
-    socket_dir=/tmp/dlent-$(printf '%s' "$data" | sha256sum | cut -c1-12)
+    cluster=$runtime/$name
+    socket_dir=/tmp/dlent-$(printf '%s' "$cluster" | sha256sum | cut -c1-12)
     mkdir -p -m 700 "$socket_dir"
     [ "$(id -u)" -eq 0 ] && chown "$server_user" "$socket_dir"
     chmod 755 "$socket_dir"
-    if [ ! -e "$data/PG_VERSION" ]; then
-        as_server_user "$private_bin/initdb" -D "$data" -U "$server_user" -A trust -E UTF8 --locale=C.UTF-8 -N \
+    if [ ! -e "$cluster/PG_VERSION" ]; then
+        as_server_user "$private_bin/initdb" -D "$cluster" -U "$server_user" -A trust -E UTF8 --locale=C.UTF-8 -N \
             >"$runtime/$name-initdb.log" 2>&1 || { cat "$runtime/$name-initdb.log" >&2; return 1; }
-        as_server_user tee -a "$data/postgresql.conf" >/dev/null <<CONF
+        as_server_user tee -a "$cluster/postgresql.conf" >/dev/null <<CONF
 listen_addresses = ''
 unix_socket_directories = '$socket_dir'
 shared_preload_libraries = 'dlent'
@@ -88,9 +88,9 @@ fsync = off
 max_wal_size = 4GB
 CONF
     fi
-    if ! as_server_user "$private_bin/pg_ctl" -D "$data" status >/dev/null 2>&1; then
-        as_server_user "$private_bin/pg_ctl" -D "$data" -l "$data/server.log" -w -s "$@" start ||
-            { tail -20 "$data/server.log" >&2; return 1; }
+    if ! as_server_user "$private_bin/pg_ctl" -D "$cluster" status >/dev/null 2>&1; then
+        as_server_user "$private_bin/pg_ctl" -D "$cluster" -l "$cluster/server.log" -w -s "$@" start ||
+            { tail -20 "$cluster/server.log" >&2; return 1; }
     fi
     export PGHOST=$socket_dir PGPORT=5432 PGUSER=$server_user
 }
