@@ -87,7 +87,7 @@ Expected<Recipe> ResolveRecipe(const TrainingOptions& options, Task task, size_t
             recipe.refit = true;
             break;
         case Preset::kDefault:
-            recipe.members = small ? 5 : 4;
+            recipe.members = small ? 5 : 2;
             recipe.plan = small && !single_split ? MemberPlan::kFolds : MemberPlan::kHoldOut;
             recipe.validation_fraction = 0.15;
             recipe.refit = recipe.plan == MemberPlan::kHoldOut;
