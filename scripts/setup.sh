@@ -6,11 +6,11 @@ set -euo pipefail
 packages=(
     g++ cmake ninja-build ccache make git clang-format perl binutils
     postgresql-15 postgresql-server-dev-15 libipc-run-perl
-    libdnnl-dev libeigen3-dev nlohmann-json3-dev libgtest-dev libbenchmark-dev
+    nlohmann-json3-dev libgtest-dev
     python3 xz-utils
 )
 if [ "${1:-}" = bench ]; then
-    packages+=(python3-torch python3-pandas libopenblas0-pthread)
+    packages+=(libdnnl-dev libbenchmark-dev python3-torch python3-pandas libopenblas0-pthread)
 fi
 
 missing=()
