@@ -43,7 +43,7 @@ bench:
 
 quality: setup
 	@$(MAKE) -s all
-	@bench/quality.sh
+	@bench/quality_run.sh
 
 # core and fuzzers under AddressSanitizer and UndefinedBehaviorSanitizer, then the server's suites with the runtime preloaded
 asan: setup
