@@ -31,7 +31,7 @@ CREATE TABLE payment (
 );
 INSERT INTO payment
 SELECT i, (i * 7919 % 1000) / 10.0, (ARRAY['Bonn', 'Köln', 'Ulm'])[1 + i % 3], i % 7 = 0, 'note', (i * 7919 % 1000) + (i * 104729 % 701) > 900
-FROM generate_series(1, 600) AS i;
+FROM generate_series(1, 600) AS i ORDER BY hashint4(i);
 
 SELECT version, kind, train_rows FROM dlent_train('card fraud', 'payment', 'fraud', '{"preset": "fast", "epochs": 3, "exclude": ["id", "note"]}');
 SELECT version FROM dlent_train('card fraud', 'SELECT amount, city, note, fraud FROM payment ORDER BY id', 'fraud',

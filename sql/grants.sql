@@ -9,7 +9,7 @@ CREATE ROLE regress_dlent_member IN ROLE regress_dlent_team;
 CREATE ROLE regress_dlent_other;
 CREATE ROLE regress_dlent_auditor IN ROLE pg_read_all_data;
 CREATE TABLE point AS
-SELECT (i * 7919 % 1000) / 10.0 AS x, i % 13 AS y, (i * 7919 % 1000) + (i * 104729 % 601) > 800 AS z FROM generate_series(1, 400) AS i;
+SELECT (i * 7919 % 1000) / 10.0 AS x, i % 13 AS y, (i * 7919 % 1000) + (i * 104729 % 601) > 800 AS z FROM generate_series(1, 400) AS i ORDER BY hashint4(i);
 GRANT SELECT ON point TO PUBLIC;
 SET dlent.progress_messages = off;
 

@@ -6,7 +6,7 @@ CREATE EXTENSION dlent;
 SET dlent.progress_messages = off;
 
 CREATE TABLE point AS
-SELECT (i * 7919 % 1000) / 10.0 AS x, i % 13 AS y, (i * 7919 % 1000) + (i * 104729 % 601) > 800 AS z FROM generate_series(1, 400) AS i;
+SELECT (i * 7919 % 1000) / 10.0 AS x, i % 13 AS y, (i * 7919 % 1000) + (i * 104729 % 601) > 800 AS z FROM generate_series(1, 400) AS i ORDER BY hashint4(i);
 \set options '{"preset": "fast", "epochs": 1, "seed": '
 SELECT version FROM dlent_train('m', 'point', 'z', (:'options' || '1}')::jsonb);
 SELECT version FROM dlent_train('m', 'point', 'z', (:'options' || '2}')::jsonb);

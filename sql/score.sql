@@ -27,7 +27,7 @@ SELECT i, timestamptz '2025-01-01 00:00+00' + i * interval '7 hours', (i * 7919 
        (CASE WHEN i % 4 = 0 THEN 'small' ELSE 'large' END)::size, ARRAY[i % 5, i % 6 + 0.5, i % 7], date '2025-01-01' + i % 100,
        (i * 7919 % 1000) / 10.0 * (1 + i % 3) + i * 104729 % 37, (i * 7919 % 1000) + (i * 104729 % 601) > 800,
        (ARRAY['a', 'b', 'c'])[1 + ((i * 7919 % 1000) + (i * 104729 % 601)) / 600]
-FROM generate_series(1, 800) AS i;
+FROM generate_series(1, 800) AS i ORDER BY hashint4(i);
 
 \set features 'at, amount, items, weight, "Städt", member, size, profile, day'
 SELECT version FROM dlent_train('spent', 'SELECT ' || :'features' || ', spent FROM sale', 'spent', '{"preset": "fast", "epochs": 2}');

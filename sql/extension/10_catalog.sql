@@ -2,6 +2,9 @@
 --
 -- Rows of dlent.version and dlent.weight_chunk never change once they are committed, so what is derived from them can be kept
 -- for ever. The champion is a column of dlent.model; who changes that table's rows sends an invalidation of it.
+--
+-- There are no foreign keys: pg_restore --jobs loads the tables of an extension in any order. What writes here keeps the rows
+-- together, under a lock on the model's row.
 
 CREATE SEQUENCE dlent.model_id_seq;
 CREATE TABLE dlent.model (
@@ -18,7 +21,7 @@ COMMENT ON TABLE dlent.model IS 'A model: a name, its owner, and the version tha
 CREATE SEQUENCE dlent.version_id_seq;
 CREATE TABLE dlent.version (
     id                bigint PRIMARY KEY DEFAULT pg_catalog.nextval('dlent.version_id_seq'),
-    model_id          bigint NOT NULL REFERENCES dlent.model ON DELETE CASCADE,
+    model_id          bigint NOT NULL,
     number            int NOT NULL CHECK (number > 0),
     kind              text NOT NULL,
     task              text NOT NULL,
@@ -54,7 +57,7 @@ ALTER SEQUENCE dlent.version_id_seq OWNED BY dlent.version.id;
 COMMENT ON TABLE dlent.version IS 'A trained version of a model: what it is, how good it is, and where it came from';
 
 CREATE TABLE dlent.weight_chunk (
-    version_id bigint NOT NULL REFERENCES dlent.version ON DELETE CASCADE,
+    version_id bigint NOT NULL,
     sequence   int NOT NULL CHECK (sequence >= 0),
     data       bytea NOT NULL,
     PRIMARY KEY (version_id, sequence)
@@ -64,7 +67,7 @@ ALTER TABLE dlent.weight_chunk ALTER COLUMN data SET STORAGE EXTERNAL;
 COMMENT ON TABLE dlent.weight_chunk IS 'The weights of a version: a safetensors file in pieces of at most 256 kB';
 
 CREATE TABLE dlent.training_epoch (
-    version_id      bigint NOT NULL REFERENCES dlent.version ON DELETE CASCADE,
+    version_id      bigint NOT NULL,
     step            int NOT NULL,
     member          int NOT NULL,
     epoch           int NOT NULL,
@@ -77,7 +80,7 @@ CREATE TABLE dlent.training_epoch (
 COMMENT ON TABLE dlent.training_epoch IS 'How the training of a version went, epoch by epoch';
 
 CREATE TABLE dlent.model_grant (
-    model_id   bigint NOT NULL REFERENCES dlent.model ON DELETE CASCADE,
+    model_id   bigint NOT NULL,
     grantee    regrole NOT NULL,
     privilege  text NOT NULL CHECK (privilege IN ('predict', 'explain', 'manage')),
     grantor    name NOT NULL DEFAULT CURRENT_USER,
@@ -86,7 +89,7 @@ CREATE TABLE dlent.model_grant (
 );
 COMMENT ON TABLE dlent.model_grant IS 'What roles other than the owner may do with a model; grantee 0 is everybody';
 
--- An audit trail outlives what it tells of: no foreign keys.
+-- An audit trail outlives what it tells of.
 CREATE SEQUENCE dlent.event_id_seq;
 CREATE TABLE dlent.event (
     id           bigint PRIMARY KEY DEFAULT pg_catalog.nextval('dlent.event_id_seq'),

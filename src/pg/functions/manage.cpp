@@ -137,6 +137,17 @@ int Rollback(const char* name, const char* reason) {
     return previous;
 }
 
+/// Deletes a version, or with `version` 0 all, with what belongs to them.
+void DeleteVersions(int64_t model_id, int version) {
+    const Parameter parameters[] = {Int8(model_id), Int4(version)};
+    Execute(
+        "WITH gone AS (DELETE FROM dlent.version WHERE model_id = $1 AND ($2 = 0 OR number = $2) RETURNING "
+        "id), "
+        "weights AS (DELETE FROM dlent.weight_chunk USING gone WHERE version_id = gone.id) "
+        "DELETE FROM dlent.training_epoch USING gone WHERE version_id = gone.id",
+        parameters);
+}
+
 void DropModel(const char* name) {
     CatalogWrite write;
     FoundModel model;
@@ -148,6 +159,8 @@ void DropModel(const char* name) {
         versions[i] = DatumGetInt32(Result(i, 1));
     for (uint64_t i = 0; i < count; ++i)
         DropContract(model.id, versions[i]);
+    DeleteVersions(model.id, 0);
+    Execute("DELETE FROM dlent.model_grant WHERE model_id = $1", parameters);
     Execute("DELETE FROM dlent.model WHERE id = $1", parameters);
     RecordEvent({.action = "drop_model", .model_id = model.id, .model = name, .role = CallerName(write)});
     EndCatalogWrite(write);
@@ -166,8 +179,7 @@ void DropVersion(const char* name, int version) {
                  errhint("Promote another version first, or drop the whole model with dlent_drop_model(%s).",
                          quote_literal_cstr(name))));
     DropContract(model.id, version);
-    const Parameter parameters[] = {Int8(model.id), Int4(version)};
-    Execute("DELETE FROM dlent.version WHERE model_id = $1 AND number = $2", parameters);
+    DeleteVersions(model.id, version);
     RecordEvent({.action = "drop_version",
                  .model_id = model.id,
                  .model = name,
