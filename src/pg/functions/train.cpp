@@ -66,16 +66,6 @@ void SendFindings(const std::vector<Finding>& findings) {
     }
 }
 
-/// Adds what the reading of the source found to what the training found.
-void AddFindings(const std::vector<Finding>& findings, TrainedModel* trained) {
-    trained->findings.insert(trained->findings.begin(), findings.begin(), findings.end());
-    for (const Finding& finding : findings)
-        trained->details["findings"].push_back({{"code", finding.code},
-                                                {"severity", "notice"},
-                                                {"column", finding.column},
-                                                {"message", finding.message}});
-}
-
 /// Metrics are numbers by name; the tables for plots that come with them are kept among the details.
 void SeparateTables(TrainedModel* trained) {
     Json numbers = Json::object();
@@ -140,7 +130,7 @@ void Train(FunctionCallInfo fcinfo) {
     monitor.Finish();
     trained.details["reading"] = std::move(reading);
     SeparateTables(&trained);
-    AddFindings(columns.findings, &trained);
+    trained.findings.insert(trained.findings.begin(), columns.findings.begin(), columns.findings.end());
     SendFindings(trained.findings);
 
     display.ShowPhase("storing");

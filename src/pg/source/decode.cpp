@@ -253,6 +253,14 @@ struct DecodeFunctions {
     }
 
     // ---- text that spells a value of another kind ----
+    static void NameColumn(void* name) { errcontext("column \"%s\"", static_cast<const char*>(name)); }
+    /// Errors of the input functions say what they could not read; this says where it was.
+    static void Parse(Self self, Datum text, Cell* cells) {
+        ErrorContextCallback context{error_context_stack, NameColumn, const_cast<char*>(self.name_)};
+        error_context_stack = &context;
+        self.from_text_(self, text, cells);
+        error_context_stack = context.previous;
+    }
     static void Text(Self self, Datum value, Cell* cells) {
         Detoasted text(value);
         char buffer[128];
@@ -260,7 +268,7 @@ struct DecodeFunctions {
         char* const copy = fits ? buffer : static_cast<char*>(palloc(text.size() + 1));
         memcpy(copy, text.data(), text.size());
         copy[text.size()] = '\0';
-        self.from_text_(self, CStringGetDatum(copy), cells);
+        Parse(self, CStringGetDatum(copy), cells);
         if (!fits)
             pfree(copy);
         text.Free();
@@ -527,7 +535,7 @@ ValueDecoder DecodeFunctions::Make(const DecodeTarget& target, Oid declared_type
     decoder.from_text_ = FromText(target.kind);
 
     if (type == UNKNOWNOID || type == CSTRINGOID) {
-        decoder.decode_ = decoder.from_text_;
+        decoder.decode_ = target.kind == ColumnKind::kCategory ? CategoryCString : Parse;
     } else if (target.kind == ColumnKind::kVector) {
         if (OidIsValid(facts.element) && facts.element != BOOLOID) {
             decoder.element_ = FromNumber(facts.element);
@@ -564,11 +572,15 @@ ValueDecoder DecodeFunctions::Make(const DecodeTarget& target, Oid declared_type
     } else {
         decoder.decode_ = FromTime(target.kind, type);
     }
-    if (decoder.decode_ == nullptr)
+    if (decoder.decode_ == nullptr) {
+        const Expected<ColumnKind> usual = KindOfType(declared_type, target.name);
         throw SqlError(ERRCODE_DATATYPE_MISMATCH,
                        "column \"" + target.name + "\" of type " + facts.name + " cannot be read as " +
                            ColumnKindName(target.kind),
-                       {}, RefusalHint(facts));
+                       {},
+                       usual.ok() ? std::string("Its values can be read as ") + ColumnKindName(*usual) + "."
+                                  : usual.status().hint());
+    }
     return decoder;
 }
 

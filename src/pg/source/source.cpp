@@ -209,7 +209,17 @@ Source Source::Open(const std::string& text) {
     if (!is_query && SkipBlanks(text, 0) == text.size())
         throw SqlError(ERRCODE_SYNTAX_ERROR, "the source is empty", {},
                        "A source is the name of a table or view, or one SELECT.");
-    const Prepared prepared = CallPostgres([&] { return Prepare(text.c_str(), is_query); });
+    const Prepared prepared = [&] {
+        try {
+            return CallPostgres([&] { return Prepare(text.c_str(), is_query); });
+        } catch (const PgError& error) {
+            // Raised by the parser of names, which leaves nothing behind; it takes the text for one.
+            if (is_query || error.data()->sqlerrcode != ERRCODE_INVALID_NAME)
+                throw;
+            throw SqlError(ERRCODE_SYNTAX_ERROR, "the source is neither a name nor a SELECT", {},
+                           "A source is the name of a table or view, or one SELECT.");
+        }
+    }();
     source.plan_ = prepared.plan;
     source.relation_ = prepared.relation;
     for (int i = 0; i < list_length(prepared.plan->relationOids); ++i) {
@@ -257,8 +267,7 @@ int Source::Require(const std::string& name, const char* what) const {
         list += (i > 0 ? ", " : "") + columns_[i].name;
     if (columns_.size() > kMostListed)
         list += ", ...";
-    throw SqlError(ERRCODE_UNDEFINED_COLUMN,
-                   std::string(what) + " column \"" + name + "\" is not in the source",
+    throw SqlError(ERRCODE_UNDEFINED_COLUMN, "column \"" + name + "\" (" + what + ") is not in the source",
                    "The source has the columns " + list + ".");
 }
 

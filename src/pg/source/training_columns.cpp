@@ -39,7 +39,7 @@ class Planner {
         for (int i = 0; i < static_cast<int>(source_.columns().size()); ++i)
             features += AddFeature(i) ? 1 : 0;
         if (features == 0)
-            throw SqlError(ERRCODE_DATA_EXCEPTION, "no column of the source can be a feature", {},
+            throw SqlError(ERRCODE_DATA_EXCEPTION, "no column of the source can be a feature", LeftOut(),
                            "Features are the columns besides target, weights and what option exclude names.");
         return std::move(plan_);
     }
@@ -53,6 +53,15 @@ class Planner {
             weight_ = source_.Require(FromUtf8(options_.weight_column), "option weight_column");
         if (!options_.validation.column.empty())
             split_ = source_.Require(FromUtf8(options_.validation.column), "option validation");
+    }
+
+    /// The columns that their types keep out, as a sentence each.
+    std::string LeftOut() const {
+        std::string text;
+        for (const Finding& finding : plan_.findings)
+            text += (text.empty() ? "Column \"" : " Column \"") + FromUtf8(finding.column) +
+                    "\": " + FromUtf8(finding.message) + ".";
+        return text;
     }
 
     std::optional<ColumnKind> KindFromOptions(int column) const {
@@ -73,6 +82,11 @@ class Planner {
 
     void Add(int column, ColumnKind kind, ColumnRole role) {
         const SourceColumn& source = source_.columns()[column];
+        // Whether this type can be read as that kind is known before any row is read.
+        DecodeTarget target;
+        target.name = source.name;
+        target.kind = kind;
+        (void)ValueDecoder::Create(target, source.type);
         TrainingColumns::Column added;
         added.definition.name = ToUtf8(source.name);
         added.definition.kind = kind;
