@@ -4,6 +4,12 @@
 #include <cmath>
 
 namespace dlent {
+namespace {
+
+constexpr float kLargestInput = 1e15f;
+
+}  // namespace
+
 int Pipeline::cardinality(int field) const {
     const PipelineInput& input = inputs_[fields_[field]];
     return static_cast<int>(input.levels.size()) + (input.other_count > 0) + (input.null_level_count > 0);
@@ -12,6 +18,13 @@ int Pipeline::cardinality(int field) const {
 const std::vector<float>& Pipeline::edges(int numeric) const {
     const Entry& entry = numeric_cells_[numeric];
     return inputs_[entry.input].cells[entry.cell].edges;
+}
+
+void Pipeline::RemoveEdges() {
+    for (PipelineInput& input : inputs_) {
+        for (PipelineInput::CellStatistics& cell : input.cells)
+            cell.edges.clear();
+    }
 }
 
 int32_t Pipeline::CategoryCode(int input, std::string_view text) const {
@@ -79,7 +92,8 @@ float Pipeline::EncodeValue(const Entry& entry, float value) {
         return 0.0f;
     if (std::isinf(value))
         value = value > 0.0f ? entry.maximum : entry.minimum;
-    return (value - entry.center) * entry.scale;
+    // squared by the network: still finite, and far beyond where it saturates
+    return std::clamp((value - entry.center) * entry.scale, -kLargestInput, kLargestInput);
 }
 
 void Pipeline::Encode(int rows, const Cell* cells, float* numeric, float* plain, int32_t* codes) const {

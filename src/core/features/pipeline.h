@@ -79,6 +79,8 @@ class Pipeline {
     int field_count() const { return static_cast<int>(fields_.size()); }
     /// Codes of a field: levels, then `other` when it was seen, then NULL when it was seen.
     int cardinality(int field) const;
+    /// Forgets them, for networks that do not embed numbers.
+    void RemoveEdges();
     /// The input a field, numeric or plain entry comes from, for explanations and reports.
     int field_input(int field) const { return fields_[field]; }
     /// Edges of numeric entry i (u units), at least 2.

@@ -121,9 +121,11 @@ Expected<Recipe> ResolveRecipe(const TrainingOptions& options, Task task, size_t
     recipe.hidden = options.hidden.value_or(std::vector<int>{256, 256});
     recipe.activation = options.activation.value_or(Activation::kRelu);
     recipe.dropout = options.dropout.value_or(regression ? 0.1 : 0.2);
-    recipe.numeric_embedding = options.numeric_embedding == NumericEmbedding::kAuto
-                                   ? NumericEmbedding::kPiecewiseLinear
-                                   : options.numeric_embedding;
+    recipe.numeric_embedding = options.numeric_embedding;
+    if (recipe.numeric_embedding == NumericEmbedding::kAuto) {
+        recipe.numeric_embedding = NumericEmbedding::kPiecewiseLinear;
+        recipe.choose_embedding = options.preset != Preset::kFast;
+    }
 
     TrainerOptions& trainer = recipe.trainer;
     DLENT_ASSIGN_OR_RETURN(trainer.loss, ResolveLoss(options, task));

@@ -32,6 +32,7 @@ struct Recipe {
     Activation activation = Activation::kRelu;
     double dropout = 0.0;
     NumericEmbedding numeric_embedding = NumericEmbedding::kPiecewiseLinear;
+    bool choose_embedding = false;  ///< try without it too, and keep what held-out rows prefer
     int embedding_width = 8;
     TrainerOptions trainer;
 

@@ -72,6 +72,29 @@ int FindRole(const ColumnarTable& table, ColumnRole role) {
     return -1;
 }
 
+/// The members of one architecture and what held-out rows say of them.
+struct Attempt {
+    NumericEmbedding embedding = NumericEmbedding::kNone;
+    NetworkSpec network;
+    std::unique_ptr<Network> trainable;  ///< of that architecture, to train member after member in
+    std::vector<std::vector<NamedTensorData>> members;
+    std::vector<EpochRecord> log;
+    std::vector<double> best_fractions;
+    std::vector<int> best_epochs;
+    std::vector<std::string> stop_reasons;
+    int epochs = 0;
+    std::vector<std::vector<float>> held_out_logits;  ///< of each member
+    float temperature = 1.0f;
+    Json metrics = Json::object();
+    double loss = 0.0;  ///< held-out log-loss or RMSE
+
+    double MedianBestFraction() const {
+        std::vector<double> fractions = best_fractions;
+        std::nth_element(fractions.begin(), fractions.begin() + fractions.size() / 2, fractions.end());
+        return fractions[fractions.size() / 2];
+    }
+};
+
 /// The work of one TrainModel call: its inputs, and what the steps leave to each other.
 class ModelTraining {
  public:
@@ -86,8 +109,8 @@ class ModelTraining {
         DLENT_RETURN_IF_ERROR(AssignRows());
         DLENT_RETURN_IF_ERROR(FitPipeline());
         DLENT_RETURN_IF_ERROR(CheckGuards());
-        DLENT_RETURN_IF_ERROR(TrainMembers());
-        DLENT_RETURN_IF_ERROR(Judge());
+        FitClassWeights();
+        DLENT_RETURN_IF_ERROR(TrainAttempts());
         DLENT_RETURN_IF_ERROR(Refit());
         Describe();
         return std::move(result_);
@@ -197,8 +220,6 @@ class ModelTraining {
                                         std::move(exclusion.column),
                                         std::move(exclusion.reason),
                                         {}});
-        DLENT_ASSIGN_OR_RETURN(result_.model.network,
-                               BuildNetworkSpec(recipe_, result_.model.pipeline, result_.model.target));
         DLENT_ASSIGN_OR_RETURN(Pipeline::Binding inputs, result_.model.pipeline.Bind(table_));
         DLENT_ASSIGN_OR_RETURN(TargetEncoder::Binding target, result_.model.target.Bind(table_));
         data_ = std::make_unique<TableTrainingData>(table_, std::move(inputs), std::move(target),
@@ -217,8 +238,8 @@ class ModelTraining {
     }
 
     /// Sets the network's constants: the edges that the pipeline found.
-    Status SetEdges(Network& network) {
-        if (recipe_.numeric_embedding != NumericEmbedding::kPiecewiseLinear ||
+    Status SetEdges(const Attempt& attempt) {
+        if (attempt.embedding != NumericEmbedding::kPiecewiseLinear ||
             result_.model.pipeline.numeric_count() == 0)
             return Status::Ok();
         std::vector<float> edges;
@@ -226,13 +247,14 @@ class ModelTraining {
             const std::vector<float>& of_column = result_.model.pipeline.edges(i);
             edges.insert(edges.end(), of_column.begin(), of_column.end());
         }
-        return network.SetTensor("numbers.edges", edges);
+        return attempt.trainable->SetTensor("numbers.edges", edges);
     }
 
-    Expected<TrainerResult> TrainOne(Network& network, int member, const Split& split, double stop_fraction) {
+    /// Trains the attempt's network anew as one member.
+    Expected<TrainerResult> TrainOne(Attempt* attempt, int member, const Split& split, double stop_fraction) {
         const uint64_t seed = Mix64(options_.seed * 1000003 + static_cast<uint64_t>(member));
-        DLENT_RETURN_IF_ERROR(network.Initialize(seed));
-        DLENT_RETURN_IF_ERROR(SetEdges(network));
+        DLENT_RETURN_IF_ERROR(attempt->trainable->Initialize(seed));
+        DLENT_RETURN_IF_ERROR(SetEdges(*attempt));
         TrainerOptions trainer = recipe_.trainer;
         trainer.seed = seed;
         trainer.class_weights = class_weights_;
@@ -257,42 +279,65 @@ class ModelTraining {
                 progress_(whole);
         };
         DLENT_ASSIGN_OR_RETURN(TrainerResult trained,
-                               TrainNetwork(network, backend_, *data_, split.train, split.validation, trainer,
-                                            cancel_, forward));
+                               TrainNetwork(*attempt->trainable, backend_, *data_, split.train,
+                                            split.validation, trainer, cancel_, forward));
         for (EpochRecord& record : trained.log) {
             record.member = member;
             record.seconds += SecondsSince(start_) - trained.seconds;
         }
-        result_.log.insert(result_.log.end(), trained.log.begin(), trained.log.end());
-        result_.epochs = std::max(result_.epochs, trained.epochs);
+        attempt->log.insert(attempt->log.end(), trained.log.begin(), trained.log.end());
+        attempt->epochs = std::max(attempt->epochs, trained.epochs);
         rows_per_second_ += trained.rows_per_second / run_count_;
         ++run_;
         return trained;
     }
 
-    Status TrainMembers() {
-        FitClassWeights();
-        run_count_ = recipe_.members * (WillRefit() ? 2 : 1);
-        DLENT_ASSIGN_OR_RETURN(network_, Network::Create(result_.model.network, backend_,
-                                                         std::max(recipe_.trainer.batch_size, 1), true));
-        const size_t outputs = static_cast<size_t>(network_->outputs());
-        const size_t width = static_cast<size_t>(network_->members());
-        for (int member = 0; member < recipe_.members; ++member) {
-            const Split& split = SplitOf(member);
-            DLENT_ASSIGN_OR_RETURN(TrainerResult trained, TrainOne(*network_, member, split, 1.0));
-            best_fractions_.push_back(trained.best_fraction);
-            best_epochs_.push_back(trained.best_epoch);
-            stop_reasons_.push_back(StopReasonName(trained.stop_reason));
-            DLENT_ASSIGN_OR_RETURN(std::vector<NamedTensorData> tensors, network_->Save());
-            result_.model.members.push_back(std::move(tensors));
-
-            // Held-out logits: in folds the next rows, each judged by one member; else the same rows by all.
-            if (recipe_.plan == MemberPlan::kFolds || member == 0)
-                held_out_rows_.insert(held_out_rows_.end(), split.validation.begin(), split.validation.end());
-            held_out_logits_.push_back(std::move(trained.validation_logits));
+    /// Trains the members; where nothing says how numbers should enter the network, once with their embedding
+    /// and once without, and keeps what held-out rows prefer: cuts at single values decide on some data and
+    /// only invite memorising on other.
+    Status TrainAttempts() {
+        std::vector<NumericEmbedding> embeddings = {recipe_.numeric_embedding};
+        if (recipe_.choose_embedding && result_.model.pipeline.numeric_count() > 0 &&
+            !plan_.splits[0].validation.empty())
+            embeddings.push_back(NumericEmbedding::kNone);
+        run_count_ = recipe_.members * static_cast<int>(embeddings.size() + (recipe_.refit ? 1 : 0));
+        for (int member = 0; member < (recipe_.plan == MemberPlan::kFolds ? recipe_.members : 1); ++member) {
+            const std::vector<uint32_t>& rows = SplitOf(member).validation;
+            held_out_rows_.insert(held_out_rows_.end(), rows.begin(), rows.end());
         }
-        members_per_row_ = (recipe_.plan == MemberPlan::kFolds ? 1 : held_out_logits_.size()) * width;
-        JoinLogits(width, outputs);
+        for (const NumericEmbedding embedding : embeddings) {
+            if (embedding != embeddings[0] && OutOfTime())
+                break;
+            Attempt attempt;
+            attempt.embedding = embedding;
+            DLENT_RETURN_IF_ERROR(TrainMembers(&attempt));
+            DLENT_RETURN_IF_ERROR(Judge(&attempt));
+            if (embedding == embeddings[0] || attempt.loss < attempt_.loss)
+                attempt_ = std::move(attempt);
+        }
+        recipe_.numeric_embedding = attempt_.embedding;
+        if (attempt_.embedding != NumericEmbedding::kPiecewiseLinear)
+            result_.model.pipeline.RemoveEdges();
+        return Status::Ok();
+    }
+
+    Status TrainMembers(Attempt* attempt) {
+        Recipe recipe = recipe_;
+        recipe.numeric_embedding = attempt->embedding;
+        DLENT_ASSIGN_OR_RETURN(attempt->network,
+                               BuildNetworkSpec(recipe, result_.model.pipeline, result_.model.target));
+        DLENT_ASSIGN_OR_RETURN(
+            attempt->trainable,
+            Network::Create(attempt->network, backend_, std::max(recipe_.trainer.batch_size, 1), true));
+        for (int member = 0; member < recipe_.members; ++member) {
+            DLENT_ASSIGN_OR_RETURN(TrainerResult trained, TrainOne(attempt, member, SplitOf(member), 1.0));
+            attempt->best_fractions.push_back(trained.best_fraction);
+            attempt->best_epochs.push_back(trained.best_epoch);
+            attempt->stop_reasons.push_back(StopReasonName(trained.stop_reason));
+            attempt->held_out_logits.push_back(std::move(trained.validation_logits));
+            DLENT_ASSIGN_OR_RETURN(std::vector<NamedTensorData> tensors, attempt->trainable->Save());
+            attempt->members.push_back(std::move(tensors));
+        }
         return Status::Ok();
     }
 
@@ -305,15 +350,8 @@ class ModelTraining {
     bool WillRefit() const {
         if (plan_.splits[0].validation.empty())
             return false;
-        if (recipe_.plan == MemberPlan::kHoldOut || best_fractions_.empty())
-            return recipe_.refit;
-        return MedianBestFraction() >= kNeverTurned;
-    }
-
-    double MedianBestFraction() const {
-        std::vector<double> fractions = best_fractions_;
-        std::nth_element(fractions.begin(), fractions.begin() + fractions.size() / 2, fractions.end());
-        return fractions[fractions.size() / 2];
+        return recipe_.refit ||
+               (recipe_.plan == MemberPlan::kFolds && attempt_.MedianBestFraction() >= kNeverTurned);
     }
 
     void FitClassWeights() {
@@ -337,32 +375,41 @@ class ModelTraining {
         }
     }
 
-    /// One array [rows × members that judged the row × outputs].
-    void JoinLogits(size_t width, size_t outputs) {
-        if (recipe_.plan == MemberPlan::kFolds || held_out_logits_.size() == 1) {
-            for (const std::vector<float>& logits : held_out_logits_)
-                joined_logits_.insert(joined_logits_.end(), logits.begin(), logits.end());
-            return;
+    /// How many logits of each held-out row there are, one after another in JoinLogits().
+    size_t LogitsPerRow(const Attempt& attempt) const {
+        return (recipe_.plan == MemberPlan::kFolds ? 1 : attempt.held_out_logits.size()) *
+               static_cast<size_t>(attempt.trainable->members());
+    }
+
+    /// One array [held-out rows × LogitsPerRow × outputs]: in folds the rows of each member's fold in turn,
+    /// else every row as all members judge it.
+    std::vector<float> JoinLogits(const Attempt& attempt) const {
+        std::vector<float> joined;
+        const size_t member_count = attempt.held_out_logits.size();
+        if (recipe_.plan == MemberPlan::kFolds || member_count == 1) {
+            for (const std::vector<float>& logits : attempt.held_out_logits)
+                joined.insert(joined.end(), logits.begin(), logits.end());
+            return joined;
         }
-        const size_t block = width * outputs;
-        joined_logits_.resize(held_out_rows_.size() * held_out_logits_.size() * block);
+        const size_t block = static_cast<size_t>(attempt.trainable->members() * attempt.trainable->outputs());
+        joined.resize(held_out_rows_.size() * member_count * block);
         for (size_t row = 0; row < held_out_rows_.size(); ++row) {
-            for (size_t member = 0; member < held_out_logits_.size(); ++member)
-                std::copy_n(&held_out_logits_[member][row * block], block,
-                            &joined_logits_[(row * held_out_logits_.size() + member) * block]);
+            for (size_t member = 0; member < member_count; ++member)
+                std::copy_n(&attempt.held_out_logits[member][row * block], block,
+                            &joined[(row * member_count + member) * block]);
         }
+        return joined;
     }
 
     /// Temperature and metrics from rows that their networks had not seen.
-    Status Judge() {
-        result_.metrics = Json::object();
-        result_.validation_rows = held_out_rows_.size();
+    Status Judge(Attempt* attempt) {
         if (held_out_rows_.empty())
             return Status::Ok();
         Report("evaluating", recipe_.members - 1, static_cast<double>(run_) / run_count_);
         const TargetEncoder& target = result_.model.target;
         const size_t rows = held_out_rows_.size();
         const size_t outputs = static_cast<size_t>(target.output_count());
+        const std::vector<float> logits = JoinLogits(*attempt);
         std::vector<float> values(rows);
         std::vector<int32_t> classes(rows);
         std::vector<float> weights;
@@ -379,26 +426,26 @@ class ModelTraining {
         if (target.task() != Task::kRegression) {
             LabelledLogits labelled;
             labelled.rows = rows;
-            labelled.members = static_cast<int>(members_per_row_);
+            labelled.members = static_cast<int>(LogitsPerRow(*attempt));
             labelled.outputs = static_cast<int>(outputs);
-            labelled.logits = joined_logits_.data();
+            labelled.logits = logits.data();
             labelled.targets = values.data();
             labelled.labels = classes.data();
             labelled.row_weights = weights.empty() ? nullptr : weights.data();
             DLENT_ASSIGN_OR_RETURN(const double temperature, FitTemperature(labelled, cancel_));
-            result_.model.temperature = static_cast<float>(temperature);
+            attempt->temperature = static_cast<float>(temperature);
         }
 
         std::vector<float> answers(rows * outputs);
-        AverageMembers(outputs, &answers);
+        AverageMembers(*attempt, logits, outputs, &answers);
         switch (target.task()) {
             case Task::kBinary: {
                 std::vector<int32_t> labels(values.begin(), values.end());
-                result_.metrics = ToJson(EvaluateBinary(answers, labels, weights));
+                attempt->metrics = ToJson(EvaluateBinary(answers, labels, weights));
                 break;
             }
             case Task::kMulticlass:
-                result_.metrics = ToJson(EvaluateMulticlass(answers, classes, target.labels(), weights));
+                attempt->metrics = ToJson(EvaluateMulticlass(answers, classes, target.labels(), weights));
                 break;
             default: {
                 std::vector<double> predicted(rows);
@@ -407,21 +454,24 @@ class ModelTraining {
                     predicted[i] = target.Decode(answers[i]);
                     actual[i] = truth.RawValue(held_out_rows_[i]);
                 }
-                result_.metrics = ToJson(EvaluateRegression(predicted, actual, weights));
+                attempt->metrics = ToJson(EvaluateRegression(predicted, actual, weights));
             }
         }
+        attempt->loss =
+            attempt->metrics.at(target.task() == Task::kRegression ? "rmse" : "log_loss").get<double>();
         return Status::Ok();
     }
 
     /// Mean probability (or value) over the members that judged each row.
-    void AverageMembers(size_t outputs, std::vector<float>* answers) {
-        const size_t count = members_per_row_;
-        std::vector<float> probabilities(joined_logits_.size());
-        const float* values = joined_logits_.data();
+    void AverageMembers(const Attempt& attempt, const std::vector<float>& logits, size_t outputs,
+                        std::vector<float>* answers) {
+        const size_t count = LogitsPerRow(attempt);
+        std::vector<float> probabilities;
+        const float* values = logits.data();
         if (result_.model.target.task() != Task::kRegression) {
-            backend_.Probabilities(static_cast<int>(joined_logits_.size() / outputs),
-                                   static_cast<int>(outputs), 1.0f / result_.model.temperature,
-                                   joined_logits_.data(), probabilities.data());
+            probabilities.resize(logits.size());
+            backend_.Probabilities(static_cast<int>(logits.size() / outputs), static_cast<int>(outputs),
+                                   1.0f / attempt.temperature, logits.data(), probabilities.data());
             values = probabilities.data();
         }
         for (size_t row = 0; row < answers->size() / outputs; ++row) {
@@ -444,14 +494,14 @@ class ModelTraining {
         }
         const Split all{rows_, {}};
         // one split's luck should not decide when to stop
-        const double fraction = MedianBestFraction();
-        run_count_ = recipe_.members * 2;
+        const double fraction = attempt_.MedianBestFraction();
+        run_count_ = run_ + recipe_.members;
         for (int member = 0; member < recipe_.members; ++member) {
             if (OutOfTime())
                 break;  // the members trained so far keep the weights they have
-            const Expected<TrainerResult> trained = TrainOne(*network_, member, all, fraction);
+            const Expected<TrainerResult> trained = TrainOne(&attempt_, member, all, fraction);
             DLENT_RETURN_IF_ERROR(trained.status());
-            DLENT_ASSIGN_OR_RETURN(result_.model.members[member], network_->Save());
+            DLENT_ASSIGN_OR_RETURN(attempt_.members[member], attempt_.trainable->Save());
             ++refitted_;
         }
         return Status::Ok();
@@ -460,6 +510,13 @@ class ModelTraining {
     bool OutOfTime() const { return options_.max_seconds && SecondsSince(start_) >= *options_.max_seconds; }
 
     void Describe() {
+        result_.model.network = std::move(attempt_.network);
+        result_.model.members = std::move(attempt_.members);
+        result_.model.temperature = attempt_.temperature;
+        result_.metrics = std::move(attempt_.metrics);
+        result_.log = std::move(attempt_.log);
+        result_.epochs = attempt_.epochs;
+        result_.validation_rows = held_out_rows_.size();
         Json& details = result_.details;
         details = Json::object();
         details["task"] = TaskName(result_.model.target.task());
@@ -470,12 +527,12 @@ class ModelTraining {
         details["validation"]["rows"] = held_out_rows_.size();
         if (rows_without_target_ > 0)
             details["rows_without_target"] = rows_without_target_;
-        details["best_epochs"] = best_epochs_;
-        details["stop_reasons"] = stop_reasons_;
+        details["best_epochs"] = attempt_.best_epochs;
+        details["stop_reasons"] = attempt_.stop_reasons;
         if (WillRefit())
             details["refitted_members"] = refitted_;
         details["temperature"] = result_.model.temperature;
-        details["parameters"] = network_->trainable_count() * recipe_.members;
+        details["parameters"] = attempt_.trainable->trainable_count() * recipe_.members;
         details["rows_per_second"] = rows_per_second_;
         Json findings = Json::array();
         for (const Finding& finding : result_.findings) {
@@ -518,19 +575,13 @@ class ModelTraining {
     std::vector<uint64_t> row_hashes_;  ///< of rows_
     SplitPlan plan_;
     std::unique_ptr<TableTrainingData> data_;
-    std::unique_ptr<Network> network_;
+    Attempt attempt_;  ///< the best so far
     std::vector<float> class_weights_;
     int run_ = 0;        ///< trainings done
     int run_count_ = 1;  ///< trainings planned
-    std::vector<double> best_fractions_;
-    std::vector<int> best_epochs_;
-    std::vector<std::string> stop_reasons_;
     int refitted_ = 0;
     double rows_per_second_ = 0.0;
     std::vector<uint32_t> held_out_rows_;
-    std::vector<std::vector<float>> held_out_logits_;  ///< of each member
-    std::vector<float> joined_logits_;
-    size_t members_per_row_ = 1;
 };
 
 }  // namespace
