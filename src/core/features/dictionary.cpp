@@ -60,6 +60,8 @@ size_t Dictionary::memory_bytes() const {
 }
 
 const char* Dictionary::Store(std::string_view text) {
+    if (text.empty())
+        return "";
     if (block_used_ + text.size() > block_size_) {
         block_size_ = std::max(kBlockBytes, text.size());
         blocks_.push_back(std::make_unique_for_overwrite<char[]>(block_size_));
@@ -67,8 +69,7 @@ const char* Dictionary::Store(std::string_view text) {
         block_used_ = 0;
     }
     char* stored = blocks_.back().get() + block_used_;
-    if (!text.empty())
-        std::memcpy(stored, text.data(), text.size());
+    std::memcpy(stored, text.data(), text.size());
     block_used_ += text.size();
     return stored;
 }
