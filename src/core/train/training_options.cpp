@@ -1,7 +1,7 @@
 #include "core/train/training_options.h"
 
 #include <algorithm>
-#include <functional>
+#include <cmath>
 
 #include "core/nn/layer.h"
 #include "core/train/optimizer.h"
@@ -15,10 +15,16 @@ constexpr int kMaxBatch = 1 << 20;
 constexpr int kMaxHiddenLayers = 16;
 constexpr int kMaxHiddenUnits = 8192;
 constexpr int kMaxMembers = 256;
+constexpr size_t kMaxDescription = 60;
 
 std::string Describe(const Json& value) {
-    std::string text = value.dump();
-    return text.size() > 60 ? text.substr(0, 57) + "..." : text;
+    std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
+    if (text.size() <= kMaxDescription)
+        return text;
+    size_t end = kMaxDescription - 3;
+    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80)
+        --end;  // not inside a character
+    return text.substr(0, end) + "...";
 }
 
 Status WrongType(const std::string& key, const std::string& wanted, const Json& value) {
@@ -42,13 +48,11 @@ Status ReadNumber(const std::string& key, const Json& value, double low, double 
 }
 
 Status ReadInteger(const std::string& key, const Json& value, int low, int high, int* out) {
-    const bool whole =
-        value.is_number_integer() ||
-        (value.is_number_float() && value.get<double>() == static_cast<int64_t>(value.get<double>()));
-    if (!whole || value.get<double>() < low || value.get<double>() > high)
+    const double number = value.is_number() ? value.get<double>() : NAN;
+    if (!(number >= low && number <= high) || number != std::trunc(number))
         return WrongType(key, "an integer from " + std::to_string(low) + " to " + std::to_string(high),
                          value);
-    *out = static_cast<int>(value.get<double>());
+    *out = static_cast<int>(number);
     return Status::Ok();
 }
 
@@ -107,10 +111,14 @@ size_t EditDistance(const std::string& a, const std::string& b) {
 Status UnknownKey(const std::string& where, const std::string& key, const std::vector<std::string>& known) {
     std::string list;
     std::string nearest;
+    size_t distance = 3;  // further apart they are different words
     for (const std::string& candidate : known) {
         list += (list.empty() ? "" : ", ") + candidate;
-        if (EditDistance(key, candidate) <= 2 && nearest.empty())
+        const size_t letters = EditDistance(key, candidate);
+        if (letters < std::min(distance, candidate.size())) {
+            distance = letters;
             nearest = candidate;
+        }
     }
     return Status::Invalid("unknown option \"" + key + "\"" + where,
                            nearest.empty() ? "" : "Perhaps you meant \"" + nearest + "\".",
