@@ -18,12 +18,10 @@ constexpr int kBins = 64;
 constexpr double kLeakStrength = 0.975;
 constexpr double kRareShare = 0.01;
 constexpr size_t kFewIntegers = 20;
-constexpr double kPriorRows =
-    2.0;  ///< rows' worth of the overall mean in each bin, so that rare levels prove nothing
-
-bool IsIntegerType(const std::string& type) {
-    return type == "smallint" || type == "integer" || type == "bigint";
-}
+/// Rows' worth of the overall mean in each bin, so that rare levels prove nothing.
+constexpr double kPriorRows = 2.0;
+/// With fewer judged rows of a class, an AUC near 1 may be luck.
+constexpr size_t kMinJudgedOfClass = 10;
 
 /// The bin of each row of a float cell: cuts at quantiles, and a bin of its own for NULL.
 int BinFloats(const ColumnarTable& table, int cell, std::span<const uint32_t> rows,
@@ -53,6 +51,19 @@ int BinFloats(const ColumnarTable& table, int cell, std::span<const uint32_t> ro
     return static_cast<int>(cuts.size()) + 2;
 }
 
+/// The share of the values below each, so that a few huge ones do not hide that the others are known.
+std::vector<float> Ranks(const std::vector<float>& values) {
+    std::vector<float> sorted = values;
+    std::vector<float> scratch;
+    SortFloats(&sorted, &scratch);
+    std::vector<float> ranks(values.size());
+    for (size_t i = 0; i < values.size(); ++i)
+        ranks[i] =
+            static_cast<float>(std::lower_bound(sorted.begin(), sorted.end(), values[i]) - sorted.begin()) /
+            static_cast<float>(values.size());
+    return ranks;
+}
+
 }  // namespace
 
 Status CheckRowCount(const ColumnarTable& table, size_t rows_with_target) {
@@ -79,25 +90,38 @@ double SingleFeatureStrength(std::span<const int32_t> bins, int bin_count, std::
         return 0.0;
 
     if (target.task() == Task::kMulticlass) {
-        const size_t class_count = target.labels().size();
-        std::vector<uint32_t> counts(static_cast<size_t>(bin_count) * class_count);
-        std::vector<uint32_t> totals(class_count);
+        // Pairs rather than a table of bins × classes, which keys of rows and a thousand labels would blow
+        // up.
+        std::vector<uint32_t> totals(target.labels().size());
+        std::vector<uint64_t> pairs;
         for (size_t row = 0; row < rows; ++row) {
             if (counts_row(row)) {
-                ++counts[static_cast<size_t>(bins[row]) * class_count + classes[row]];
+                pairs.push_back(static_cast<uint64_t>(bins[row]) << 32 | static_cast<uint32_t>(classes[row]));
                 ++totals[classes[row]];
             }
         }
-        const auto majority = std::max_element(totals.begin(), totals.end()) - totals.begin();
+        std::sort(pairs.begin(), pairs.end());
+        const auto majority =
+            static_cast<int32_t>(std::max_element(totals.begin(), totals.end()) - totals.begin());
+        std::vector<int32_t> guesses(bin_count, majority);
+        std::vector<size_t> votes(bin_count);
+        for (size_t begin = 0; begin < pairs.size();) {
+            size_t end = begin;
+            while (end < pairs.size() && pairs[end] == pairs[begin])
+                ++end;
+            const auto bin = static_cast<size_t>(pairs[begin] >> 32);
+            if (end - begin > votes[bin]) {
+                votes[bin] = end - begin;
+                guesses[bin] = static_cast<int32_t>(pairs[begin] & 0xffffffffu);
+            }
+            begin = end;
+        }
         size_t majority_errors = 0;
         size_t errors = 0;
         for (size_t row = 0; row < rows; ++row) {
             if (counts_row(row))
                 continue;
-            const auto* of_bin = &counts[static_cast<size_t>(bins[row]) * class_count];
-            const auto* best = std::max_element(of_bin, of_bin + class_count);
-            const auto guess = *best == 0 ? majority : best - of_bin;
-            errors += guess != classes[row];
+            errors += guesses[bins[row]] != classes[row];
             majority_errors += majority != classes[row];
         }
         return majority_errors == 0
@@ -133,6 +157,9 @@ double SingleFeatureStrength(std::span<const int32_t> bins, int bin_count, std::
     }
     if (target.task() == Task::kRegression)
         return spread > 0.0 ? 1.0 - squares / spread : 0.0;
+    const auto positives = static_cast<size_t>(std::count(labels.begin(), labels.end(), 1));
+    if (std::min(positives, labels.size() - positives) < kMinJudgedOfClass)
+        return 0.0;
     const auto auc = RocAuc(guesses, labels);
     return auc ? std::abs(2.0 * *auc - 1.0) : 0.0;
 }
@@ -151,6 +178,8 @@ Expected<std::vector<Finding>> FindProblems(const ColumnarTable& table, std::spa
         binding.Classes(rows, classes.data());
     else
         binding.Values(rows, values.data());
+
+    const std::vector<float> ranks = target.task() == Task::kRegression ? Ranks(values) : values;
 
     std::vector<int32_t> bins(rows.size());
     for (size_t c = 0; c < table.columns().size(); ++c) {
@@ -171,7 +200,7 @@ Expected<std::vector<Finding>> FindProblems(const ColumnarTable& table, std::spa
                 bin_count = BinFloats(table, cell, rows, &bins);
             }
             strength =
-                std::max(strength, SingleFeatureStrength(bins, bin_count, hashes, target, values, classes));
+                std::max(strength, SingleFeatureStrength(bins, bin_count, hashes, target, ranks, classes));
         }
         if (strength >= kLeakStrength) {
             char number[32];
@@ -193,13 +222,14 @@ Expected<std::vector<Finding>> FindProblems(const ColumnarTable& table, std::spa
                                     std::to_string(distinct.size()) + " values and is predicted as a number",
                                 "If the values are classes, use {\"task\": \"multiclass\"}."});
     }
-    for (size_t i = 0; i < target.labels().size(); ++i) {
-        const double share =
-            static_cast<double>(target.label_counts()[i]) / static_cast<double>(all_rows.size());
-        if (share < kRareShare)
+    if (!target.labels().empty()) {
+        const std::vector<uint64_t>& counts = target.label_counts();
+        const auto rarest = std::min_element(counts.begin(), counts.end()) - counts.begin();
+        if (static_cast<double>(counts[rarest]) < kRareShare * static_cast<double>(all_rows.size()) ||
+            counts[rarest] == 1)
             findings.push_back({Finding::Severity::kNotice, "IMBALANCE", target.column(),
-                                "label \"" + target.labels()[i] + "\" has " +
-                                    std::to_string(target.label_counts()[i]) + " of " +
+                                "the rarest label, \"" + target.labels()[rarest] + "\", has " +
+                                    std::to_string(counts[rarest]) + " of " +
                                     std::to_string(all_rows.size()) + " rows",
                                 "Judge by average_precision rather than accuracy."});
     }

@@ -17,10 +17,6 @@ constexpr double kReportedQuantiles[] = {0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99
 constexpr double kUniqueShare = 0.95;
 constexpr size_t kUniqueRows = 100;
 
-bool IsIntegerType(const std::string& type) {
-    return type == "smallint" || type == "integer" || type == "bigint";
-}
-
 /// Whether a cell holds a point on a circle, which needs no scaling or embedding.
 bool IsAngle(ColumnKind kind, int cell) {
     return cell > 0 &&
@@ -178,6 +174,10 @@ Expected<Pipeline> Pipeline::Fit(const ColumnarTable& table, std::span<const uin
                 if (counts[code] > 0)
                     order.push_back(code);
             }
+            if (input.other_count > 0) {
+                exclude("EXCLUDED_OVERFLOW", "it has more distinct values than categories can have");
+                continue;
+            }
             if (input.null_level_count == rows.size()) {
                 exclude("EXCLUDED_ALL_NULL", "it is NULL in every row");
                 continue;
@@ -187,9 +187,8 @@ Expected<Pipeline> Pipeline::Fit(const ColumnarTable& table, std::span<const uin
                 continue;
             }
             const uint64_t present = rows.size() - input.null_level_count;
-            if (input.other_count > 0 ||
-                (present > kUniqueRows &&
-                 static_cast<double>(order.size()) > kUniqueShare * static_cast<double>(present))) {
+            if (present > kUniqueRows &&
+                static_cast<double>(order.size()) > kUniqueShare * static_cast<double>(present)) {
                 exclude("EXCLUDED_UNIQUE", "nearly every row has a value of its own, so it names the row");
                 continue;
             }

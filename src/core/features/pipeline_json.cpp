@@ -2,6 +2,7 @@
 #include <set>
 
 #include "core/features/pipeline.h"
+#include "core/nn/json_integer.h"
 
 namespace dlent {
 namespace {
@@ -11,6 +12,7 @@ constexpr size_t kMaxInputs = 10000;
 constexpr size_t kMaxLevels = 1 << 20;
 constexpr int kMaxWidth = 1 << 16;
 constexpr size_t kMaxEdges = 4096;
+constexpr int64_t kMaxCount = int64_t{1} << 53;
 
 Json CellJson(const PipelineInput::CellStatistics& cell) {
     Json json = {{"center", cell.center},
@@ -26,6 +28,23 @@ Json CellJson(const PipelineInput::CellStatistics& cell) {
     if (!cell.edges.empty())
         json["edges"] = cell.edges;
     return json;
+}
+
+/// Reads a count of rows; false when it is not one.
+bool ReadCount(const Json& json, uint64_t* count) {
+    const std::optional<int64_t> value = IntegerWithin(json, 0, kMaxCount);
+    *count = static_cast<uint64_t>(value.value_or(0));
+    return value.has_value();
+}
+
+bool ReadCounts(const Json& json, std::vector<uint64_t>* counts) {
+    if (!json.is_array())
+        return false;
+    for (const Json& entry : json) {
+        if (!ReadCount(entry, &counts->emplace_back()))
+            return false;
+    }
+    return true;
 }
 
 bool Finite(const std::vector<float>& values) {
@@ -45,15 +64,18 @@ bool ReadCell(const Json& json, uint64_t rows, PipelineInput::CellStatistics* ce
     cell->mean = json.at("mean").get<float>();
     cell->standard_deviation = json.at("standard_deviation").get<float>();
     cell->quantiles = json.at("percentiles_1_5_25_50_75_95_99").get<std::vector<float>>();
-    cell->null_count = json.at("nulls").get<uint64_t>();
     cell->has_indicator = json.at("null_indicator").get<bool>();
     const std::string block = json.at("block").get<std::string>();
     cell->plain = block == "plain";
     if (json.contains("edges"))
         cell->edges = json.at("edges").get<std::vector<float>>();
-    if ((block != "plain" && block != "numeric") || cell->null_count > rows || cell->quantiles.size() > 7 ||
-        cell->edges.size() == 1 || cell->edges.size() > kMaxEdges || !Finite(cell->edges) ||
-        !Finite(cell->quantiles))
+    if (!ReadCount(json.at("nulls"), &cell->null_count) || cell->null_count > rows)
+        return false;
+    // a vector's element that was NULL in every row has no quantiles
+    if ((block != "plain" && block != "numeric") || cell->minimum > cell->maximum || cell->scale < 0.0f ||
+        (cell->quantiles.size() != 7 && !(cell->quantiles.empty() && cell->plain)) ||
+        (cell->plain && !cell->edges.empty()) || cell->edges.size() == 1 || cell->edges.size() > kMaxEdges ||
+        !Finite(cell->edges) || !Finite(cell->quantiles))
         return false;
     for (size_t i = 1; i < cell->edges.size(); ++i) {
         if (!(cell->edges[i] > cell->edges[i - 1]))
@@ -95,7 +117,8 @@ Expected<Pipeline> Pipeline::FromJson(const Json& json) {
         if (json.at("format") != kFormat)
             return bad("its format is unknown");
         Pipeline pipeline;
-        pipeline.row_count_ = json.at("rows").get<uint64_t>();
+        if (!ReadCount(json.at("rows"), &pipeline.row_count_))
+            return bad("its number of rows is not a count");
         const Json& inputs = json.at("inputs");
         if (!inputs.is_array() || inputs.empty() || inputs.size() > kMaxInputs || pipeline.row_count_ == 0)
             return bad("it has no inputs, or too many");
@@ -104,7 +127,10 @@ Expected<Pipeline> Pipeline::FromJson(const Json& json) {
             PipelineInput input;
             input.name = entry.at("name").get<std::string>();
             input.type_name = entry.at("type").get<std::string>();
-            DLENT_ASSIGN_OR_RETURN(input.kind, ParseColumnKind(entry.at("kind").get<std::string>()));
+            const Expected<ColumnKind> kind = ParseColumnKind(entry.at("kind").get<std::string>());
+            if (!kind.ok())
+                return bad(kind.status().message());
+            input.kind = *kind;
             if (!names.insert(input.name).second)
                 return bad("input \"" + input.name + "\" is repeated");
             const std::string where = "input \"" + input.name + "\"";
@@ -114,18 +140,19 @@ Expected<Pipeline> Pipeline::FromJson(const Json& json) {
                     return bad(where + " has an unknown encoding");
                 input.one_hot = encoding == "one_hot";
                 input.levels = entry.at("levels").get<std::vector<std::string>>();
-                input.level_counts = entry.at("counts").get<std::vector<uint64_t>>();
-                input.other_count = entry.at("other").get<uint64_t>();
-                input.null_level_count = entry.at("nulls").get<uint64_t>();
+                if (!ReadCounts(entry.at("counts"), &input.level_counts) ||
+                    !ReadCount(entry.at("other"), &input.other_count) ||
+                    !ReadCount(entry.at("nulls"), &input.null_level_count))
+                    return bad(where + " has a count that is not one");
                 const std::set<std::string> distinct(input.levels.begin(), input.levels.end());
                 if (input.levels.size() > kMaxLevels || input.level_counts.size() != input.levels.size() ||
                     distinct.size() != input.levels.size() ||
                     input.levels.size() + (input.other_count > 0) + (input.null_level_count > 0) == 0)
                     return bad(where + " has no valid levels");
             } else {
-                input.width = entry.at("width").get<int>();
+                input.width = static_cast<int>(IntegerWithin(entry.at("width"), 1, kMaxWidth).value_or(0));
                 const Json& cells = entry.at("cells");
-                if (input.width < 1 || input.width > kMaxWidth || !cells.is_array() ||
+                if (input.width < 1 || !cells.is_array() ||
                     cells.size() != static_cast<size_t>(input.width) ||
                     (input.kind != ColumnKind::kVector && input.width != CellsOf(input.kind)))
                     return bad(where + " has the wrong number of cells");

@@ -61,6 +61,10 @@ void DayAngles(int64_t days, double share_of_day, float* cells) {
 
 }  // namespace
 
+bool IsIntegerType(std::string_view type_name) {
+    return type_name == "smallint" || type_name == "integer" || type_name == "bigint";
+}
+
 const char* ColumnKindName(ColumnKind kind) {
     for (const KindName& entry : kKindNames) {
         if (entry.kind == kind)

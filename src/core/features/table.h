@@ -26,6 +26,9 @@ enum class ColumnKind : uint8_t {
     kVector,     ///< `width` floats
 };
 
+/// Whether values of a type, as SQL spells it, are whole numbers.
+bool IsIntegerType(std::string_view type_name);
+
 const char* ColumnKindName(ColumnKind kind);
 Expected<ColumnKind> ParseColumnKind(std::string_view name);
 

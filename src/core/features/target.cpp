@@ -4,11 +4,15 @@
 #include <charconv>
 #include <cmath>
 #include <map>
+#include <set>
+
+#include "core/nn/json_integer.h"
 
 namespace dlent {
 namespace {
 
 constexpr size_t kMaxClasses = 1000;
+constexpr double kLargestWhole = 16777216.0;  ///< beyond, float32 leaves out whole numbers
 
 int TargetColumn(const ColumnarTable& table) {
     for (size_t c = 0; c < table.columns().size(); ++c) {
@@ -18,14 +22,12 @@ int TargetColumn(const ColumnarTable& table) {
     return -1;
 }
 
-bool IsIntegerType(const std::string& type) {
-    return type == "smallint" || type == "integer" || type == "bigint";
-}
-
 /// A number as a label: integers without a fraction, else the shortest text that reads back.
 std::string NumberText(ColumnKind kind, double value) {
     if (kind == ColumnKind::kBoolean)
         return value != 0.0 ? "true" : "false";
+    if (value == std::trunc(value) && std::abs(value) <= kLargestWhole)
+        return std::to_string(static_cast<int64_t>(value));
     char text[64];
     const float single = static_cast<float>(value);
     const auto end = std::to_chars(text, text + sizeof(text), single).ptr;
@@ -99,7 +101,7 @@ Expected<TargetEncoder> TargetEncoder::Fit(const ColumnarTable& table, std::span
             if (std::isinf(value))
                 return Status::Invalid(named + " has an infinite value", {},
                                        "Leave such rows out of the source.");
-            if (values.size() <= kMaxClasses || values.contains(value))
+            if (values.size() <= kMaxClasses)  // more need no counts
                 ++values[value];
         }
     }
@@ -160,6 +162,9 @@ Expected<TargetEncoder> TargetEncoder::Fit(const ColumnarTable& table, std::span
         }
     } else {
         for (const auto& [value, count] : values) {
+            if (IsIntegerType(definition.type_name) && std::abs(value) > kLargestWhole)
+                return Status::Invalid(named + " has a label beyond 16777216, where numbers lose digits", {},
+                                       "Cast the target to text.");
             encoder.labels_.push_back(NumberText(definition.kind, value));
             encoder.label_counts_.push_back(count);
             encoder.label_values_.push_back(value);
@@ -217,8 +222,10 @@ Expected<TargetEncoder::Binding> TargetEncoder::Bind(const ColumnarTable& table)
 }
 
 int TargetEncoder::Binding::ClassOf(uint32_t row) const {
-    if (!code_to_class_.empty())
-        return code_to_class_[table_->Code(cell_, row)];
+    if (encoder_->column_kind_ == ColumnKind::kCategory) {
+        const int32_t code = table_->Code(cell_, row);
+        return code >= 0 ? code_to_class_[code] : -1;
+    }
     return encoder_->LabelOfValue(table_->Float(cell_, row));
 }
 
@@ -265,29 +272,44 @@ Expected<TargetEncoder> TargetEncoder::FromJson(const Json& json) {
         TargetEncoder encoder;
         encoder.column_ = json.at("column").get<std::string>();
         encoder.type_name_ = json.at("type").get<std::string>();
-        DLENT_ASSIGN_OR_RETURN(encoder.column_kind_, ParseColumnKind(json.at("kind").get<std::string>()));
-        DLENT_ASSIGN_OR_RETURN(encoder.task_, ParseTask(json.at("task").get<std::string>()));
-        if (encoder.task_ == Task::kAuto)
+        const Expected<ColumnKind> kind = ParseColumnKind(json.at("kind").get<std::string>());
+        const Expected<Task> task = ParseTask(json.at("task").get<std::string>());
+        if (!kind.ok() || !task.ok() || *task == Task::kAuto || CellsOf(*kind) != 1 ||
+            *kind == ColumnKind::kVector)
             return bad;
+        encoder.column_kind_ = *kind;
+        encoder.task_ = *task;
+        const bool is_category = *kind == ColumnKind::kCategory;
         if (encoder.task_ == Task::kRegression) {
             encoder.mean_ = json.at("mean").get<float>();
             encoder.standard_deviation_ = json.at("standard_deviation").get<float>();
             encoder.minimum_ = json.at("minimum").get<float>();
             encoder.maximum_ = json.at("maximum").get<float>();
-            if (!std::isfinite(encoder.mean_) || !(encoder.standard_deviation_ > 0.0f) ||
+            if (is_category || !std::isfinite(encoder.mean_) || !(encoder.standard_deviation_ > 0.0f) ||
                 !std::isfinite(encoder.standard_deviation_) || !std::isfinite(encoder.minimum_) ||
                 !std::isfinite(encoder.maximum_) || encoder.minimum_ > encoder.maximum_)
                 return bad;
             return encoder;
         }
         encoder.labels_ = json.at("labels").get<std::vector<std::string>>();
-        encoder.label_counts_ = json.at("label_counts").get<std::vector<uint64_t>>();
+        const Json& counts = json.at("label_counts");
+        if (!counts.is_array())
+            return bad;
+        for (const Json& entry : counts) {
+            const std::optional<int64_t> count = IntegerWithin(entry, 0, INT64_MAX);
+            if (!count)
+                return bad;
+            encoder.label_counts_.push_back(static_cast<uint64_t>(*count));
+        }
         if (json.contains("label_values"))
             encoder.label_values_ = json.at("label_values").get<std::vector<double>>();
-        if (encoder.labels_.size() < 2 || encoder.labels_.size() > kMaxClasses ||
-            (encoder.task_ == Task::kBinary && encoder.labels_.size() != 2) ||
-            encoder.label_counts_.size() != encoder.labels_.size() ||
-            (!encoder.label_values_.empty() && encoder.label_values_.size() != encoder.labels_.size()))
+        const std::set<std::string> distinct(encoder.labels_.begin(), encoder.labels_.end());
+        const size_t labels = encoder.labels_.size();
+        if (labels < 2 || labels > kMaxClasses || distinct.size() != labels ||
+            (encoder.task_ == Task::kBinary && labels != 2) || encoder.label_counts_.size() != labels ||
+            encoder.label_values_.size() != (is_category ? 0 : labels) ||
+            !std::all_of(encoder.label_values_.begin(), encoder.label_values_.end(),
+                         [](double value) { return std::isfinite(value); }))
             return bad;
         return encoder;
     } catch (const Json::exception&) {
