@@ -124,7 +124,8 @@ Expected<Recipe> ResolveRecipe(const TrainingOptions& options, Task task, size_t
     recipe.numeric_embedding = options.numeric_embedding;
     if (recipe.numeric_embedding == NumericEmbedding::kAuto) {
         recipe.numeric_embedding = NumericEmbedding::kPiecewiseLinear;
-        recipe.choose_embedding = options.preset != Preset::kFast;
+        // one hold-out part is too little to choose by
+        recipe.choose_embedding = recipe.plan == MemberPlan::kFolds;
     }
 
     TrainerOptions& trainer = recipe.trainer;
