@@ -14,12 +14,16 @@ namespace {
 constexpr size_t kMinRows = 20;
 constexpr size_t kFewRows = 200;
 constexpr size_t kMaxRows = 100000;
-constexpr int kBins = 64;
+constexpr size_t kMaxBins = 64;
+constexpr size_t kRowsABin = 16;
 constexpr double kLeakStrength = 0.975;
 constexpr double kRareShare = 0.01;
 constexpr size_t kFewIntegers = 20;
-/// Rows' worth of the overall mean in each bin, so that rare levels prove nothing.
-constexpr double kPriorRows = 2.0;
+/// Rows' worth of the overall mean in each bin. Rows that were not counted judge, so rare levels prove
+/// nothing anyway, and more of it would hide an exact copy in a small table.
+constexpr double kPriorRows = 0.5;
+/// So many equal rows are no longer a chance repeat: a table of few distinct rows.
+constexpr size_t kManyEqualRows = 20;
 /// With fewer judged rows of a class, an AUC near 1 may be luck.
 constexpr size_t kMinJudgedOfClass = 10;
 
@@ -37,8 +41,9 @@ int BinFloats(const ColumnarTable& table, int cell, std::span<const uint32_t> ro
     if (!sorted.empty()) {
         SortFloats(&sorted, &scratch);
         std::set<float> distinct;
-        for (int i = 1; i < kBins; ++i)
-            distinct.insert(SortedQuantile(sorted, static_cast<double>(i) / kBins));
+        const size_t count = std::clamp(sorted.size() / kRowsABin, size_t{2}, kMaxBins);
+        for (size_t i = 1; i < count; ++i)
+            distinct.insert(SortedQuantile(sorted, static_cast<double>(i) / static_cast<double>(count)));
         cuts.assign(distinct.begin(), distinct.end());
     }
     for (size_t i = 0; i < rows.size(); ++i) {
@@ -49,6 +54,21 @@ int BinFloats(const ColumnarTable& table, int cell, std::span<const uint32_t> ro
                 : 1 + static_cast<int32_t>(std::upper_bound(cuts.begin(), cuts.end(), value) - cuts.begin());
     }
     return static_cast<int>(cuts.size()) + 2;
+}
+
+/// Which rows bins are counted on; the others judge. Halves by hash, so that a repeated row is not known in
+/// advance, unless it is repeated so often that one half would miss it.
+std::vector<bool> CountedRows(std::span<const uint64_t> hashes) {
+    std::vector<bool> counted(hashes.size());
+    for (size_t begin = 0; begin < hashes.size();) {
+        size_t end = begin;
+        while (end < hashes.size() && hashes[end] == hashes[begin])
+            ++end;
+        for (size_t row = begin; row < end; ++row)
+            counted[row] = end - begin >= kManyEqualRows ? row % 2 == 0 : (hashes[row] >> 17 & 1) == 0;
+        begin = end;
+    }
+    return counted;
 }
 
 /// The share of the values below each, so that a few huge ones do not hide that the others are known.
@@ -79,13 +99,10 @@ Status CheckRowCount(const ColumnarTable& table, size_t rows_with_target) {
 double SingleFeatureStrength(std::span<const int32_t> bins, int bin_count, std::span<const uint64_t> hashes,
                              const TargetEncoder& target, std::span<const float> values,
                              std::span<const int32_t> classes) {
-    // Bins are counted on one half of the rows and judged on the other, halves by hash: equal rows stay
-    // together.
     const size_t rows = bins.size();
-    auto counts_row = [&](size_t row) { return (hashes[row] >> 17 & 1) == 0; };
-    size_t judged = 0;
-    for (size_t row = 0; row < rows; ++row)
-        judged += !counts_row(row);
+    const std::vector<bool> counted_rows = CountedRows(hashes);
+    auto counts_row = [&](size_t row) { return counted_rows[row]; };
+    const auto judged = static_cast<size_t>(std::count(counted_rows.begin(), counted_rows.end(), false));
     if (judged == 0 || judged == rows)
         return 0.0;
 

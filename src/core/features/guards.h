@@ -15,9 +15,9 @@ namespace dlent {
 /// kInsufficientData when so few rows have a target that nothing could be held out.
 Status CheckRowCount(const ColumnarTable& table, size_t rows_with_target);
 
-/// How well one feature alone tells the target, on rows that its bins were not counted on: |2·AUC − 1| of a
-/// binary target (0 where too few rows of a class are left to judge by), the share of the majority's errors
-/// avoided of classes, R² of a number. 1 means that it gives it away.
+/// How well one feature alone tells the target, on rows (in canonical order) that its bins were not counted
+/// on: |2·AUC − 1| of a binary target (0 where too few rows of a class are left to judge by), the share of
+/// the majority's errors avoided of classes, R² of a number. 1 means that it gives it away.
 double SingleFeatureStrength(std::span<const int32_t> bins, int bin_count, std::span<const uint64_t> hashes,
                              const TargetEncoder& target, std::span<const float> values,
                              std::span<const int32_t> classes);
