@@ -51,7 +51,7 @@ FROM dlent_train('income', 'census_train', 'income');
 
 \echo 'On the official test set:'
 SELECT key AS metric, round(value::numeric, 4) AS value
-FROM jsonb_each_text(dlent_evaluate('income', 'census_test') -> 'metrics')
+FROM jsonb_each_text(dlent_evaluate('income', 'census_test'))
 WHERE key IN ('accuracy', 'roc_auc', 'average_precision', 'log_loss', 'brier_score');
 
 \echo 'Scored inline: predicted and counted share of high incomes by education.'

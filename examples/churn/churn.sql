@@ -50,7 +50,7 @@ FROM dlent_train('churn', 'SELECT * FROM subscribers WHERE subscriber % 5 <> 0',
 
 \echo 'On the fifth:'
 SELECT key AS metric, round(value::numeric, 4) AS value
-FROM jsonb_each_text(dlent_evaluate('churn', 'SELECT * FROM subscribers WHERE subscriber % 5 = 0') -> 'metrics')
+FROM jsonb_each_text(dlent_evaluate('churn', 'SELECT * FROM subscribers WHERE subscriber % 5 = 0'))
 WHERE key IN ('accuracy', 'roc_auc', 'average_precision', 'log_loss');
 
 \echo 'Whom to call first: the likeliest to leave, with the revenue at stake.'

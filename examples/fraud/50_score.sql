@@ -74,8 +74,8 @@ FROM dlent_train(
 
 \echo 'Both on the last week, which neither has seen:'
 SELECT v.model, v.version, v.status,
-       round((e -> 'metrics' ->> 'average_precision')::numeric, 3) AS "average precision",
-       round((e -> 'metrics' ->> 'roc_auc')::numeric, 3) AS "ROC AUC"
+       round((e ->> 'average_precision')::numeric, 3) AS "average precision",
+       round((e ->> 'roc_auc')::numeric, 3) AS "ROC AUC"
 FROM dlent.versions AS v
 CROSS JOIN LATERAL dlent_evaluate(v.model || '@' || v.version,
                                   $$SELECT * FROM payments.features WHERE tx_time >= '2025-05-05'$$) AS e
@@ -85,5 +85,5 @@ ORDER BY v.version;
 \echo 'Promotion and rollback are transactional, and audited with their reasons:'
 SELECT dlent_promote('fraud', 2, 'trained on fresher weeks') AS "version replaced";
 SELECT model, champion FROM dlent.models WHERE model = 'fraud';
-SELECT dlent_rollback('fraud', 'end of the demonstration') AS "version replaced";
+SELECT dlent_rollback('fraud', 'end of the demonstration') AS "version in use again";
 SELECT * FROM dlent.deployments WHERE model = 'fraud';

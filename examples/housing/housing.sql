@@ -47,7 +47,7 @@ FROM dlent_train('house_value',
 SELECT key AS metric, round(value::numeric, 3) AS value
 FROM jsonb_each_text(dlent_evaluate(
          'house_value',
-         'SELECT *, population / households AS persons_per_household FROM housing WHERE block_group % 5 = 0') -> 'metrics')
+         'SELECT *, population / households AS persons_per_household FROM housing WHERE block_group % 5 = 0'))
 WHERE key IN ('rmse', 'mae', 'r2');
 
 \echo 'Scored inline: where do houses sell above what the model expects?'

@@ -35,7 +35,7 @@ struct SplitPlan {
 };
 
 /// `count` folds, each the validation part of one split. Within each stratum (class, or tenth of the target)
-/// rows are dealt out in the order of Mix64(hash ^ seed), equal rows together.
+/// rows are dealt out in an order that follows from their hashes and the seed; equal rows fall by chance.
 Expected<SplitPlan> MakeFolds(const SplitInputs& inputs, int count);
 
 /// One part of `fraction` of the rows: as above, or the last ones by the kOrder column (equal values

@@ -29,9 +29,10 @@ struct TrainedModel {
     std::string data_fingerprint;  ///< hex, independent of row order
 };
 
-/// Learns a model from the rows of `table` (roles say which column is what). The same rows in any order,
-/// options and seed give the same bytes on the same device. `progress` may be empty; it is called on this
-/// thread.
+/// Learns a model from the rows of `table` (roles say which column is what). The same rows, options and seed
+/// give the same bytes on the same device, and the order of the rows does not matter, unless it is found to
+/// carry information (NeighbourDependence in core/features/split.h) and validation is left to us. `progress`
+/// may be empty; it is called on this thread.
 Expected<TrainedModel> TrainModel(const ColumnarTable& table, const TrainingOptions& options,
                                   Backend& backend, const CancelToken& cancel,
                                   const std::function<void(const TrainingProgress&)>& progress);

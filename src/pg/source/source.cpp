@@ -147,7 +147,8 @@ Prepared Prepare(const char* text, bool is_query) {
     if (!is_query)
         prepared.relation = linitial_node(RangeTblEntry, query->rtable)->relid;
     List* const rewritten = pg_rewrite_query(query);
-    prepared.plan = PlanQuery(linitial_node(Query, rewritten), text, CURSOR_OPT_PARALLEL_OK);
+    // no parallel plan: training may hold out blocks of rows, so their order must not vary
+    prepared.plan = PlanQuery(linitial_node(Query, rewritten), text, 0);
     if (prepared.plan->rowMarks != NIL)
         ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("the source must not lock rows"),
                         errhint("Leave FOR UPDATE and FOR SHARE out.")));
