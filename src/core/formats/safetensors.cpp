@@ -14,6 +14,7 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "safetensors data are little-endian");
 
 constexpr size_t kLengthBytes = 8;
+constexpr size_t kQuotedBytes = 64;  ///< of an untrusted key in a message
 constexpr const char* kMetadataKey = "__metadata__";
 
 /// What the header says of one tensor.
@@ -42,7 +43,7 @@ class HeaderSax : public nlohmann::json_sax<Json> {
     bool key(string_t& key) override {
         if (keys_.back().insert(key).second)
             return true;
-        problem = "the key \"" + key + "\" is repeated";
+        problem = "the key \"" + key.substr(0, kQuotedBytes) + "\" is repeated";
         return false;
     }
     bool end_object() override {
@@ -163,10 +164,9 @@ Expected<std::vector<NamedTensorData>> ReadSafetensors(std::string_view bytes,
     std::vector<Entry> entries;
     for (const auto& [name, value] : header.items()) {
         if (name == kMetadataKey) {
-            for (const Json& text : value) {
-                if (!value.is_object() || !text.is_string())
-                    return BadFile("its metadata are not texts");
-            }
+            if (!value.is_object() ||
+                !std::all_of(value.begin(), value.end(), [](const Json& text) { return text.is_string(); }))
+                return BadFile("its metadata are not texts");
             continue;
         }
         if (name.empty() || name.size() > limits.name_bytes)

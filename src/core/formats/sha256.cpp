@@ -60,6 +60,8 @@ void Sha256::Compress(const uint8_t* block) {
 void Sha256::Update(std::string_view bytes) {
     const auto* data = reinterpret_cast<const uint8_t*>(bytes.data());
     size_t size = bytes.size();
+    if (size == 0)
+        return;  // data() may be null
     length_ += size;
     if (buffered_ > 0) {
         const size_t taken = std::min(size, buffer_.size() - buffered_);
