@@ -6,21 +6,15 @@
 
 #include "pg/bridge/error.h"
 #include "pg/bridge/memory.h"
-#include "pg/bridge/text.h"
 #include "pg/cache/scorer_cache.h"
 #include "pg/catalog/lookup.h"
 #include "pg/catalog/models.h"
 #include "pg/catalog/relations.h"
+#include "pg/functions/answer.h"
 #include "pg/functions/feature_arguments.h"
-
-extern "C" {
-#include "utils/numeric.h"
-}
 
 namespace dlent::pg {
 namespace {
-
-enum class Answer { kValue, kLabel, kProbabilities };
 
 /// What a resolved name depends on: under the same snapshot, user and generation of the catalog it is the
 /// same version. Plans and their call sites outlive statements (in PL/pgSQL above all), so every row looks.
@@ -68,9 +62,7 @@ class CallSite {
         return outputs_.data();
     }
 
-    const Model& model() const { return scorer_->model(); }
-    /// In the server's encoding.
-    const std::vector<std::string>& labels() const { return labels_; }
+    const AnswerFormat& format() const { return format_; }
 
  private:
     void Resolve(FunctionCallInfo fcinfo, std::string_view name, int version, Answer answer,
@@ -95,10 +87,8 @@ class CallSite {
         version_id_ = 0;
         arguments_.reset();
         scorer_ = AcquireScorer(identity.version_id);
-        CheckTask(identity.model, answer);
-        labels_.clear();
-        for (const std::string& label : model().target.labels())
-            labels_.push_back(FromUtf8(label));
+        const Model& model = scorer_->model();
+        format_ = AnswerFormat(model, answer, identity.model);
         cells_.resize(std::max(scorer_->cell_count(), 1));
         outputs_.resize(scorer_->output_count());
         CallPostgres([this] {
@@ -108,19 +98,9 @@ class CallSite {
                 MemoryContextReset(arguments_context_);
         });
         arguments_ =
-            std::make_unique<FeatureArguments>(fcinfo, first_argument, model().pipeline, identity.model_id,
+            std::make_unique<FeatureArguments>(fcinfo, first_argument, model.pipeline, identity.model_id,
                                                identity.version, identity.model, arguments_context_);
         version_id_ = identity.version_id;
-    }
-
-    void CheckTask(const std::string& name, Answer answer) const {
-        const Task task = model().target.task();
-        if (answer == Answer::kValue && task == Task::kMulticlass)
-            throw SqlError(ERRCODE_WRONG_OBJECT_TYPE, "model \"" + name + "\" has more than two classes", {},
-                           "Use dlent_classify() for the label, or dlent_probabilities() for all of them.");
-        if (answer != Answer::kValue && task == Task::kRegression)
-            throw SqlError(ERRCODE_WRONG_OBJECT_TYPE, "model \"" + name + "\" predicts a number, not a label",
-                           {}, "Use dlent_predict().");
     }
 
     const MemoryContext context_;
@@ -131,7 +111,7 @@ class CallSite {
     std::shared_ptr<Scorer> scorer_;
     MemoryContext arguments_context_ = nullptr;
     std::unique_ptr<FeatureArguments> arguments_;
-    std::vector<std::string> labels_;
+    AnswerFormat format_;
     std::vector<Cell> cells_;
     std::vector<float> outputs_;
 };
@@ -143,40 +123,6 @@ CallSite* CallSiteOf(FunctionCallInfo fcinfo) {
     return static_cast<CallSite*>(function->fn_extra);
 }
 
-Datum LabelDatum(const CallSite& site, const float* outputs) {
-    const size_t best = site.model().target.task() == Task::kBinary
-                            ? (outputs[0] >= 0.5f ? 1 : 0)
-                            : std::max_element(outputs, outputs + site.labels().size()) - outputs;
-    const std::string& label = site.labels()[best];
-    return PointerGetDatum(cstring_to_text_with_len(label.data(), static_cast<int>(label.size())));
-}
-
-/// The number as dlent_predict() would give it, to the last bit.
-Numeric NumericOf(double value) {
-    const Datum digits = DirectFunctionCall1(float8out, Float8GetDatum(value));
-    return DatumGetNumeric(
-        DirectFunctionCall3(numeric_in, digits, ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
-}
-
-Datum ProbabilitiesDatum(const CallSite& site, const float* outputs) {
-    const bool binary = site.model().target.task() == Task::kBinary;
-    JsonbParseState* state = nullptr;
-    pushJsonbValue(&state, WJB_BEGIN_OBJECT, nullptr);
-    for (size_t i = 0; i < site.labels().size(); ++i) {
-        JsonbValue key;
-        key.type = jbvString;
-        key.val.string.val = const_cast<char*>(site.labels()[i].data());
-        key.val.string.len = static_cast<int>(site.labels()[i].size());
-        pushJsonbValue(&state, WJB_KEY, &key);
-        JsonbValue value;
-        value.type = jbvNumeric;
-        const double probability = !binary ? outputs[i] : i == 1 ? outputs[0] : 1.0 - outputs[0];
-        value.val.numeric = NumericOf(probability);
-        pushJsonbValue(&state, WJB_VALUE, &value);
-    }
-    return JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, nullptr)));
-}
-
 Datum ScoreRow(FunctionCallInfo fcinfo, Answer answer, bool version_given) {
     if (PG_ARGISNULL(0) || (version_given && PG_ARGISNULL(1)))
         PG_RETURN_NULL();
@@ -184,15 +130,7 @@ Datum ScoreRow(FunctionCallInfo fcinfo, Answer answer, bool version_given) {
     const float* outputs = site->Score(fcinfo, answer, version_given);
     if (outputs == nullptr)
         PG_RETURN_NULL();
-    switch (answer) {
-        case Answer::kLabel:
-            return LabelDatum(*site, outputs);
-        case Answer::kProbabilities:
-            return ProbabilitiesDatum(*site, outputs);
-        case Answer::kValue:
-            break;
-    }
-    return Float8GetDatum(outputs[0]);
+    return site->format().Make(outputs);
 }
 
 }  // namespace
