@@ -6,6 +6,7 @@
 #include "pg/cache/scorer_cache.h"
 #include "pg/catalog/relations.h"
 #include "pg/functions/progress.h"
+#include "pg/scan/hooks.h"
 #include "pg/settings.h"
 
 extern "C" {
@@ -22,6 +23,7 @@ void _PG_init() {
     dlent::pg::GuardCallback([] {
         dlent::pg::DefineTrainingSettings();
         dlent::pg::DefineModelCacheSettings();
+        dlent::pg::InstallScanHooks();
         MarkGUCPrefixReserved("dlent");
         dlent::pg::RegisterCatalogCallbacks();
         dlent::pg::RequestProgressMemory();

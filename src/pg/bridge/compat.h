@@ -8,6 +8,7 @@
 #endif
 
 extern "C" {
+#include "nodes/nodeFuncs.h"
 #include "nodes/value.h"
 #include "utils/regproc.h"
 #if PG_VERSION_NUM >= 160000
@@ -50,6 +51,23 @@ inline PlannedStmt* PlanQuery(Query* query, const char* text, int cursor_options
     return pg_plan_query(query, text, cursor_options, nullptr);
 #endif
 }
+
+/// PostgreSQL 16 declares the callbacks of tree walkers and mutators with their arguments.
+#if PG_VERSION_NUM >= 160000
+inline tree_walker_callback TreeWalker(bool (*walker)(Node*, void*)) {
+    return walker;
+}
+inline tree_mutator_callback TreeMutator(Node* (*mutator)(Node*, void*)) {
+    return mutator;
+}
+#else
+inline bool (*TreeWalker(bool (*walker)(Node*, void*)))() {
+    return reinterpret_cast<bool (*)()>(reinterpret_cast<void (*)()>(walker));
+}
+inline Node* (*TreeMutator(Node* (*mutator)(Node*, void*)))() {
+    return reinterpret_cast<Node* (*)()>(reinterpret_cast<void (*)()>(mutator));
+}
+#endif
 
 /// A number of this backend's own, from 0, below MaxBackends and the auxiliary processes.
 /// PostgreSQL 17 numbers processes from 0 where MyBackendId began at 1.

@@ -132,31 +132,45 @@ bool MayWrite(Oid role, const FoundModel& model) {
 }
 
 void FindVersion(const char* name, int number, Privilege privilege, FoundVersion* version) {
-    const CatalogRelations& catalog = GetCatalogRelations();
-    const bool pushed = PushSnapshotIfNone();
-    if (!FindModel(name, &version->model))
+    if (FindVersionIfAllowed(name, number, privilege, version))
+        return;
+    if (version->model.id == 0)
         RaiseNoModel(name);
     if (!HasPrivilege(version->model, privilege))
         RaiseDenied(name);
-    version->number = number > 0 ? number : version->model.champion;
     if (version->number == 0)
         ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT), errmsg("model \"%s\" has no champion", name),
                         errhint("Promote a version of it with dlent_promote().")));
+    RaiseNoVersion(name, version->number);
+}
 
-    ScanKeyData keys[2];
-    ScanKeyInit(&keys[0], kVersionModelId, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(version->model.id));
-    ScanKeyInit(&keys[1], kVersionNumber, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(version->number));
-    Relation relation = table_open(catalog.version, AccessShareLock);
-    SysScanDesc scan =
-        systable_beginscan(relation, catalog.version_by_number, true, GetActiveSnapshot(), 2, keys);
-    HeapTuple tuple = systable_getnext(scan);
-    if (!HeapTupleIsValid(tuple))
-        RaiseNoVersion(name, version->number);
-    version->id = DatumGetInt64(Column(tuple, kVersionId, relation, "id"));
-    systable_endscan(scan);
-    table_close(relation, AccessShareLock);
+bool FindVersionIfAllowed(const char* name, int number, Privilege privilege, FoundVersion* version) {
+    *version = {};
+    const CatalogRelations& catalog = GetCatalogRelations();
+    const bool pushed = PushSnapshotIfNone();
+    bool found = FindModel(name, &version->model) && HasPrivilege(version->model, privilege);
+    version->number = number > 0 ? number : version->model.champion;
+    if (found && version->number > 0) {
+        ScanKeyData keys[2];
+        ScanKeyInit(&keys[0], kVersionModelId, BTEqualStrategyNumber, F_INT8EQ,
+                    Int64GetDatum(version->model.id));
+        ScanKeyInit(&keys[1], kVersionNumber, BTEqualStrategyNumber, F_INT4EQ,
+                    Int32GetDatum(version->number));
+        Relation relation = table_open(catalog.version, AccessShareLock);
+        SysScanDesc scan =
+            systable_beginscan(relation, catalog.version_by_number, true, GetActiveSnapshot(), 2, keys);
+        HeapTuple tuple = systable_getnext(scan);
+        found = HeapTupleIsValid(tuple);
+        if (found)
+            version->id = DatumGetInt64(Column(tuple, kVersionId, relation, "id"));
+        systable_endscan(scan);
+        table_close(relation, AccessShareLock);
+    } else {
+        found = false;
+    }
     if (pushed)
         PopActiveSnapshot();
+    return found;
 }
 
 void ReadArtifact(int64_t version_id, StoredArtifact* artifact) {

@@ -32,6 +32,9 @@ bool FindModel(const char* name, FoundModel* model);
 /// Version `number` (0: the champion) of a model; the current user must have `privilege`. 42704, 42501.
 void FindVersion(const char* name, int number, Privilege privilege, FoundVersion* version);
 
+/// The same; false where that raises an error.
+bool FindVersionIfAllowed(const char* name, int number, Privilege privilege, FoundVersion* version);
+
 /// Whether the current user is as good as the owner, or has been granted `privilege` (or kManage).
 bool HasPrivilege(const FoundModel& model, Privilege privilege);
 /// Whether `role` may change the model, by what is committed now: for a catalog write, which has waited for

@@ -13,8 +13,8 @@ extern "C" {
 
 namespace dlent::pg {
 
-FeatureArguments::FeatureArguments(FunctionCallInfo fcinfo, int first_argument, const Pipeline& pipeline,
-                                   int64_t model_id, int version, std::string title, MemoryContext context)
+FeatureArguments::FeatureArguments(int first_argument, const Pipeline& pipeline, int64_t model_id,
+                                   int version, std::string title, MemoryContext context)
     : pipeline_(pipeline),
       first_argument_(first_argument),
       model_id_(model_id),
@@ -26,7 +26,22 @@ FeatureArguments::FeatureArguments(FunctionCallInfo fcinfo, int first_argument, 
         names_.push_back(FromUtf8(input.name));
     for (const std::string& name : names_)
         input_list_ += (input_list_.empty() ? "" : ", ") + QuoteIdentifier(name);
+}
 
+FeatureArguments::FeatureArguments(const std::vector<Column>& columns, const Pipeline& pipeline,
+                                   std::string title, MemoryContext context)
+    : FeatureArguments(0, pipeline, 0, 0, std::move(title), context) {
+    CheckCount(static_cast<int>(columns.size()));
+    const ContextScope scope(context_);
+    std::vector<RowDecoder::Column> decoders;
+    for (size_t i = 0; i < columns.size(); ++i)
+        decoders.push_back({columns[i].attribute, DecoderOf(static_cast<int>(i), columns[i].type)});
+    rows_ = RowDecoder(std::move(decoders));
+}
+
+FeatureArguments::FeatureArguments(FunctionCallInfo fcinfo, int first_argument, const Pipeline& pipeline,
+                                   int64_t model_id, int version, std::string title, MemoryContext context)
+    : FeatureArguments(first_argument, pipeline, model_id, version, std::move(title), context) {
     struct Arguments {
         Oid first_type;
         Oid element_type;

@@ -20,6 +20,7 @@ namespace dlent::pg {
 ///   one jsonb        an object; keys are matched by name, others ignored
 ///   one array        the features in order (also VARIADIC ARRAY[...])
 ///   anything else    the features in order
+/// or, by the batching node, from columns of a tuple that were chosen when the statement was planned.
 /// How the arguments are to be read is decided once; a row costs a deforming and a decoding.
 class FeatureArguments {
  public:
@@ -29,6 +30,20 @@ class FeatureArguments {
     /// the features.
     FeatureArguments(FunctionCallInfo fcinfo, int first_argument, const Pipeline& pipeline, int64_t model_id,
                      int version, std::string title, MemoryContext context);
+
+    /// Where one feature lies in a tuple.
+    struct Column {
+        int attribute = 0;  ///< index into its values
+        Oid type = InvalidOid;
+    };
+    /// Of `columns`, the features in order, to be read by ReadColumns().
+    FeatureArguments(const std::vector<Column>& columns, const Pipeline& pipeline, std::string title,
+                     MemoryContext context);
+
+    /// Under the rules of Read().
+    void ReadColumns(const Datum* values, const bool* nulls, Cell* cells) const {
+        rows_.Decode(values, nulls, cells);
+    }
 
     /// False when the features as a whole are NULL. Raises PostgreSQL errors and throws: to be called from a
     /// frame that holds nothing with a destructor, below a guard.
@@ -56,6 +71,9 @@ class FeatureArguments {
         std::optional<ValueDecoder> boolean;
         std::optional<ValueDecoder> array;
     };
+
+    FeatureArguments(int first_argument, const Pipeline& pipeline, int64_t model_id, int version,
+                     std::string title, MemoryContext context);
 
     ValueDecoder DecoderOf(int input, Oid type);
     std::optional<ValueDecoder> DecoderIfAny(int input, Oid type);
@@ -89,7 +107,8 @@ class FeatureArguments {
     bool element_by_value_ = false;
     char element_align_ = 'i';
 
-    // The row type that rows_ reads; it is planned anew when another comes, or when this one changed.
+    // Records and columns. The row type that rows_ reads is planned anew when another comes, or when this one
+    // changed.
     uint64 record_identifier_ = 0;
     MemoryContext record_context_ = nullptr;
     TupleDesc record_columns_ = nullptr;

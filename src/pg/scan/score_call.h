@@ -1,0 +1,50 @@
+#pragma once
+
+#include "pg/bridge/postgres.h"
+#include "pg/functions/answer.h"
+
+extern "C" {
+#include "nodes/primnodes.h"
+}
+
+namespace dlent::pg {
+
+// Scoring functions as the planner sees them. All functions here raise PostgreSQL errors: call them from
+// frames without destructors.
+
+enum class ScoreFunction : uint8_t { kNone, kPredict, kClassify, kProbabilities, kPredictVersion };
+
+/// Which of this extension's scoring functions `function` is. Remembered until pg_proc changes.
+ScoreFunction ScoreFunctionOf(Oid function);
+
+/// The call taken apart, when `node` is a call of a scoring function whose model is a constant that can be
+/// understood, or a parameter of the statement; nothing is looked up in the catalog of models.
+struct ScoreCall {
+    FuncExpr* expression = nullptr;
+    Answer answer = Answer::kValue;
+    const char* model = nullptr;  ///< null when it is a parameter
+    Param* model_parameter = nullptr;
+    int version = 0;        ///< 0: the champion
+    int first_feature = 1;  ///< index into the arguments
+};
+bool ParseScoreCall(Node* node, ScoreCall* call);
+
+/// Whether two calls ask for outputs of the same model and version on the same features: one forward pass
+/// answers both.
+bool ShareForwardPass(const ScoreCall& a, const ScoreCall& b);
+
+/// True when the tree contains a call of any scoring function, understood or not.
+bool ContainsScoreCall(Node* node);
+
+/// Finds the version that a call of `model`@`version` means now to the current user. False when the call
+/// would fail: it is then left to fail where it runs.
+bool PinVersion(const char* model, int version, int* pinned);
+
+/// The call as it is written for a version that is known: dlent_predict_version(model, version, ...), or the
+/// same function of 'model@version'.
+FuncExpr* PinnedCall(const ScoreCall& call, int version);
+
+/// To be called once, from _PG_init().
+void RegisterScoreFunctionCallbacks();
+
+}  // namespace dlent::pg
