@@ -171,15 +171,14 @@ bool CollectArguments(Node* node, void* context) {
 
 struct ReplaceContext {
     List* calls;       ///< of ScoreCall*
-    int varno;       ///< of what takes their place
+    int varno;         ///< of what takes their place
     int first_column;  ///< attribute of the first call's score
 };
 
 Node* ScoreVar(const ScoreCall& call, int varno, int attribute) {
     const auto* expression = reinterpret_cast<Node*>(call.expression);
-    return reinterpret_cast<Node*>(makeVar(varno, static_cast<AttrNumber>(attribute),
-                                           exprType(expression), exprTypmod(expression),
-                                           exprCollation(expression), 0));
+    return reinterpret_cast<Node*>(makeVar(varno, static_cast<AttrNumber>(attribute), exprType(expression),
+                                           exprTypmod(expression), exprCollation(expression), 0));
 }
 
 /// The column that answers the call, or null.
@@ -324,8 +323,8 @@ int ChildColumn(ScanBuilder* builder, Node* expression) {
 }
 
 Var* VarOf(int varno, int attribute, Node* expression) {
-    return makeVar(varno, static_cast<AttrNumber>(attribute), exprType(expression),
-                   exprTypmod(expression), exprCollation(expression), 0);
+    return makeVar(varno, static_cast<AttrNumber>(attribute), exprType(expression), exprTypmod(expression),
+                   exprCollation(expression), 0);
 }
 
 /// The scan tuple's column that repeats `expression`, a value that only the child can compute.
@@ -654,6 +653,64 @@ bool IsGroupingColumn(const Plan* node, int attribute) {
     return false;
 }
 
+/// Whether calls over the plan's output can be computed where its rows come from.
+bool CanAppendCalls(Plan* plan) {
+    if (!IsA(plan, Append))
+        return CanProject(plan) && !IsA(plan, CustomScan) && !plan->async_capable;
+    ListCell* cell = nullptr;
+    foreach (cell, reinterpret_cast<Append*>(plan)->appendplans) {
+        if (!CanAppendCalls(static_cast<Plan*>(lfirst(cell))))
+            return false;
+    }
+    return true;
+}
+
+void AppendTarget(Plan* plan, Node* expression) {
+    plan->targetlist =
+        lappend(plan->targetlist,
+                makeTargetEntry(reinterpret_cast<Expr*>(expression),
+                                static_cast<AttrNumber>(list_length(plan->targetlist) + 1), nullptr, false));
+}
+
+/// Extends the plan's output by calls that are given over it; those who compute the rows are batched later,
+/// like any node.
+void AppendCalls(Plan* plan, const List* calls) {
+    ListCell* cell = nullptr;
+    if (IsA(plan, Append)) {
+        foreach (cell, reinterpret_cast<Append*>(plan)->appendplans)
+            AppendCalls(static_cast<Plan*>(lfirst(cell)), calls);
+        foreach (cell, calls)
+            AppendTarget(plan, ScoreVar(*static_cast<ScoreCall*>(lfirst(cell)), OUTER_VAR,
+                                        list_length(plan->targetlist) + 1));
+        return;
+    }
+    SubstituteContext substitute = {plan->targetlist};
+    plan->targetlist = list_copy(plan->targetlist);
+    foreach (cell, calls)
+        AppendTarget(plan,
+                     Substitute(reinterpret_cast<Node*>(static_cast<ScoreCall*>(lfirst(cell))->expression),
+                                &substitute));
+}
+
+/// Puts a NULL in the place of a whole row that nobody reads.
+void ForgetWholeRow(Plan* plan, int attribute) {
+    ListCell* target_cell = list_nth_cell(plan->targetlist, attribute - 1);
+    auto* target = static_cast<TargetEntry*>(lfirst(target_cell));
+    auto* expression = reinterpret_cast<Node*>(target->expr);
+    if (!type_is_rowtype(exprType(expression)))
+        return;
+    if (IsA(plan, Append)) {
+        ListCell* cell = nullptr;
+        foreach (cell, reinterpret_cast<Append*>(plan)->appendplans)
+            ForgetWholeRow(static_cast<Plan*>(lfirst(cell)), attribute);
+        return;
+    }
+    target = flatCopyTargetEntry(target);
+    target->expr = reinterpret_cast<Expr*>(
+        makeNullConst(exprType(expression), exprTypmod(expression), exprCollation(expression)));
+    lfirst(target_cell) = target;
+}
+
 /// Scores what `node`, an Agg or WindowAgg, aggregates: its child's output is extended by the scores.
 void BatchArguments(Plan* node, RewriteContext* context) {
     CallList found = {NIL, NIL};
@@ -668,31 +725,15 @@ void BatchArguments(Plan* node, RewriteContext* context) {
         reinterpret_cast<List*>(ReplaceCalls(reinterpret_cast<Node*>(node->targetlist), &replace));
     node->qual = reinterpret_cast<List*>(ReplaceCalls(reinterpret_cast<Node*>(node->qual), &replace));
 
-    if (CanProject(child) && !IsA(child, CustomScan)) {
-        // the child computes the calls first, and is then batched like any node
-        SubstituteContext substitute = {child->targetlist};
-        ListCell* cell = nullptr;
-        child->targetlist = list_copy(child->targetlist);
-        foreach (cell, found.calls) {
-            auto* expression = reinterpret_cast<Node*>(static_cast<ScoreCall*>(lfirst(cell))->expression);
-            child->targetlist = lappend(
-                child->targetlist,
-                makeTargetEntry(reinterpret_cast<Expr*>(Substitute(expression, &substitute)),
-                                static_cast<AttrNumber>(list_length(child->targetlist) + 1), nullptr, false));
-        }
+    if (CanAppendCalls(child)) {
+        AppendCalls(child, found.calls);
         // a whole row that only the calls wanted need not be built any more
-        for (int i = 0; i < width; ++i) {
-            auto* target = static_cast<TargetEntry*>(list_nth(child->targetlist, i));
-            UsedColumn used = {i + 1};
-            auto* expression = reinterpret_cast<Node*>(target->expr);
-            if (!type_is_rowtype(exprType(expression)) || IsGroupingColumn(node, i + 1) ||
-                UsesOuterColumn(reinterpret_cast<Node*>(node->targetlist), &used) ||
-                UsesOuterColumn(reinterpret_cast<Node*>(node->qual), &used))
-                continue;
-            target = flatCopyTargetEntry(target);
-            target->expr = reinterpret_cast<Expr*>(
-                makeNullConst(exprType(expression), exprTypmod(expression), exprCollation(expression)));
-            lfirst(list_nth_cell(child->targetlist, i)) = target;
+        for (int i = 1; i <= width; ++i) {
+            UsedColumn used = {i};
+            if (!IsGroupingColumn(node, i) &&
+                !UsesOuterColumn(reinterpret_cast<Node*>(node->targetlist), &used) &&
+                !UsesOuterColumn(reinterpret_cast<Node*>(node->qual), &used))
+                ForgetWholeRow(child, i);
         }
         return;
     }

@@ -95,7 +95,7 @@ ScanData Decode(const List* encoded) {
 struct GroupState {
     ScoreGroup plan;
     VersionIdentity identity;
-    std::shared_ptr<Scorer> scorer;
+    std::shared_ptr<Scorer> scorer;  ///< none: the model's name is NULL, and so is every score
     std::unique_ptr<FeatureArguments> features;
     FunctionCallInfo call =
         nullptr;                  ///< of features that are not columns: the call as the scalar path has it
@@ -212,6 +212,10 @@ class ScoreBatches {
 
     void ReadFeatures(TupleTableSlot* slot) {
         for (GroupState& group : groups_) {
+            if (group.scorer == nullptr) {
+                group.positions[rows_] = -1;
+                continue;
+            }
             Cell* cells = group.cells.data() + static_cast<size_t>(group.rows) * group.scorer->cell_count();
             bool given = true;
             if (group.call == nullptr) {
@@ -249,8 +253,10 @@ class ScoreBatches {
         const bool timed = node_->ss.ps.instrument != nullptr && node_->ss.ps.instrument->need_timer;
         if (timed)
             INSTR_TIME_SET_CURRENT(start);
-        for (GroupState& group : groups_)
-            group.scorer->Score(group.rows, group.cells.data(), group.outputs.data());
+        for (GroupState& group : groups_) {
+            if (group.rows > 0)
+                group.scorer->Score(group.rows, group.cells.data(), group.outputs.data());
+        }
         if (timed) {
             instr_time end;
             INSTR_TIME_SET_CURRENT(end);
@@ -271,10 +277,13 @@ class ScoreBatches {
         attributes_needed_ = 0;
         for (GroupState& group : groups_) {
             PrepareGroup(&group, child);
-            cells += group.scorer->cell_count();
+            if (group.scorer != nullptr)
+                cells += group.scorer->cell_count();
         }
         for (ColumnState& column : columns_) {
             const GroupState& group = groups_[column.plan.group];
+            if (group.scorer == nullptr)
+                continue;
             column.format = AnswerFormat(group.scorer->model(), column.plan.answer, group.identity.model);
         }
         for (PassedColumn& column : passed_) {
@@ -284,10 +293,12 @@ class ScoreBatches {
         }
         max_batch_rows_ = ScoreBatchRows(cells);
         for (GroupState& group : groups_) {
+            group.positions.resize(max_batch_rows_);
+            if (group.scorer == nullptr)
+                continue;
             group.cells.resize(static_cast<size_t>(max_batch_rows_) *
                                std::max(group.scorer->cell_count(), 1));
             group.outputs.resize(static_cast<size_t>(max_batch_rows_) * group.scorer->output_count());
-            group.positions.resize(max_batch_rows_);
         }
         values_.resize(static_cast<size_t>(max_batch_rows_) * passed_.size());
         nulls_.resize(values_.size());
@@ -312,7 +323,7 @@ class ScoreBatches {
                 return found;
             });
             if (name.is_null)
-                throw SqlError(ERRCODE_NULL_VALUE_NOT_ALLOWED, "the model's name must not be null");
+                return;
             reference = ParseModelReference({VARDATA_ANY(name.value), VARSIZE_ANY_EXHDR(name.value)});
         }
         group->identity = ResolveVersion(reference, Privilege::kPredict);
