@@ -18,7 +18,7 @@ constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 Pipeline FitAll(const ColumnarTable& table, const PipelineOptions& options = {}) {
     std::vector<Pipeline::Exclusion> excluded;
-    Expected<Pipeline> pipeline = Pipeline::Fit(table, AllRows(table), options, &excluded);
+    Expected<Pipeline> pipeline = Pipeline::Fit(table, AllRows(table), options, &excluded, NeverCancelled());
     EXPECT_TRUE(pipeline.ok()) << pipeline.status().message();
     EXPECT_TRUE(excluded.empty());
     return std::move(*pipeline);
@@ -317,7 +317,7 @@ TEST(Pipeline, ANewTableIsReadByText) {
 std::string ExclusionOf(const TableBuilder& builder) {
     std::vector<Pipeline::Exclusion> excluded;
     const ColumnarTable table = builder.Build();
-    const Expected<Pipeline> pipeline = Pipeline::Fit(table, AllRows(table), {}, &excluded);
+    const Expected<Pipeline> pipeline = Pipeline::Fit(table, AllRows(table), {}, &excluded, NeverCancelled());
     if (pipeline.ok())
         return excluded.empty() ? "" : "with others";
     EXPECT_EQ(pipeline.status().code(), StatusCode::kInsufficientData);
@@ -367,7 +367,7 @@ TEST(Exclusions, CategoriesThatOverflowed) {
         table.CommitRow();
     }
     std::vector<Pipeline::Exclusion> excluded;
-    EXPECT_FALSE(Pipeline::Fit(table, AllRows(table), {}, &excluded).ok());
+    EXPECT_FALSE(Pipeline::Fit(table, AllRows(table), {}, &excluded, NeverCancelled()).ok());
     ASSERT_EQ(excluded.size(), 1u);
     EXPECT_EQ(excluded[0].code, "EXCLUDED_OVERFLOW");
 }
@@ -435,8 +435,10 @@ TEST(Pipeline, DoesNotDependOnTheOrderOfRows) {
     RandomStream(3).Shuffle(order.data(), order.size());
     const ColumnarTable shuffled = builder.Build(order);
     std::vector<Pipeline::Exclusion> excluded;
-    const Expected<Pipeline> first = Pipeline::Fit(straight, OrderedRows(straight).rows, {}, &excluded);
-    const Expected<Pipeline> second = Pipeline::Fit(shuffled, OrderedRows(shuffled).rows, {}, &excluded);
+    const Expected<Pipeline> first =
+        Pipeline::Fit(straight, OrderedRows(straight).rows, {}, &excluded, NeverCancelled());
+    const Expected<Pipeline> second =
+        Pipeline::Fit(shuffled, OrderedRows(shuffled).rows, {}, &excluded, NeverCancelled());
     ASSERT_TRUE(first.ok() && second.ok());
     EXPECT_EQ(first->ToJson().dump(), second->ToJson().dump());
 }

@@ -25,7 +25,8 @@ struct Data {
         target = std::move(*fitted);
     }
     SplitInputs Inputs(uint64_t seed = 1) const {
-        return {&table, ordered.rows, ordered.hashes, &target, seed};
+        static const NeverCancelled never;
+        return {&table, ordered.rows, ordered.hashes, &target, seed, &never};
     }
 };
 

@@ -175,8 +175,8 @@ TEST(RowHash, DoesNotDependOnTheOrderOfRows) {
     const ColumnarTable straight = builder.Build(order);
     RandomStream(3).Shuffle(order.data(), order.size());
     const ColumnarTable shuffled = builder.Build(order);  // its dictionary has other codes
-    const std::vector<uint64_t> of_straight = HashRows(straight);
-    const std::vector<uint64_t> of_shuffled = HashRows(shuffled);
+    const std::vector<uint64_t> of_straight = *HashRows(straight, NeverCancelled());
+    const std::vector<uint64_t> of_shuffled = *HashRows(shuffled, NeverCancelled());
     for (size_t i = 0; i < order.size(); ++i)
         ASSERT_EQ(of_shuffled[i], of_straight[order[i]]);
     EXPECT_EQ(DataFingerprint(of_straight), DataFingerprint(of_shuffled));
@@ -188,7 +188,7 @@ TEST(RowHash, DoesNotDependOnTheOrderOfRows) {
 }
 
 TEST(RowHash, TellsRowsApart) {
-    std::vector<uint64_t> hashes = HashRows(MixedRows(6000).Build());
+    std::vector<uint64_t> hashes = *HashRows(MixedRows(6000).Build(), NeverCancelled());
     std::sort(hashes.begin(), hashes.end());
     EXPECT_EQ(std::adjacent_find(hashes.begin(), hashes.end()), hashes.end());
 }
@@ -196,7 +196,7 @@ TEST(RowHash, TellsRowsApart) {
 TEST(RowHash, OneNullAndOneZero) {
     TableBuilder builder;
     builder.Floats("x", {0.0f, -0.0f, std::numeric_limits<float>::quiet_NaN(), -std::nanf("1")});
-    const std::vector<uint64_t> hashes = HashRows(builder.Build());
+    const std::vector<uint64_t> hashes = *HashRows(builder.Build(), NeverCancelled());
     EXPECT_EQ(hashes[0], hashes[1]);
     EXPECT_EQ(hashes[2], hashes[3]);
     EXPECT_NE(hashes[0], hashes[2]);
@@ -207,11 +207,11 @@ TEST(RowHash, PositionMattersAndIgnoredColumnsDoNot) {
     swapped.Floats("a", {1.0f, 2.0f})
         .Floats("b", {2.0f, 1.0f})
         .Floats("ignored", {5.0f, 6.0f}, ColumnRole::kIgnored);
-    const std::vector<uint64_t> hashes = HashRows(swapped.Build());
+    const std::vector<uint64_t> hashes = *HashRows(swapped.Build(), NeverCancelled());
     EXPECT_NE(hashes[0], hashes[1]);
     TableBuilder without;
     without.Floats("a", {1.0f, 2.0f}).Floats("b", {2.0f, 1.0f});
-    EXPECT_EQ(HashRows(without.Build()), hashes);
+    EXPECT_EQ(*HashRows(without.Build(), NeverCancelled()), hashes);
 }
 
 TEST(RowHash, FingerprintCountsRepeats) {

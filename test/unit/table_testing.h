@@ -81,8 +81,8 @@ struct OrderedRows {
     std::vector<uint64_t> hashes;
 
     explicit OrderedRows(const ColumnarTable& table) {
-        const std::vector<uint64_t> of_table = HashRows(table);
-        rows = CanonicalOrder(of_table, AllRows(table));
+        const std::vector<uint64_t> of_table = *HashRows(table, NeverCancelled());
+        rows = *CanonicalOrder(of_table, AllRows(table), NeverCancelled());
         for (const uint32_t row : rows)
             hashes.push_back(of_table[row]);
     }

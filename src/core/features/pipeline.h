@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/base/cancel.h"
 #include "core/base/json.h"
 #include "core/base/status.h"
 #include "core/features/table.h"
@@ -68,7 +69,8 @@ class Pipeline {
         std::string reason;
     };
     static Expected<Pipeline> Fit(const ColumnarTable& table, std::span<const uint32_t> rows,
-                                  const PipelineOptions& options, std::vector<Exclusion>* excluded);
+                                  const PipelineOptions& options, std::vector<Exclusion>* excluded,
+                                  const CancelToken& cancel);
 
     const std::vector<PipelineInput>& inputs() const { return inputs_; }
     /// Cells of one row over all inputs, and the first of each input.

@@ -137,7 +137,8 @@ void FitCell(ColumnKind kind, int cell, const CellScan& scan, const std::vector<
 }  // namespace
 
 Expected<Pipeline> Pipeline::Fit(const ColumnarTable& table, std::span<const uint32_t> rows,
-                                 const PipelineOptions& options, std::vector<Exclusion>* excluded) {
+                                 const PipelineOptions& options, std::vector<Exclusion>* excluded,
+                                 const CancelToken& cancel) {
     Pipeline pipeline;
     pipeline.row_count_ = rows.size();
     const std::vector<uint32_t> sample_rows = SampleRows(rows);
@@ -147,6 +148,8 @@ Expected<Pipeline> Pipeline::Fit(const ColumnarTable& table, std::span<const uin
         const ColumnDefinition& column = table.columns()[c];
         if (column.role != ColumnRole::kFeature)
             continue;
+        if (cancel.IsCancelled())
+            return Status::Cancelled();
         PipelineInput input;
         input.name = column.name;
         input.kind = column.kind;
@@ -214,6 +217,8 @@ Expected<Pipeline> Pipeline::Fit(const ColumnarTable& table, std::span<const uin
         bool all_null = true;
         bool row_key = false;
         for (int cell = 0; cell < column.width; ++cell) {
+            if (cancel.IsCancelled())
+                return Status::Cancelled();
             const CellScan scan = Scan(table, first + cell, rows);
             if (scan.nulls + scan.infinities == rows.size()) {
                 // a vector's element may be absent everywhere while others are not

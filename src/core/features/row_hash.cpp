@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/base/random.h"
+#include "core/base/sort.h"
 #include "core/features/text_hash.h"
 
 namespace dlent {
@@ -25,7 +26,7 @@ uint64_t FloatBits(float value) {
 
 }  // namespace
 
-std::vector<uint64_t> HashRows(const ColumnarTable& table) {
+Expected<std::vector<uint64_t>> HashRows(const ColumnarTable& table, const CancelToken& cancel) {
     std::vector<uint64_t> hashes(table.rows(), 0x6a09e667f3bcc909ULL);
     for (size_t c = 0; c < table.columns().size(); ++c) {
         const ColumnDefinition& column = table.columns()[c];
@@ -40,6 +41,8 @@ std::vector<uint64_t> HashRows(const ColumnarTable& table) {
         }
         for (int cell = first; cell < first + column.width; ++cell) {
             for (size_t chunk = 0; chunk < table.chunk_count(); ++chunk) {
+                if (cancel.IsCancelled())
+                    return Status::Cancelled();
                 const size_t begin = chunk * ColumnarTable::kChunkRows;
                 const size_t count =
                     std::min(ColumnarTable::kChunkRows, table.rows() - std::min(begin, table.rows()));
@@ -77,13 +80,15 @@ std::string DataFingerprint(std::span<const uint64_t> hashes) {
     return hex;
 }
 
-std::vector<uint32_t> CanonicalOrder(std::span<const uint64_t> hashes, std::vector<uint32_t> rows) {
+Expected<std::vector<uint32_t>> CanonicalOrder(std::span<const uint64_t> hashes, std::vector<uint32_t> rows,
+                                               const CancelToken& cancel) {
     // pairs sort without a look-up a comparison
     std::vector<std::pair<uint64_t, uint32_t>> keyed;
     keyed.reserve(rows.size());
     for (const uint32_t row : rows)
         keyed.emplace_back(hashes[row], row);
-    std::sort(keyed.begin(), keyed.end());
+    if (!CancellableSort(&keyed, cancel))
+        return Status::Cancelled();
     for (size_t i = 0; i < rows.size(); ++i)
         rows[i] = keyed[i].second;
     return rows;

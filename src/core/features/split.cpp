@@ -7,6 +7,7 @@
 #include <numeric>
 
 #include "core/base/random.h"
+#include "core/base/sort.h"
 #include "core/features/text_hash.h"
 
 namespace dlent {
@@ -15,6 +16,7 @@ namespace {
 constexpr int kTargetStrata = 10;
 constexpr size_t kMinOrderedRows = 200;
 constexpr int kBlocksAFold = 4;
+constexpr size_t kRowsPerPoll = 1 << 16;
 
 /// The stratum of each row: its class, or the tenth of the target that it falls in.
 Expected<std::vector<int32_t>> Strata(const SplitInputs& inputs) {
@@ -27,8 +29,11 @@ Expected<std::vector<int32_t>> Strata(const SplitInputs& inputs) {
     std::vector<float> values(inputs.rows.size());
     target.Values(inputs.rows, values.data());
     std::vector<float> sorted = values;
-    std::sort(sorted.begin(), sorted.end());
+    if (!CancellableSort(&sorted, *inputs.cancel))
+        return Status::Cancelled();
     for (size_t i = 0; i < values.size(); ++i) {
+        if (i % kRowsPerPoll == 0 && inputs.cancel->IsCancelled())
+            return Status::Cancelled();
         const auto rank = std::lower_bound(sorted.begin(), sorted.end(), values[i]) - sorted.begin();
         strata[i] = static_cast<int32_t>(static_cast<size_t>(rank) * kTargetStrata / values.size());
     }
@@ -50,20 +55,24 @@ std::vector<uint64_t> RowKeys(std::span<const uint64_t> hashes, uint64_t seed) {
 }
 
 /// Positions (in inputs.rows) by stratum, then key.
-std::vector<uint32_t> Deal(std::span<const uint64_t> keys, std::span<const int32_t> strata) {
+Expected<std::vector<uint32_t>> Deal(std::span<const uint64_t> keys, std::span<const int32_t> strata,
+                                     const CancelToken& cancel) {
     std::vector<uint32_t> order(keys.size());
     std::iota(order.begin(), order.end(), 0u);
-    std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
+    const bool sorted = CancellableSort(&order, cancel, [&](uint32_t a, uint32_t b) {
         if (strata[a] != strata[b])
             return strata[a] < strata[b];
         return keys[a] != keys[b] ? keys[a] < keys[b] : a < b;
     });
+    if (!sorted)
+        return Status::Cancelled();
     return order;
 }
 
 /// The fold of each row: dealt out in turn, rows with the same key together.
-std::vector<int> AssignFolds(std::span<const uint64_t> keys, std::span<const int32_t> strata, int count) {
-    const std::vector<uint32_t> order = Deal(keys, strata);
+Expected<std::vector<int>> AssignFolds(std::span<const uint64_t> keys, std::span<const int32_t> strata,
+                                       int count, const CancelToken& cancel) {
+    DLENT_ASSIGN_OR_RETURN(const std::vector<uint32_t> order, Deal(keys, strata, cancel));
     std::vector<int> folds(keys.size());
     int next = 0;
     for (size_t i = 0; i < order.size(); ++i) {
@@ -142,8 +151,9 @@ Expected<std::vector<uint64_t>> GroupKeys(const SplitInputs& inputs, std::string
 Expected<SplitPlan> MakeFolds(const SplitInputs& inputs, int count) {
     DLENT_ASSIGN_OR_RETURN(const std::vector<int32_t> strata, Strata(inputs));
     SplitPlan plan;
-    plan.splits =
-        SplitsOf(inputs.rows, AssignFolds(RowKeys(inputs.hashes, inputs.seed), strata, count), count);
+    DLENT_ASSIGN_OR_RETURN(const std::vector<int> folds,
+                           AssignFolds(RowKeys(inputs.hashes, inputs.seed), strata, count, *inputs.cancel));
+    plan.splits = SplitsOf(inputs.rows, folds, count);
     DLENT_RETURN_IF_ERROR(CheckNotEmpty(plan.splits));
     plan.rule = {
         {"method", "folds"},
@@ -158,7 +168,8 @@ Expected<SplitPlan> MakeFolds(const SplitInputs& inputs, int count) {
 
 Expected<SplitPlan> MakeHoldOut(const SplitInputs& inputs, double fraction) {
     DLENT_ASSIGN_OR_RETURN(const std::vector<int32_t> strata, Strata(inputs));
-    const std::vector<uint32_t> order = Deal(RowKeys(inputs.hashes, inputs.seed), strata);
+    DLENT_ASSIGN_OR_RETURN(const std::vector<uint32_t> order,
+                           Deal(RowKeys(inputs.hashes, inputs.seed), strata, *inputs.cancel));
     std::vector<int> folds(inputs.rows.size(), 1);
     for (size_t begin = 0; begin < order.size();) {
         size_t end = begin;
@@ -186,7 +197,8 @@ Expected<double> NeighbourDependence(const SplitInputs& inputs) {
         return 0.0;
     DLENT_ASSIGN_OR_RETURN(const TargetEncoder::Binding target, inputs.target->Bind(*inputs.table));
     std::vector<uint32_t> rows(inputs.rows.begin(), inputs.rows.end());
-    std::sort(rows.begin(), rows.end());
+    if (!CancellableSort(&rows, *inputs.cancel))
+        return Status::Cancelled();
     const double n = static_cast<double>(rows.size());
     double dependence = 0.0;
     if (inputs.target->task() == Task::kRegression) {
@@ -221,8 +233,9 @@ Expected<std::optional<SplitPlan>> MakeBlockFolds(const SplitInputs& inputs, int
     const size_t blocks = static_cast<size_t>(count) * kBlocksAFold;
     std::vector<uint32_t> order(rows);
     std::iota(order.begin(), order.end(), 0u);
-    std::sort(order.begin(), order.end(),
-              [&](uint32_t a, uint32_t b) { return inputs.rows[a] < inputs.rows[b]; });
+    if (!CancellableSort(&order, *inputs.cancel,
+                         [&](uint32_t a, uint32_t b) { return inputs.rows[a] < inputs.rows[b]; }))
+        return Status::Cancelled();
     std::vector<uint32_t> shuffled(blocks);
     std::iota(shuffled.begin(), shuffled.end(), 0u);
     RandomStream(inputs.seed).Shuffle(shuffled.data(), blocks);
@@ -279,7 +292,8 @@ Expected<SplitPlan> MakeTimeHoldOut(const SplitInputs& inputs, double fraction) 
         values.push_back(value);
     }
     std::vector<float> sorted = values;
-    std::sort(sorted.begin(), sorted.end());
+    if (!CancellableSort(&sorted, *inputs.cancel))
+        return Status::Cancelled();
     const size_t first =
         std::min(sorted.size() - 1,
                  static_cast<size_t>(std::lround((1.0 - fraction) * static_cast<double>(sorted.size()))));
@@ -305,7 +319,9 @@ Expected<SplitPlan> MakeGroupFolds(const SplitInputs& inputs, int count) {
         key = Mix64(key ^ Mix64(inputs.seed));
     const std::vector<int32_t> one_stratum(keys.size(), 0);
     SplitPlan plan;
-    plan.splits = SplitsOf(inputs.rows, AssignFolds(keys, one_stratum, count), count);
+    DLENT_ASSIGN_OR_RETURN(const std::vector<int> folds,
+                           AssignFolds(keys, one_stratum, count, *inputs.cancel));
+    plan.splits = SplitsOf(inputs.rows, folds, count);
     DLENT_RETURN_IF_ERROR(CheckNotEmpty(plan.splits));
     plan.rule = {
         {"method", "group"},

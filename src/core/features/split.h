@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "core/base/cancel.h"
 #include "core/base/json.h"
 #include "core/base/status.h"
 #include "core/features/table.h"
@@ -26,6 +27,7 @@ struct SplitInputs {
     std::span<const uint64_t> hashes;  ///< of `rows`
     const TargetEncoder* target = nullptr;
     uint64_t seed = 0;
+    const CancelToken* cancel = nullptr;
 };
 
 /// One split or several, and the rule that names the rows, so that it can be replayed.

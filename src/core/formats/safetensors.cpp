@@ -155,7 +155,8 @@ Expected<std::vector<NamedTensorData>> ReadSafetensors(std::string_view bytes,
         return BadFile("its header is not a JSON object");
 
     HeaderSax sax;
-    if (!Json::sax_parse(header_text, &sax))
+    // to the parser a zero byte is the end of the text
+    if (header_text.find('\0') != std::string_view::npos || !Json::sax_parse(header_text, &sax))
         return BadFile(sax.problem);
     const Json header = Json::parse(header_text, nullptr, /*allow_exceptions=*/false);
     if (!header.is_object() || header.size() > limits.tensors + 1)

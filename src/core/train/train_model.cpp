@@ -124,9 +124,7 @@ class ModelTraining {
         const int weight_column = FindRole(table_, ColumnRole::kWeight);
         weight_cell_ = weight_column >= 0 ? table_.first_cell(weight_column) : -1;
 
-        const std::vector<uint64_t> hashes = HashRows(table_);
-        if (cancel_.IsCancelled())
-            return Status::Cancelled();
+        DLENT_ASSIGN_OR_RETURN(const std::vector<uint64_t> hashes, HashRows(table_, cancel_));
         std::vector<uint32_t> usable = RowsWithTarget(table_);
         rows_without_target_ = table_.rows() - usable.size();
         if (weight_cell_ >= 0) {
@@ -138,7 +136,7 @@ class ModelTraining {
                                            {}, "Weights must be finite numbers of at least 0.");
             }
         }
-        rows_ = CanonicalOrder(hashes, std::move(usable));
+        DLENT_ASSIGN_OR_RETURN(rows_, CanonicalOrder(hashes, std::move(usable), cancel_));
         row_hashes_.reserve(rows_.size());
         for (const uint32_t row : rows_)
             row_hashes_.push_back(hashes[row]);
@@ -160,6 +158,7 @@ class ModelTraining {
         inputs.hashes = row_hashes_;
         inputs.target = &result_.model.target;
         inputs.seed = options_.seed;
+        inputs.cancel = &cancel_;
         const bool groups = options_.validation.method == ValidationMethod::kGroup;
         const int folds =
             recipe_.plan == MemberPlan::kFolds
@@ -213,7 +212,7 @@ class ModelTraining {
         // In folds every row trains some member. A hold-out part stays unseen until the refit, and the scale
         // of the columns is all that it could tell.
         DLENT_ASSIGN_OR_RETURN(result_.model.pipeline,
-                               Pipeline::Fit(table_, rows_, pipeline_options, &excluded));
+                               Pipeline::Fit(table_, rows_, pipeline_options, &excluded, cancel_));
         for (Pipeline::Exclusion& exclusion : excluded)
             result_.findings.push_back({Finding::Severity::kNotice,
                                         std::move(exclusion.code),
