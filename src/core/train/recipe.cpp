@@ -124,8 +124,7 @@ Expected<Recipe> ResolveRecipe(const TrainingOptions& options, Task task, size_t
     recipe.numeric_embedding = options.numeric_embedding;
     if (recipe.numeric_embedding == NumericEmbedding::kAuto) {
         recipe.numeric_embedding = NumericEmbedding::kPiecewiseLinear;
-        // one hold-out part is too little to choose by
-        recipe.choose_embedding = recipe.plan == MemberPlan::kFolds;
+        recipe.choose_embedding = recipe.members > 1;
     }
 
     TrainerOptions& trainer = recipe.trainer;

@@ -32,7 +32,8 @@ struct Recipe {
     Activation activation = Activation::kRelu;
     double dropout = 0.0;
     NumericEmbedding numeric_embedding = NumericEmbedding::kPiecewiseLinear;
-    bool choose_embedding = false;  ///< try without it too, and keep what held-out rows prefer
+    bool choose_embedding =
+        false;  ///< train some members without it, unless held-out rows clearly prefer one way
     int embedding_width = 8;
     TrainerOptions trainer;
 

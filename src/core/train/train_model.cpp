@@ -11,6 +11,7 @@
 #include "core/features/split.h"
 #include "core/metrics/metrics.h"
 #include "core/train/calibration.h"
+#include "core/train/embedding_choice.h"
 #include "core/train/recipe.h"
 #include "core/train/trainer.h"
 
@@ -72,27 +73,36 @@ int FindRole(const ColumnarTable& table, ColumnRole role) {
     return -1;
 }
 
-/// The members of one architecture and what held-out rows say of them.
-struct Attempt {
+/// One training of one network.
+struct MemberResult {
+    std::vector<NamedTensorData> tensors;
+    double best_fraction = 1.0;
+    int best_epoch = 0;
+    std::string stop_reason;
+    std::vector<float> held_out_logits;
+};
+
+/// The members of one architecture.
+struct Family {
     NumericEmbedding embedding = NumericEmbedding::kNone;
     NetworkSpec network;
     std::unique_ptr<Network> trainable;  ///< of that architecture, to train member after member in
-    std::vector<std::vector<NamedTensorData>> members;
-    std::vector<EpochRecord> log;
-    std::vector<double> best_fractions;
-    std::vector<int> best_epochs;
-    std::vector<std::string> stop_reasons;
-    int epochs = 0;
-    std::vector<std::vector<float>> held_out_logits;  ///< of each member
-    float temperature = 1.0f;
-    Json metrics = Json::object();
-    double loss = 0.0;  ///< held-out log-loss or RMSE
+    std::vector<MemberResult> members;
 
     double MedianBestFraction() const {
-        std::vector<double> fractions = best_fractions;
+        std::vector<double> fractions;
+        for (const MemberResult& member : members)
+            fractions.push_back(member.best_fraction);
         std::nth_element(fractions.begin(), fractions.begin() + fractions.size() / 2, fractions.end());
         return fractions[fractions.size() / 2];
     }
+};
+
+/// What held-out rows say of some members.
+struct Judgement {
+    float temperature = 1.0f;
+    Json metrics = Json::object();
+    std::vector<float> row_losses;  ///< squared error (of the standardised target) or log-loss
 };
 
 /// The work of one TrainModel call: its inputs, and what the steps leave to each other.
@@ -110,7 +120,7 @@ class ModelTraining {
         DLENT_RETURN_IF_ERROR(FitPipeline());
         DLENT_RETURN_IF_ERROR(CheckGuards());
         FitClassWeights();
-        DLENT_RETURN_IF_ERROR(TrainAttempts());
+        DLENT_RETURN_IF_ERROR(TrainFamilies());
         DLENT_RETURN_IF_ERROR(Refit());
         Describe();
         return std::move(result_);
@@ -237,8 +247,8 @@ class ModelTraining {
     }
 
     /// Sets the network's constants: the edges that the pipeline found.
-    Status SetEdges(const Attempt& attempt) {
-        if (attempt.embedding != NumericEmbedding::kPiecewiseLinear ||
+    Status SetEdges(const Family& family) {
+        if (family.embedding != NumericEmbedding::kPiecewiseLinear ||
             result_.model.pipeline.numeric_count() == 0)
             return Status::Ok();
         std::vector<float> edges;
@@ -246,14 +256,14 @@ class ModelTraining {
             const std::vector<float>& of_column = result_.model.pipeline.edges(i);
             edges.insert(edges.end(), of_column.begin(), of_column.end());
         }
-        return attempt.trainable->SetTensor("numbers.edges", edges);
+        return family.trainable->SetTensor("numbers.edges", edges);
     }
 
-    /// Trains the attempt's network anew as one member.
-    Expected<TrainerResult> TrainOne(Attempt* attempt, int member, const Split& split, double stop_fraction) {
+    /// Trains the family's network anew as one member.
+    Expected<TrainerResult> TrainOne(Family* family, int member, const Split& split, double stop_fraction) {
         const uint64_t seed = Mix64(options_.seed * 1000003 + static_cast<uint64_t>(member));
-        DLENT_RETURN_IF_ERROR(attempt->trainable->Initialize(seed));
-        DLENT_RETURN_IF_ERROR(SetEdges(*attempt));
+        DLENT_RETURN_IF_ERROR(family->trainable->Initialize(seed));
+        DLENT_RETURN_IF_ERROR(SetEdges(*family));
         TrainerOptions trainer = recipe_.trainer;
         trainer.seed = seed;
         trainer.class_weights = class_weights_;
@@ -278,66 +288,127 @@ class ModelTraining {
                 progress_(whole);
         };
         DLENT_ASSIGN_OR_RETURN(TrainerResult trained,
-                               TrainNetwork(*attempt->trainable, backend_, *data_, split.train,
+                               TrainNetwork(*family->trainable, backend_, *data_, split.train,
                                             split.validation, trainer, cancel_, forward));
         for (EpochRecord& record : trained.log) {
             record.member = member;
             record.seconds += SecondsSince(start_) - trained.seconds;
         }
-        attempt->log.insert(attempt->log.end(), trained.log.begin(), trained.log.end());
-        attempt->epochs = std::max(attempt->epochs, trained.epochs);
+        result_.log.insert(result_.log.end(), trained.log.begin(), trained.log.end());
+        result_.epochs = std::max(result_.epochs, trained.epochs);
         rows_per_second_ += trained.rows_per_second / run_count_;
         ++run_;
         return trained;
     }
 
-    /// Trains the members; where nothing says how numbers should enter the network, once with their embedding
-    /// and once without, and keeps what held-out rows prefer: cuts at single values decide on some data and
-    /// only invite memorising on other.
-    Status TrainAttempts() {
-        std::vector<NumericEmbedding> embeddings = {recipe_.numeric_embedding};
-        if (recipe_.choose_embedding && result_.model.pipeline.numeric_count() > 0 &&
-            !plan_.splits[0].validation.empty())
-            embeddings.push_back(NumericEmbedding::kNone);
-        run_count_ = recipe_.members * static_cast<int>(embeddings.size() + (recipe_.refit ? 1 : 0));
-        for (int member = 0; member < (recipe_.plan == MemberPlan::kFolds ? recipe_.members : 1); ++member) {
+    /// Trains the members; where nothing says how numbers should enter the network, some with their embedding
+    /// and some without: cuts at single values decide on some data and only invite memorising on other.
+    Status TrainFamilies() {
+        const bool folds = recipe_.plan == MemberPlan::kFolds;
+        const bool choose = recipe_.choose_embedding && result_.model.pipeline.numeric_count() > 0 &&
+                            !plan_.splits[0].validation.empty();
+        const int each = folds || !choose ? recipe_.members : std::max(1, recipe_.members / 2);
+        run_count_ = each * (choose ? 2 : 1) + (recipe_.refit ? recipe_.members : 0);
+        for (int member = 0; member < (folds ? recipe_.members : 1); ++member) {
             const std::vector<uint32_t>& rows = SplitOf(member).validation;
             held_out_rows_.insert(held_out_rows_.end(), rows.begin(), rows.end());
         }
-        for (const NumericEmbedding embedding : embeddings) {
-            if (embedding != embeddings[0] && OutOfTime())
-                break;
-            Attempt attempt;
-            attempt.embedding = embedding;
-            DLENT_RETURN_IF_ERROR(TrainMembers(&attempt));
-            DLENT_RETURN_IF_ERROR(Judge(&attempt));
-            if (embedding == embeddings[0] || attempt.loss < attempt_.loss)
-                attempt_ = std::move(attempt);
+        DLENT_RETURN_IF_ERROR(TrainFamily(recipe_.numeric_embedding, each));
+        if (choose && !OutOfTime())
+            DLENT_RETURN_IF_ERROR(TrainFamily(NumericEmbedding::kNone, each));
+        return ComposeMembers();
+    }
+
+    Status TrainFamily(NumericEmbedding embedding, int count) {
+        Family family;
+        family.embedding = embedding;
+        Recipe recipe = recipe_;
+        recipe.numeric_embedding = embedding;
+        DLENT_ASSIGN_OR_RETURN(family.network,
+                               BuildNetworkSpec(recipe, result_.model.pipeline, result_.model.target));
+        DLENT_ASSIGN_OR_RETURN(
+            family.trainable,
+            Network::Create(family.network, backend_, std::max(recipe_.trainer.batch_size, 1), true));
+        for (int member = 0; member < count; ++member) {
+            DLENT_ASSIGN_OR_RETURN(TrainerResult trained, TrainOne(&family, member, SplitOf(member), 1.0));
+            MemberResult result;
+            result.best_fraction = trained.best_fraction;
+            result.best_epoch = trained.best_epoch;
+            result.stop_reason = StopReasonName(trained.stop_reason);
+            result.held_out_logits = std::move(trained.validation_logits);
+            DLENT_ASSIGN_OR_RETURN(result.tensors, family.trainable->Save());
+            family.members.push_back(std::move(result));
         }
-        recipe_.numeric_embedding = attempt_.embedding;
-        if (attempt_.embedding != NumericEmbedding::kPiecewiseLinear)
-            result_.model.pipeline.RemoveEdges();
+        families_.push_back(std::move(family));
         return Status::Ok();
     }
 
-    Status TrainMembers(Attempt* attempt) {
-        Recipe recipe = recipe_;
-        recipe.numeric_embedding = attempt->embedding;
-        DLENT_ASSIGN_OR_RETURN(attempt->network,
-                               BuildNetworkSpec(recipe, result_.model.pipeline, result_.model.target));
-        DLENT_ASSIGN_OR_RETURN(
-            attempt->trainable,
-            Network::Create(attempt->network, backend_, std::max(recipe_.trainer.batch_size, 1), true));
-        for (int member = 0; member < recipe_.members; ++member) {
-            DLENT_ASSIGN_OR_RETURN(TrainerResult trained, TrainOne(attempt, member, SplitOf(member), 1.0));
-            attempt->best_fractions.push_back(trained.best_fraction);
-            attempt->best_epochs.push_back(trained.best_epoch);
-            attempt->stop_reasons.push_back(StopReasonName(trained.stop_reason));
-            attempt->held_out_logits.push_back(std::move(trained.validation_logits));
-            DLENT_ASSIGN_OR_RETURN(std::vector<NamedTensorData> tensors, attempt->trainable->Save());
-            attempt->members.push_back(std::move(tensors));
+    /// Decides which families the model's members are of: the better one where held-out rows say so clearly,
+    /// else both in turn, since what they get wrong differs.
+    Status ComposeMembers() {
+        const bool folds = recipe_.plan == MemberPlan::kFolds;
+        family_of_.assign(recipe_.members, 0);
+        if (families_.size() > 1) {
+            DLENT_ASSIGN_OR_RETURN(const Judgement with, Judge(MembersOf(families_[0])));
+            DLENT_ASSIGN_OR_RETURN(const Judgement without, Judge(MembersOf(families_[1])));
+            const bool blocks = plan_.rule.at("method") == "blocks";
+            const PairedDifference difference = CompareLosses(
+                with.row_losses, without.row_losses,
+                blocks ? std::span<const uint32_t>(held_out_rows_) : std::span<const uint32_t>());
+            // a few blocks held out are too small a sample to choose by
+            const bool clear = difference.IsClear() && !(blocks && !folds);
+            for (int member = 0; member < recipe_.members; ++member)
+                family_of_[member] = clear ? (difference.mean < 0.0 ? 1 : 0) : member % 2;
+            embedding_choice_ = {
+                {"chosen", !clear                  ? "both"
+                           : difference.mean < 0.0 ? NumericEmbeddingName(families_[1].embedding)
+                                                   : NumericEmbeddingName(families_[0].embedding)},
+                {"loss_without_embedding_minus_with", difference.mean},
+                {"standard_error", difference.standard_error}};
         }
+        const bool none_embedded =
+            std::all_of(family_of_.begin(), family_of_.end(), [this](int family) { return family == 1; });
+        if (families_.size() > 1 && none_embedded) {
+            families_.erase(families_.begin());
+            family_of_.assign(recipe_.members, 0);
+        }
+        recipe_.numeric_embedding = families_[0].embedding;
+        if (families_[0].embedding != NumericEmbedding::kPiecewiseLinear)
+            result_.model.pipeline.RemoveEdges();
+
+        std::vector<const MemberResult*> members;
+        std::vector<size_t> used(families_.size());
+        for (int member = 0; member < recipe_.members; ++member) {
+            const Family& family = families_[family_of_[member]];
+            // in folds each fold has its member; else the next that is there, until a refit trains the others
+            const size_t index = folds ? static_cast<size_t>(member) : used[family_of_[member]]++;
+            if (index >= family.members.size())
+                continue;
+            const MemberResult& result = family.members[index];
+            members.push_back(&result);
+            result_.model.members.push_back(TensorsOf(family_of_[member], result.tensors));
+            best_epochs_.push_back(result.best_epoch);
+            stop_reasons_.push_back(result.stop_reason);
+        }
+        DLENT_ASSIGN_OR_RETURN(Judgement judgement, Judge(members));
+        result_.model.temperature = judgement.temperature;
+        result_.metrics = std::move(judgement.metrics);
         return Status::Ok();
+    }
+
+    /// A member's tensors as the model's one architecture has them.
+    std::vector<NamedTensorData> TensorsOf(int family, const std::vector<NamedTensorData>& tensors) const {
+        if (family == 0)
+            return tensors;
+        return WithIdleEmbedding(tensors, families_[0].members[0].tensors,
+                                 recipe_.hidden.empty() ? "output" : "hidden_1");
+    }
+
+    static std::vector<const MemberResult*> MembersOf(const Family& family) {
+        std::vector<const MemberResult*> members;
+        for (const MemberResult& member : family.members)
+            members.push_back(&member);
+        return members;
     }
 
     const Split& SplitOf(int member) const {
@@ -349,8 +420,12 @@ class ModelTraining {
     bool WillRefit() const {
         if (plan_.splits[0].validation.empty())
             return false;
-        return recipe_.refit ||
-               (recipe_.plan == MemberPlan::kFolds && attempt_.MedianBestFraction() >= kNeverTurned);
+        if (recipe_.refit)
+            return true;
+        return recipe_.plan == MemberPlan::kFolds &&
+               std::all_of(family_of_.begin(), family_of_.end(), [this](int family) {
+                   return families_[family].MedianBestFraction() >= kNeverTurned;
+               });
     }
 
     void FitClassWeights() {
@@ -375,40 +450,40 @@ class ModelTraining {
     }
 
     /// How many logits of each held-out row there are, one after another in JoinLogits().
-    size_t LogitsPerRow(const Attempt& attempt) const {
-        return (recipe_.plan == MemberPlan::kFolds ? 1 : attempt.held_out_logits.size()) *
-               static_cast<size_t>(attempt.trainable->members());
+    size_t LogitsPerRow(size_t member_count) const {
+        return (recipe_.plan == MemberPlan::kFolds ? 1 : member_count) *
+               static_cast<size_t>(recipe_.ensemble_width);
     }
 
     /// One array [held-out rows × LogitsPerRow × outputs]: in folds the rows of each member's fold in turn,
     /// else every row as all members judge it.
-    std::vector<float> JoinLogits(const Attempt& attempt) const {
+    std::vector<float> JoinLogits(const std::vector<const MemberResult*>& members, size_t outputs) const {
         std::vector<float> joined;
-        const size_t member_count = attempt.held_out_logits.size();
-        if (recipe_.plan == MemberPlan::kFolds || member_count == 1) {
-            for (const std::vector<float>& logits : attempt.held_out_logits)
-                joined.insert(joined.end(), logits.begin(), logits.end());
+        if (recipe_.plan == MemberPlan::kFolds || members.size() == 1) {
+            for (const MemberResult* member : members)
+                joined.insert(joined.end(), member->held_out_logits.begin(), member->held_out_logits.end());
             return joined;
         }
-        const size_t block = static_cast<size_t>(attempt.trainable->members() * attempt.trainable->outputs());
-        joined.resize(held_out_rows_.size() * member_count * block);
+        const size_t block = static_cast<size_t>(recipe_.ensemble_width) * outputs;
+        joined.resize(held_out_rows_.size() * members.size() * block);
         for (size_t row = 0; row < held_out_rows_.size(); ++row) {
-            for (size_t member = 0; member < member_count; ++member)
-                std::copy_n(&attempt.held_out_logits[member][row * block], block,
-                            &joined[(row * member_count + member) * block]);
+            for (size_t member = 0; member < members.size(); ++member)
+                std::copy_n(&members[member]->held_out_logits[row * block], block,
+                            &joined[(row * members.size() + member) * block]);
         }
         return joined;
     }
 
     /// Temperature and metrics from rows that their networks had not seen.
-    Status Judge(Attempt* attempt) {
+    Expected<Judgement> Judge(const std::vector<const MemberResult*>& members) {
+        Judgement judgement;
         if (held_out_rows_.empty())
-            return Status::Ok();
+            return judgement;
         Report("evaluating", recipe_.members - 1, static_cast<double>(run_) / run_count_);
         const TargetEncoder& target = result_.model.target;
         const size_t rows = held_out_rows_.size();
         const size_t outputs = static_cast<size_t>(target.output_count());
-        const std::vector<float> logits = JoinLogits(*attempt);
+        const std::vector<float> logits = JoinLogits(members, outputs);
         std::vector<float> values(rows);
         std::vector<int32_t> classes(rows);
         std::vector<float> weights;
@@ -425,26 +500,27 @@ class ModelTraining {
         if (target.task() != Task::kRegression) {
             LabelledLogits labelled;
             labelled.rows = rows;
-            labelled.members = static_cast<int>(LogitsPerRow(*attempt));
+            labelled.members = static_cast<int>(LogitsPerRow(members.size()));
             labelled.outputs = static_cast<int>(outputs);
             labelled.logits = logits.data();
             labelled.targets = values.data();
             labelled.labels = classes.data();
             labelled.row_weights = weights.empty() ? nullptr : weights.data();
             DLENT_ASSIGN_OR_RETURN(const double temperature, FitTemperature(labelled, cancel_));
-            attempt->temperature = static_cast<float>(temperature);
+            judgement.temperature = static_cast<float>(temperature);
         }
 
         std::vector<float> answers(rows * outputs);
-        AverageMembers(*attempt, logits, outputs, &answers);
+        AverageMembers(logits, LogitsPerRow(members.size()), outputs, judgement.temperature, &answers);
+        judgement.row_losses = RowLosses(target.task(), answers, values, classes, weights);
         switch (target.task()) {
             case Task::kBinary: {
                 std::vector<int32_t> labels(values.begin(), values.end());
-                attempt->metrics = ToJson(EvaluateBinary(answers, labels, weights));
+                judgement.metrics = ToJson(EvaluateBinary(answers, labels, weights));
                 break;
             }
             case Task::kMulticlass:
-                attempt->metrics = ToJson(EvaluateMulticlass(answers, classes, target.labels(), weights));
+                judgement.metrics = ToJson(EvaluateMulticlass(answers, classes, target.labels(), weights));
                 break;
             default: {
                 std::vector<double> predicted(rows);
@@ -453,24 +529,21 @@ class ModelTraining {
                     predicted[i] = target.Decode(answers[i]);
                     actual[i] = truth.RawValue(held_out_rows_[i]);
                 }
-                attempt->metrics = ToJson(EvaluateRegression(predicted, actual, weights));
+                judgement.metrics = ToJson(EvaluateRegression(predicted, actual, weights));
             }
         }
-        attempt->loss =
-            attempt->metrics.at(target.task() == Task::kRegression ? "rmse" : "log_loss").get<double>();
-        return Status::Ok();
+        return judgement;
     }
 
     /// Mean probability (or value) over the members that judged each row.
-    void AverageMembers(const Attempt& attempt, const std::vector<float>& logits, size_t outputs,
+    void AverageMembers(const std::vector<float>& logits, size_t count, size_t outputs, float temperature,
                         std::vector<float>* answers) {
-        const size_t count = LogitsPerRow(attempt);
         std::vector<float> probabilities;
         const float* values = logits.data();
         if (result_.model.target.task() != Task::kRegression) {
             probabilities.resize(logits.size());
             backend_.Probabilities(static_cast<int>(logits.size() / outputs), static_cast<int>(outputs),
-                                   1.0f / attempt.temperature, logits.data(), probabilities.data());
+                                   1.0f / temperature, logits.data(), probabilities.data());
             values = probabilities.data();
         }
         for (size_t row = 0; row < answers->size() / outputs; ++row) {
@@ -492,15 +565,19 @@ class ModelTraining {
             return Status::Ok();
         }
         const Split all{rows_, {}};
-        // one split's luck should not decide when to stop
-        const double fraction = attempt_.MedianBestFraction();
         run_count_ = run_ + recipe_.members;
         for (int member = 0; member < recipe_.members; ++member) {
             if (OutOfTime())
                 break;  // the members trained so far keep the weights they have
-            const Expected<TrainerResult> trained = TrainOne(&attempt_, member, all, fraction);
-            DLENT_RETURN_IF_ERROR(trained.status());
-            DLENT_ASSIGN_OR_RETURN(attempt_.members[member], attempt_.trainable->Save());
+            Family& family = families_[family_of_[member]];
+            // one split's luck should not decide when to stop
+            DLENT_RETURN_IF_ERROR(TrainOne(&family, member, all, family.MedianBestFraction()).status());
+            DLENT_ASSIGN_OR_RETURN(const std::vector<NamedTensorData> tensors, family.trainable->Save());
+            std::vector<NamedTensorData> refitted = TensorsOf(family_of_[member], tensors);
+            if (static_cast<size_t>(member) < result_.model.members.size())
+                result_.model.members[member] = std::move(refitted);
+            else
+                result_.model.members.push_back(std::move(refitted));
             ++refitted_;
         }
         return Status::Ok();
@@ -509,12 +586,7 @@ class ModelTraining {
     bool OutOfTime() const { return options_.max_seconds && SecondsSince(start_) >= *options_.max_seconds; }
 
     void Describe() {
-        result_.model.network = std::move(attempt_.network);
-        result_.model.members = std::move(attempt_.members);
-        result_.model.temperature = attempt_.temperature;
-        result_.metrics = std::move(attempt_.metrics);
-        result_.log = std::move(attempt_.log);
-        result_.epochs = attempt_.epochs;
+        result_.model.network = families_[0].network;
         result_.validation_rows = held_out_rows_.size();
         Json& details = result_.details;
         details = Json::object();
@@ -526,12 +598,14 @@ class ModelTraining {
         details["validation"]["rows"] = held_out_rows_.size();
         if (rows_without_target_ > 0)
             details["rows_without_target"] = rows_without_target_;
-        details["best_epochs"] = attempt_.best_epochs;
-        details["stop_reasons"] = attempt_.stop_reasons;
+        details["best_epochs"] = best_epochs_;
+        details["stop_reasons"] = stop_reasons_;
+        if (!embedding_choice_.empty())
+            details["embedding_choice"] = embedding_choice_;
         if (WillRefit())
             details["refitted_members"] = refitted_;
         details["temperature"] = result_.model.temperature;
-        details["parameters"] = attempt_.trainable->trainable_count() * recipe_.members;
+        details["parameters"] = families_[0].trainable->trainable_count() * result_.model.members.size();
         details["rows_per_second"] = rows_per_second_;
         Json findings = Json::array();
         for (const Finding& finding : result_.findings) {
@@ -574,7 +648,11 @@ class ModelTraining {
     std::vector<uint64_t> row_hashes_;  ///< of rows_
     SplitPlan plan_;
     std::unique_ptr<TableTrainingData> data_;
-    Attempt attempt_;  ///< the best so far
+    std::vector<Family> families_;  ///< the first is of the model's architecture
+    std::vector<int> family_of_;    ///< of each member
+    std::vector<int> best_epochs_;
+    std::vector<std::string> stop_reasons_;
+    Json embedding_choice_ = Json::object();
     std::vector<float> class_weights_;
     int run_ = 0;        ///< trainings done
     int run_count_ = 1;  ///< trainings planned
