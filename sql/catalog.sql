@@ -12,6 +12,16 @@ FROM pg_depend AS d JOIN pg_proc AS p ON p.oid = d.objid
 WHERE d.classid = 'pg_proc'::regclass AND d.deptype = 'e' AND p.proname NOT IN ('progress_entries')
   AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'dlent')
 GROUP BY 1;
+-- everything that users meet says what it is
+SELECT c.relname, a.attname
+FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0
+WHERE c.relnamespace = 'dlent'::regnamespace AND c.relkind = 'v' AND c.relname NOT LIKE 'visible%' AND col_description(c.oid, a.attnum) IS NULL
+ORDER BY 1, a.attnum;
+SELECT d.classid::regclass, d.objid
+FROM pg_depend AS d
+WHERE d.deptype = 'e' AND d.classid IN ('pg_proc'::regclass, 'pg_class'::regclass) AND obj_description(d.objid, d.classid::regclass::text) IS NULL
+  AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'dlent')
+  AND NOT EXISTS (SELECT FROM pg_class WHERE oid = d.objid AND relkind <> 'v' AND relkind <> 'r');
 DROP EXTENSION dlent;
 SELECT count(*) AS left_behind FROM pg_namespace WHERE nspname = 'dlent';
 

@@ -33,8 +33,19 @@ FROM dlent.progress_entries() AS p
 LEFT JOIN pg_catalog.pg_database AS d ON d.oid OPERATOR(pg_catalog.=) p.database;
 COMMENT ON VIEW dlent.progress IS
     'Trainings that run now, a row each; empty unless shared_preload_libraries has dlent';
+COMMENT ON COLUMN dlent.progress.pid IS 'Process of the session that trains';
+COMMENT ON COLUMN dlent.progress.database IS 'Database it is connected to';
+COMMENT ON COLUMN dlent.progress.role IS 'Role that trains';
+COMMENT ON COLUMN dlent.progress.model IS 'Name that the version will have';
 COMMENT ON COLUMN dlent.progress.phase IS 'reading, preparing, training, evaluating, refitting or storing';
 COMMENT ON COLUMN dlent.progress.rows_read IS 'Rows of the source read so far';
 COMMENT ON COLUMN dlent.progress.member IS 'Network of the ensemble that is being trained, from 1';
+COMMENT ON COLUMN dlent.progress.members IS 'Networks that are trained in all, one after another';
+COMMENT ON COLUMN dlent.progress.epoch IS 'Passes over the training rows that the network has ended';
+COMMENT ON COLUMN dlent.progress.epochs IS 'Passes it has at most';
+COMMENT ON COLUMN dlent.progress.train_loss IS 'Loss of the training rows in the last epoch';
+COMMENT ON COLUMN dlent.progress.validation_loss IS 'Loss of the held-out rows after it';
+COMMENT ON COLUMN dlent.progress.rows_per_second IS 'Row visits a second';
+COMMENT ON COLUMN dlent.progress.started_at IS 'When dlent_train was called';
 COMMENT ON COLUMN dlent.progress.seconds_left IS 'Estimate; early stopping may end sooner';
 GRANT SELECT ON dlent.progress TO PUBLIC;

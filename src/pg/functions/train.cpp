@@ -116,6 +116,7 @@ void Train(FunctionCallInfo fcinfo) {
     TrainedModel trained = [&] {
         const ColumnarTable table = ReadTrainingTable(
             &source, columns, MaxTrainingMemory(), [&display](uint64_t rows) { display.ShowReading(rows); });
+        display.ShowReading(table.rows());
         reading["rows"] = table.rows();
         reading["bytes"] = table.memory_bytes();
         reading["seconds"] =
