@@ -164,7 +164,7 @@ Json Recipe::ToJson() const {
         json["embedding_width"] = embedding_width;
     json["loss"] = LossName(trainer.loss.kind);
     if (trainer.loss.label_smoothing > 0.0f)
-        json["label_smoothing"] = trainer.loss.label_smoothing;
+        json["label_smoothing"] = std::round(trainer.loss.label_smoothing * 1e6) / 1e6;  // was a double
     json["optimizer"] = OptimizerName(trainer.optimizer.kind);
     json["learning_rate"] = trainer.learning_rate;
     json["weight_decay"] = trainer.optimizer.weight_decay;

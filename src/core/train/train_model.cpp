@@ -158,6 +158,25 @@ class ModelTraining {
         DLENT_RETURN_IF_ERROR(CheckRowCount(table_, rows_.size()));
         DLENT_ASSIGN_OR_RETURN(result_.model.target,
                                TargetEncoder::Fit(table_, rows_, options_.task, options_.positive_class));
+        return CheckLabelOptions();
+    }
+
+    /// Options about labels must fit the labels that the target turned out to have.
+    Status CheckLabelOptions() const {
+        const TargetEncoder& target = result_.model.target;
+        if (options_.positive_class && target.task() != Task::kBinary)
+            return Status::Invalid(
+                std::string("option \"positive_class\" does not fit the task ") + TaskName(target.task()), {},
+                "It is for targets of two classes.");
+        const bool weighted = options_.class_weight_mode || !options_.class_weights.empty();
+        if (weighted && target.task() == Task::kRegression)
+            return Status::Invalid("option \"class_weight\" does not fit the task regression", {},
+                                   "Use {\"weight_column\": ...} to weigh rows.");
+        for (const auto& [label, weight] : options_.class_weights) {
+            if (std::find(target.labels().begin(), target.labels().end(), label) == target.labels().end())
+                return Status::Invalid("option \"class_weight\" names label \"" + label +
+                                       "\", which target \"" + target.column() + "\" does not have");
+        }
         return Status::Ok();
     }
 
