@@ -1,14 +1,19 @@
 #include "cpu/row_kernels.h"
 
+#include <algorithm>
+
 namespace dlent {
 
-const RowKernels& SelectRowKernels() {
+const RowKernels& SelectRowKernels(CpuIsa max_isa) {
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-        return Avx512RowKernels();
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        return Avx2RowKernels();
+    switch (std::min(max_isa, DetectCpuIsa())) {
+        case CpuIsa::kAvx512:
+            return Avx512RowKernels();
+        case CpuIsa::kAvx2:
+            return Avx2RowKernels();
+        case CpuIsa::kGeneric:
+            break;
+    }
 #endif
     return GenericRowKernels();
 }

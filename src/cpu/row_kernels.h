@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "cpu/cpu_backend.h"
+
 namespace dlent {
 
 /// Kernels that score one row at a time, compiled once per instruction set and chosen at run time. Weights
@@ -32,8 +34,8 @@ struct RowKernels {
 
 constexpr int kRowPadding = 16;
 
-/// The fastest set that this processor runs.
-const RowKernels& SelectRowKernels();
+/// The fastest set that this processor runs, up to `max_isa`.
+const RowKernels& SelectRowKernels(CpuIsa max_isa);
 
 // One set per translation unit; SelectRowKernels is the only caller.
 const RowKernels& GenericRowKernels();

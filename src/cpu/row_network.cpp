@@ -81,10 +81,12 @@ Expected<RowNetworkLayout> RowNetworkLayout::FromSpec(const NetworkSpec& spec) {
         return Status(StatusCode::kUnsupported, "several outputs");
 
     std::map<std::string, Source> sources = {{"plain", Source::kPlain}};
-    std::string last;  ///< the value that the next dense layer must read
+    bool numbers = false;  ///< whether a layer reads them; one alone may
+    std::string last;      ///< the value that the next dense layer must read
     for (const LayerSpec& layer : spec.layers) {
         const Json& attributes = layer.attributes;
-        if (layer.type == "piecewise_linear_embedding" && layout.embedding.empty() && last.empty()) {
+        if (layer.type == "piecewise_linear_embedding" && layer.inputs[0] == "numeric" && !numbers) {
+            numbers = true;
             layout.embedding = layer.name;
             layout.embedding_width = attributes.at("width").get<int>();
             layout.clip = attributes.value("clip", 3.0f);
@@ -96,7 +98,8 @@ Expected<RowNetworkLayout> RowNetworkLayout::FromSpec(const NetworkSpec& spec) {
                 layout.total_bins += layout.bins.back();
             }
             sources[layer.name] = Source::kNumbers;
-        } else if (layer.type == "smooth_clip" && layer.inputs[0] == "numeric") {
+        } else if (layer.type == "smooth_clip" && layer.inputs[0] == "numeric" && !numbers) {
+            numbers = true;
             layout.clip = attributes.value("limit", 3.0f);
             sources[layer.name] = Source::kNumbers;
         } else if (layer.type == "embedding" && layout.categories.empty()) {

@@ -61,9 +61,9 @@ class AnswerAverage {
 /// Our own kernels, for the networks that the recipe makes.
 class PackedScorer final : public Scorer {
  public:
-    PackedScorer(Model model, RowNetworkLayout layout, std::vector<RowNetwork> networks)
+    PackedScorer(Model model, RowNetworkLayout layout, std::vector<RowNetwork> networks, CpuIsa max_isa)
         : Scorer(std::move(model)),
-          kernels_(SelectRowKernels()),
+          kernels_(SelectRowKernels(max_isa)),
           layout_(std::move(layout)),
           networks_(std::move(networks)),
           workspace_(layout_),
@@ -113,8 +113,8 @@ class PackedScorer final : public Scorer {
 /// round a row differently by its place in the batch.
 class NetworkScorer final : public Scorer {
  public:
-    static Expected<std::unique_ptr<Scorer>> Create(Model model) {
-        std::unique_ptr<NetworkScorer> scorer(new NetworkScorer(std::move(model)));
+    static Expected<std::unique_ptr<Scorer>> Create(Model model, CpuIsa max_isa) {
+        std::unique_ptr<NetworkScorer> scorer(new NetworkScorer(std::move(model), max_isa));
         for (const std::vector<NamedTensorData>& tensors : scorer->model_.members) {
             DLENT_ASSIGN_OR_RETURN(auto network,
                                    Network::Create(scorer->model_.network, *scorer->backend_, 1, false));
@@ -148,9 +148,9 @@ class NetworkScorer final : public Scorer {
     }
 
  private:
-    explicit NetworkScorer(Model model)
+    NetworkScorer(Model model, CpuIsa max_isa)
         : Scorer(std::move(model)),
-          backend_(MakeCpuBackend()),
+          backend_(MakeCpuBackend(max_isa)),
           numeric_(model_.pipeline.numeric_count()),
           plain_(model_.pipeline.plain_count()),
           codes_(model_.pipeline.field_count()),
@@ -174,13 +174,14 @@ bool SameEdges(const std::vector<RowNetwork>& networks) {
 
 }  // namespace
 
-Expected<std::unique_ptr<Scorer>> MakeCpuScorer(Model model) {
+Expected<std::unique_ptr<Scorer>> MakeCpuScorer(Model model, CpuIsa max_isa) {
     try {
+        DLENT_RETURN_IF_ERROR(model.Validate());
         Expected<RowNetworkLayout> layout = RowNetworkLayout::FromSpec(model.network);
         if (!layout.ok()) {
             if (layout.status().code() != StatusCode::kUnsupported)
                 return layout.status();
-            return NetworkScorer::Create(std::move(model));
+            return NetworkScorer::Create(std::move(model), max_isa);
         }
         std::vector<RowNetwork> networks;
         for (const std::vector<NamedTensorData>& tensors : model.members) {
@@ -188,11 +189,11 @@ Expected<std::unique_ptr<Scorer>> MakeCpuScorer(Model model) {
             networks.push_back(std::move(network));
         }
         if (!SameEdges(networks))
-            return NetworkScorer::Create(std::move(model));
+            return NetworkScorer::Create(std::move(model), max_isa);
         // the packed form replaces the tensors
         std::vector<std::vector<NamedTensorData>>().swap(model.members);
-        return std::unique_ptr<Scorer>(
-            std::make_unique<PackedScorer>(std::move(model), std::move(*layout), std::move(networks)));
+        return std::unique_ptr<Scorer>(std::make_unique<PackedScorer>(std::move(model), std::move(*layout),
+                                                                      std::move(networks), max_isa));
     } catch (const std::bad_alloc&) {
         return Status(StatusCode::kOutOfMemory, "out of memory while packing a model");
     }

@@ -30,8 +30,13 @@ struct Model {
     Json PipelineJson() const { return pipeline.ToJson(); }
     std::string WeightsBytes() const;
 
-    /// Rebuilds a model from stored parts, trusting none of them: sizes, shapes against the specification,
-    /// finite weights. kCorrupt names what is wrong.
+    /// That the parts fit each other: the network reads what the pipeline makes, at the pipeline's bin edges,
+    /// and answers what the target takes; every member has the network's tensors and no other, in their
+    /// shapes, finite. kCorrupt names what is wrong.
+    Status Validate() const;
+
+    /// Rebuilds a model from stored parts, trusting none of them, and validates it. kCorrupt names what is
+    /// wrong; kUnsupported when a newer version wrote it; kOutOfMemory.
     static Expected<Model> FromArtifact(const Json& specification, const Json& pipeline,
                                         std::string_view weights);
 };
