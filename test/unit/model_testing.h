@@ -16,9 +16,10 @@
 
 namespace dlent {
 
-/// Rows with every kind of input: numbers with NULLs, a boolean, few and many categories, a vector. The
-/// target "y" of the task is a noisy function of them.
-inline TableBuilder MixedRows(Task task, size_t rows, uint64_t seed) {
+/// Rows with every kind of input: numbers with NULLs, a boolean, a vector, few levels and, from 300 rows on
+/// and unless `small`, so many that they are embedded. The target "y" of the task is a noisy function of
+/// them.
+inline TableBuilder MixedRows(Task task, size_t rows, uint64_t seed, bool small = false) {
     RandomStream random(seed);
     std::vector<float> amount, age, flag, point, number;
     std::vector<std::string> city, shop, label;
@@ -32,7 +33,7 @@ inline TableBuilder MixedRows(Task task, size_t rows, uint64_t seed) {
         flag.push_back(random.NextBelow(2) != 0 ? 1.0f : 0.0f);
         point.insert(point.end(), {random.Normal(), a + random.Normal()});
         city.push_back(cities[c]);
-        shop.push_back("shop " + std::to_string(random.NextBelow(300)));
+        shop.push_back("shop " + std::to_string(row * 7 % 300));
         const float y = a - 0.7f * b * static_cast<float>(c) + 0.5f * random.Normal();
         number.push_back(1000.0f + 250.0f * y);
         if (task == Task::kBinary)
@@ -45,8 +46,9 @@ inline TableBuilder MixedRows(Task task, size_t rows, uint64_t seed) {
         .Floats("age", age, ColumnRole::kFeature, ColumnKind::kNumeric, "integer")
         .Floats("flag", flag, ColumnRole::kFeature, ColumnKind::kBoolean, "boolean")
         .Floats("point", point, ColumnRole::kFeature, ColumnKind::kVector, "real[]", 2)
-        .Texts("city", city)
-        .Texts("shop", shop);
+        .Texts("city", city);
+    if (!small)
+        table.Texts("shop", shop);
     if (task == Task::kRegression)
         table.Floats("y", number, ColumnRole::kTarget);
     else
