@@ -1,0 +1,89 @@
+// A stored model is hostile bytes: whatever its specification, pipeline and weights, FromArtifact answers
+// with an error, or with a model that writes itself as it was read and can be packed and scored.
+//
+// An input is the length of the specification and of the pipeline, four little-endian bytes each, then the
+// specification, the pipeline and the weights.
+
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/model/model.h"
+#include "cpu/row_scorer.h"
+
+namespace {
+
+using dlent::Cell;
+using dlent::Json;
+using dlent::StatusCode;
+
+/// The widest row that is worth scoring.
+constexpr int kMaxCells = 4096;
+
+void Require(bool holds) {
+    if (!holds)
+        std::abort();
+}
+
+/// Takes a length and moves on.
+bool TakeLength(std::string_view* bytes, uint32_t* length) {
+    if (bytes->size() < sizeof(*length))
+        return false;
+    std::memcpy(length, bytes->data(), sizeof(*length));
+    bytes->remove_prefix(sizeof(*length));
+    return true;
+}
+
+void ScoreRows(dlent::Scorer& scorer) {
+    const dlent::Pipeline& pipeline = scorer.model().pipeline;
+    if (scorer.cell_count() > kMaxCells)
+        return;
+    std::vector<float> outputs(scorer.output_count());
+    for (const float value : {0.0f, 1e30f, -std::numeric_limits<float>::infinity(), std::nanf("")}) {
+        std::vector<Cell> cells(scorer.cell_count(), Cell{.f = value});
+        for (int field = 0; field < pipeline.field_count(); ++field) {
+            const int input = pipeline.field_input(field);
+            cells[pipeline.first_cell(input)].code =
+                std::isnan(value) ? pipeline.NullCode(input) : pipeline.CategoryCode(input, "a");
+        }
+        scorer.Score(1, cells.data(), outputs.data());
+    }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+    std::string_view bytes(reinterpret_cast<const char*>(data), size);
+    uint32_t specification_length = 0;
+    uint32_t pipeline_length = 0;
+    if (!TakeLength(&bytes, &specification_length) || !TakeLength(&bytes, &pipeline_length) ||
+        specification_length > bytes.size() || pipeline_length > bytes.size() - specification_length)
+        return 0;
+    const Json specification = Json::parse(bytes.substr(0, specification_length), nullptr, false);
+    const Json pipeline = Json::parse(bytes.substr(specification_length, pipeline_length), nullptr, false);
+    if (specification.is_discarded() || pipeline.is_discarded())
+        return 0;
+    const std::string_view weights = bytes.substr(size_t{specification_length} + pipeline_length);
+
+    auto model = dlent::Model::FromArtifact(specification, pipeline, weights);
+    if (!model.ok()) {
+        const StatusCode code = model.status().code();
+        Require(code == StatusCode::kCorrupt || code == StatusCode::kUnsupported);
+        Require(!model.status().message().empty());
+        return 0;
+    }
+    Require(model->Validate().ok());
+    const Json written = model->SpecificationJson();
+    const auto again = dlent::Model::FromArtifact(written, model->PipelineJson(), model->WeightsBytes());
+    Require(again.ok() && again->SpecificationJson() == written &&
+            again->WeightsBytes() == model->WeightsBytes());
+    auto scorer = dlent::MakeCpuScorer(std::move(*model));
+    Require(scorer.ok());
+    ScoreRows(**scorer);
+    return 0;
+}
