@@ -115,7 +115,8 @@ RankedCounts RankScores(std::span<const float> scores, std::span<const int32_t> 
                         std::span<const float> weights) {
     std::vector<uint32_t> order(scores.size());
     std::iota(order.begin(), order.end(), 0u);
-    std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) { return scores[a] > scores[b]; });
+    std::sort(order.begin(), order.end(),
+              [&](uint32_t a, uint32_t b) { return IsBelow(scores[b], scores[a]); });
     RankedCounts ranked;
     for (size_t i = 0; i < order.size(); ++i) {
         const uint32_t row = order[i];
@@ -176,7 +177,8 @@ BinaryReport EvaluateBinary(std::span<const float> probabilities, std::span<cons
         const double clipped = std::clamp(p, kSmallestProbability, 1.0 - kSmallestProbability);
         report.log_loss -= weight * (y > 0.0 ? std::log(clipped) : std::log1p(-clipped));
         report.brier_score += weight * (p - y) * (p - y);
-        const int index = std::clamp(static_cast<int>(p * kCalibrationBins), 0, kCalibrationBins - 1);
+        const int index =
+            std::isnan(p) ? 0 : std::clamp(static_cast<int>(p * kCalibrationBins), 0, kCalibrationBins - 1);
         CalibrationBin& bin = report.calibration[index];
         bin.mean_predicted += weight * p;
         bin.observed_rate += weight * y;

@@ -12,7 +12,8 @@ namespace dlent {
 
 // All metrics have scikit-learn's names and definitions, count in double, and take optional row weights
 // (empty span: all 1). A metric that is undefined for the rows at hand (one class only, no rows) is absent,
-// never NaN.
+// never NaN. A prediction that is NaN, of a network whose sums overflow, ranks below all others and makes the
+// sums that it enters NaN.
 
 std::optional<double> RocAuc(std::span<const float> scores, std::span<const int32_t> labels,
                              std::span<const float> weights = {});

@@ -1,10 +1,16 @@
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <span>
 #include <vector>
 
 namespace dlent {
+
+/// A total order of numbers that may be NaN: those come first, below all others.
+inline bool IsBelow(double a, double b) {
+    return std::isnan(a) ? !std::isnan(b) : a < b;
+}
 
 /// The rows above each distinct score, from the highest score down: what every ranking metric is made of.
 struct RankedCounts {

@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include "core/metrics/metrics.h"
+#include "core/metrics/ranking.h"
 
 namespace dlent {
 namespace {
@@ -64,8 +65,8 @@ RegressionReport EvaluateRegression(std::span<const double> predicted, std::span
         report.r2 = 1.0 - squares / spread;
     if (relative_total > 0.0)
         report.mape = relative / relative_total;
-    std::sort(residuals.begin(), residuals.end());
-    std::sort(magnitudes.begin(), magnitudes.end());
+    std::sort(residuals.begin(), residuals.end(), IsBelow);
+    std::sort(magnitudes.begin(), magnitudes.end(), IsBelow);
     report.median_absolute_error = SortedQuantile(magnitudes, 0.5);
     for (const double quantile : kQuantiles)
         report.residual_quantiles.push_back(SortedQuantile(residuals, quantile));
@@ -73,7 +74,9 @@ RegressionReport EvaluateRegression(std::span<const double> predicted, std::span
     std::vector<uint32_t> order(actual.size());
     std::iota(order.begin(), order.end(), 0u);
     std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
-        return predicted[a] != predicted[b] ? predicted[a] < predicted[b] : a < b;
+        if (IsBelow(predicted[a], predicted[b]) != IsBelow(predicted[b], predicted[a]))
+            return IsBelow(predicted[a], predicted[b]);
+        return a < b;
     });
     for (size_t bin = 0; bin < kCalibrationBins; ++bin) {
         CalibrationBin of_bin;
