@@ -14,7 +14,7 @@ struct EpochRecord {
 
 /// What a progress display needs; sent at every epoch's end and at least every 500 ms within one.
 struct TrainingProgress {
-    const char* phase = "";  ///< "preparing", "training", "evaluating"
+    const char* phase = "";  ///< "preparing", "training", "evaluating", "refitting"
     int member = 0;          ///< from 0
     int members = 1;
     int epoch = 0;

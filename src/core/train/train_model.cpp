@@ -279,7 +279,8 @@ class ModelTraining {
     }
 
     /// Trains the family's network anew as one member.
-    Expected<TrainerResult> TrainOne(Family* family, int member, const Split& split, double stop_fraction) {
+    Expected<TrainerResult> TrainOne(Family* family, int member, const Split& split, const char* phase,
+                                     double stop_fraction) {
         const uint64_t seed = Mix64(options_.seed * 1000003 + static_cast<uint64_t>(member));
         DLENT_RETURN_IF_ERROR(family->trainable->Initialize(seed));
         DLENT_RETURN_IF_ERROR(SetEdges(*family));
@@ -296,7 +297,7 @@ class ModelTraining {
         }
         const ProgressCallback forward = [&](const TrainingProgress& progress) {
             TrainingProgress whole = progress;
-            whole.phase = stop_fraction < 1.0 ? "refitting" : "training";
+            whole.phase = phase;
             whole.member = member;
             whole.members = recipe_.members;
             whole.fraction = (run_ + progress.fraction) / run_count_;
@@ -349,7 +350,8 @@ class ModelTraining {
             family.trainable,
             Network::Create(family.network, backend_, std::max(recipe_.trainer.batch_size, 1), true));
         for (int member = 0; member < count; ++member) {
-            DLENT_ASSIGN_OR_RETURN(TrainerResult trained, TrainOne(&family, member, SplitOf(member), 1.0));
+            DLENT_ASSIGN_OR_RETURN(TrainerResult trained,
+                                   TrainOne(&family, member, SplitOf(member), "training", 1.0));
             MemberResult result;
             result.best_fraction = trained.best_fraction;
             result.best_epoch = trained.best_epoch;
@@ -590,7 +592,8 @@ class ModelTraining {
                 break;  // the members trained so far keep the weights they have
             Family& family = families_[family_of_[member]];
             // one split's luck should not decide when to stop
-            DLENT_RETURN_IF_ERROR(TrainOne(&family, member, all, family.MedianBestFraction()).status());
+            DLENT_RETURN_IF_ERROR(
+                TrainOne(&family, member, all, "refitting", family.MedianBestFraction()).status());
             DLENT_ASSIGN_OR_RETURN(const std::vector<NamedTensorData> tensors, family.trainable->Save());
             std::vector<NamedTensorData> refitted = TensorsOf(family_of_[member], tensors);
             if (static_cast<size_t>(member) < result_.model.members.size())
