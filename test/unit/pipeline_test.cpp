@@ -7,7 +7,6 @@
 #include <limits>
 
 #include "core/base/random.h"
-#include "core/features/quantile_sample.h"
 #include "table_testing.h"
 
 namespace dlent {
@@ -176,35 +175,7 @@ TEST(Pipeline, KeepsAnglesAndEmbedsElapsedTime) {
 
 // ---- edges ----
 
-TEST(Edges, CutBetweenAllOfFewDistinctValues) {
-    EXPECT_EQ(EmbeddingEdges({1, 1, 1, 2, 2, 5}), (std::vector<float>{1, 2, 5}));
-}
-
-TEST(Edges, FollowDistinctValuesUpToThreeHundred) {
-    // nearly all rows are 0; the cuts must still spread over the 200 other values
-    std::vector<float> sorted(5000, 0.0f);
-    for (int i = 1; i <= 200; ++i)
-        sorted.push_back(static_cast<float>(i));
-    const std::vector<float> edges = EmbeddingEdges(sorted);
-    EXPECT_EQ(edges.size(), 129u);
-    EXPECT_EQ(edges.front(), 0.0f);
-    EXPECT_EQ(edges.back(), 200.0f);
-    EXPECT_NEAR(edges[64], 100.0f, 1e-3f);
-}
-
-TEST(Edges, BeyondFollowRowsAndDistinctValues) {
-    std::vector<float> sorted;
-    for (int i = 0; i < 1000; ++i)
-        sorted.push_back(static_cast<float>(i));
-    sorted.insert(sorted.end(), 9000, 1000.0f);  // nine tenths of the rows at the upper end
-    const std::vector<float> edges = EmbeddingEdges(sorted);
-    EXPECT_TRUE(std::adjacent_find(edges.begin(), edges.end(), std::greater_equal<>()) == edges.end());
-    // the rows alone would leave three cuts below 1000; distinct values add 15
-    EXPECT_GE(edges.size(), 18u);
-    EXPECT_LE(edges.size(), 50u);
-}
-
-TEST(Edges, AreIncreasingUnitsOfTheScaledValue) {
+TEST(Pipeline, EdgesAreIncreasingUnitsOfTheScaledValue) {
     TableBuilder builder;
     builder.Floats("x", Normals(5000, 1));
     const Pipeline pipeline = FitAll(builder.Build());
@@ -217,26 +188,6 @@ TEST(Edges, AreIncreasingUnitsOfTheScaledValue) {
     PipelineOptions none;
     none.embed_numeric = false;
     EXPECT_TRUE(FitAll(builder.Build(), none).edges(0).empty());
-}
-
-TEST(SortFloats, SortsSignsAndMagnitudes) {
-    std::vector<float> values = Normals(3000, 9);
-    values.insert(values.end(), {0.0f, 1e-40f, -1e-40f, 3e38f, -3e38f});
-    for (size_t i = 0; i < values.size(); i += 3)
-        values[i] *= 1e10f;
-    std::vector<float> expected = values;
-    std::sort(expected.begin(), expected.end());
-    std::vector<float> scratch;
-    SortFloats(&values, &scratch);
-    EXPECT_EQ(values, expected);
-}
-
-TEST(SortedQuantile, InterpolatesAsNumpyDoes) {
-    const std::vector<float> values = {1, 2, 4, 8};
-    EXPECT_EQ(SortedQuantile(values, 0.0), 1.0f);
-    EXPECT_EQ(SortedQuantile(values, 1.0), 8.0f);
-    EXPECT_EQ(SortedQuantile(values, 0.5), 3.0f);
-    EXPECT_FLOAT_EQ(SortedQuantile(values, 0.25), 1.75f);
 }
 
 TEST(Pipeline, LargeTablesAreSampledFairly) {
