@@ -162,6 +162,28 @@ TEST(NetworkSpec, RefusesBadSpecs) {
     }
 }
 
+TEST(NetworkSpec, LimitsWhatLayersWithoutWeightsPutOut) {
+    // every clip is as wide as a value may be, and "sum" keeps all of them alive
+    const auto clips = [](int count) {
+        NetworkSpec spec;
+        spec.plain = NetworkSpec::kMaxWidth;
+        std::vector<std::string> names;
+        for (int i = 0; i < count; ++i) {
+            names.push_back("c" + std::to_string(i));
+            spec.layers.push_back({names.back(), "smooth_clip", {"plain"}});
+        }
+        spec.layers.push_back({"sum", "add", names});
+        spec.outputs = {"sum"};
+        return spec.Validate();
+    };
+    constexpr int kFit = NetworkSpec::kMaxActivations / NetworkSpec::kMaxWidth;
+    EXPECT_TRUE(clips(kFit - 1).ok());
+    const Status refused = clips(kFit);
+    EXPECT_EQ(refused.code(), StatusCode::kInvalidArgument);
+    EXPECT_EQ(refused.message(),
+              "layer \"sum\" (add): the network's layers put out more than 16777216 values a row");
+}
+
 TEST(NetworkSpec, MessagesStayPlainAscii) {
     Json json = Json::parse(LAYER(R"({"name":"a","type":"dense","inputs":["plain"],"units":1})"));
     json["layers"][0]["inputs"] = {std::string(62, 'x') + "\xc3\xa4\xc3\xa4"};

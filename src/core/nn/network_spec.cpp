@@ -235,6 +235,11 @@ class GraphMaker {
         if (output.width() * output.members > NetworkSpec::kMaxWidth) {
             return LayerProblem(spec, "its output is wider than " + std::to_string(NetworkSpec::kMaxWidth));
         }
+        activations_ += output.width() * output.members;
+        if (activations_ > NetworkSpec::kMaxActivations) {
+            return LayerProblem(spec, "the network's layers put out more than " +
+                                          std::to_string(NetworkSpec::kMaxActivations) + " values a row");
+        }
         for (const TensorDeclaration& tensor : layer.tensors()) {
             parameters_ += tensor.count();
             if (parameters_ > NetworkSpec::kMaxParameters) {
@@ -277,6 +282,7 @@ class GraphMaker {
     std::vector<ValueShape> shapes_;
     std::vector<bool> read_;
     int64_t parameters_ = 0;
+    int64_t activations_ = 0;
 };
 
 }  // namespace

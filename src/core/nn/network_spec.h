@@ -78,6 +78,9 @@ struct NetworkSpec {
     static constexpr int kVersion = 1;
     static constexpr int64_t kMaxWidth = 1 << 20;       ///< of one value, members included
     static constexpr int64_t kMaxParameters = 1 << 28;  ///< 1 GiB of floats
+    /// Floats that all layers and members put out for one row: what an untrusted network may make us allocate
+    /// without having weights to show for it.
+    static constexpr int64_t kMaxActivations = 1 << 24;
     static constexpr int kMaxLayers = 1000;
     static constexpr int kMaxMembers = 256;
 
