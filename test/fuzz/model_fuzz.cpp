@@ -1,13 +1,12 @@
 // A stored model is hostile bytes: whatever its specification, pipeline and weights, FromArtifact answers
 // with an error, or with a model that writes itself as it was read and can be packed and scored.
 //
-// An input is the length of the specification and of the pipeline, four little-endian bytes each, then the
-// specification, the pipeline and the weights.
+// An input is the specification and the pipeline, a line of JSON each, then the weights.
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
-#include <cstring>
 #include <limits>
 #include <string>
 #include <string_view>
@@ -30,13 +29,11 @@ void Require(bool holds) {
         std::abort();
 }
 
-/// Takes a length and moves on.
-bool TakeLength(std::string_view* bytes, uint32_t* length) {
-    if (bytes->size() < sizeof(*length))
-        return false;
-    std::memcpy(length, bytes->data(), sizeof(*length));
-    bytes->remove_prefix(sizeof(*length));
-    return true;
+/// Takes a line off `bytes`, without its end.
+std::string_view TakeLine(std::string_view* bytes) {
+    const std::string_view line = bytes->substr(0, bytes->find('\n'));
+    bytes->remove_prefix(std::min(line.size() + 1, bytes->size()));
+    return line;
 }
 
 void ScoreRows(dlent::Scorer& scorer) {
@@ -58,17 +55,11 @@ void ScoreRows(dlent::Scorer& scorer) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-    std::string_view bytes(reinterpret_cast<const char*>(data), size);
-    uint32_t specification_length = 0;
-    uint32_t pipeline_length = 0;
-    if (!TakeLength(&bytes, &specification_length) || !TakeLength(&bytes, &pipeline_length) ||
-        specification_length > bytes.size() || pipeline_length > bytes.size() - specification_length)
-        return 0;
-    const Json specification = Json::parse(bytes.substr(0, specification_length), nullptr, false);
-    const Json pipeline = Json::parse(bytes.substr(specification_length, pipeline_length), nullptr, false);
+    std::string_view weights(reinterpret_cast<const char*>(data), size);
+    const Json specification = Json::parse(TakeLine(&weights), nullptr, false);
+    const Json pipeline = Json::parse(TakeLine(&weights), nullptr, false);
     if (specification.is_discarded() || pipeline.is_discarded())
         return 0;
-    const std::string_view weights = bytes.substr(size_t{specification_length} + pipeline_length);
 
     auto model = dlent::Model::FromArtifact(specification, pipeline, weights);
     if (!model.ok()) {
