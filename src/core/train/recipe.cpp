@@ -119,6 +119,9 @@ Expected<Recipe> ResolveRecipe(const TrainingOptions& options, Task task, size_t
     }
 
     recipe.hidden = options.hidden.value_or(std::vector<int>{256, 256});
+    if (recipe.kind == "tabm" && recipe.hidden.empty())
+        return Status::Invalid("kind \"tabm\" needs at least one hidden layer", {},
+                               "Its members share hidden layers; use kind mlp for a linear model.");
     recipe.activation = options.activation.value_or(Activation::kRelu);
     recipe.dropout = options.dropout.value_or(regression ? 0.1 : 0.2);
     recipe.numeric_embedding = options.numeric_embedding;
@@ -266,7 +269,7 @@ Expected<NetworkSpec> BuildNetworkSpec(const Recipe& recipe, const Pipeline& pip
         if (recipe.dropout > 0.0)
             inputs = {add("dropout_" + number, "dropout", inputs, {{"rate", recipe.dropout}})};
     }
-    if (ensemble && !recipe.hidden.empty())
+    if (ensemble)
         add("output", "ensemble_heads", inputs, {{"units", target.output_count()}});
     else
         add("output", "dense", inputs,
