@@ -6,18 +6,28 @@
 
 namespace dlent {
 
-/// Kernels that score one row at a time, compiled once per instruction set and chosen at run time. Weights
-/// are stored by input row, padded to kRowPadding columns, so that an input of zero (half of them after a
-/// ReLU) costs nothing.
+/// Kernels that score rows, compiled once per instruction set and chosen at run time. Weights are stored by
+/// input row, padded to kRowPadding columns. A row alone skips inputs of zero (half of them after a ReLU);
+/// blocks of rows share the loads of the weights. Both sum in the order of the inputs, one fused product at a
+/// time, so a row gets the same bits either way: a product with zero changes no sum but the sign of a zero,
+/// which activations drop.
 struct RowKernels {
     const char* name;
 
     /// out[j] = init[j] + Σ_i values[i] · weight[rows[i] · outputs + j], j < outputs, in the order of i.
-    /// `outputs` is a multiple of kRowPadding.
+    /// `outputs` is a multiple of kRowPadding. With `relu`, max(·, 0) of it. Never -0.
     void (*affine)(const float* weight, int outputs, const int32_t* rows, const float* values, int count,
-                   const float* init, float* out);
+                   const float* init, bool relu, float* out);
+    /// The same for a block: out[r · outputs + j] = init[j] + Σ_i x[r · stride + i] · weight[i · outputs +
+    /// j], i < inputs, and then Σ_k weight[rows[r · row_count + k] · outputs + j] over the k whose row is not
+    /// -1.
+    void (*affine_block)(const float* weight, int outputs, const float* x, int stride, int inputs,
+                         const int32_t* rows, int row_count, int block, const float* init, bool relu,
+                         float* out);
     /// Σ_i a[i] · b[i]; `count` is a multiple of kRowPadding.
     float (*dot)(const float* a, const float* b, int count);
+    /// out[i] = u[i] / √(1 + (u[i] · inverse_limit)²).
+    void (*smooth_clip)(const float* u, int count, float inverse_limit, float* out);
     /// Lists the non-zero entries of x behind each other; returns how many.
     int (*compress)(const float* x, int count, int32_t* rows, float* values);
     /// Finds the bin of each of `features` values and its position within, clamped to [0, 1]. Feature f has

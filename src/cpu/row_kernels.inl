@@ -20,11 +20,17 @@ inline __attribute__((always_inline)) void Store(float* p, Vector v) {
     *reinterpret_cast<UnalignedVector*>(p) = v;
 }
 
+/// A sum as it is stored. A sum of zero may have either sign, by the way it was summed; one is left.
+inline __attribute__((always_inline)) Vector Finish(Vector sum, bool relu) {
+    const Vector zero = {};
+    return relu ? (sum > zero ? sum : zero) : sum + zero;
+}
+
 /// kVectors accumulators stay in registers while all inputs stream by.
 template <int kVectors>
 inline __attribute__((always_inline)) void AffineBlock(const float* weight, int outputs, const int32_t* rows,
                                                        const float* values, int count, const float* init,
-                                                       float* out) {
+                                                       bool relu, float* out) {
     Vector sum[kVectors];
     for (int v = 0; v < kVectors; ++v)
         sum[v] = Load(init + v * kFloats);
@@ -35,21 +41,85 @@ inline __attribute__((always_inline)) void AffineBlock(const float* weight, int 
             sum[v] += x * Load(row + v * kFloats);
     }
     for (int v = 0; v < kVectors; ++v)
-        Store(out + v * kFloats, sum[v]);
+        Store(out + v * kFloats, Finish(sum[v], relu));
 }
 
 void Affine(const float* weight, int outputs, const int32_t* rows, const float* values, int count,
-            const float* init, float* out) {
+            const float* init, bool relu, float* out) {
     int j = 0;
     if constexpr (DLENT_VECTOR_BLOCK >= 16)
         for (; j + 16 * kFloats <= outputs; j += 16 * kFloats)
-            AffineBlock<16>(weight + j, outputs, rows, values, count, init + j, out + j);
+            AffineBlock<16>(weight + j, outputs, rows, values, count, init + j, relu, out + j);
     for (; j + 8 * kFloats <= outputs; j += 8 * kFloats)
-        AffineBlock<8>(weight + j, outputs, rows, values, count, init + j, out + j);
+        AffineBlock<8>(weight + j, outputs, rows, values, count, init + j, relu, out + j);
     for (; j + 4 * kFloats <= outputs; j += 4 * kFloats)
-        AffineBlock<4>(weight + j, outputs, rows, values, count, init + j, out + j);
+        AffineBlock<4>(weight + j, outputs, rows, values, count, init + j, relu, out + j);
     for (; j < outputs; j += kFloats)
-        AffineBlock<1>(weight + j, outputs, rows, values, count, init + j, out + j);
+        AffineBlock<1>(weight + j, outputs, rows, values, count, init + j, relu, out + j);
+}
+
+/// kRows rows by kVectors vectors of outputs: all sums stay in registers while the inputs stream by.
+template <int kRows, int kVectors>
+inline __attribute__((always_inline)) void AffineTile(const float* weight, int outputs, const float* x,
+                                                      int stride, int inputs, const int32_t* rows,
+                                                      int row_count, const float* init, bool relu,
+                                                      float* out) {
+    Vector sum[kRows][kVectors];
+    for (int r = 0; r < kRows; ++r)
+        for (int v = 0; v < kVectors; ++v)
+            sum[r][v] = Load(init + v * kFloats);
+    const float* input_weight = weight;
+    for (int i = 0; i < inputs; ++i, input_weight += outputs) {
+        Vector w[kVectors];
+        for (int v = 0; v < kVectors; ++v)
+            w[v] = Load(input_weight + v * kFloats);
+        for (int r = 0; r < kRows; ++r)
+            for (int v = 0; v < kVectors; ++v)
+                sum[r][v] += x[r * stride + i] * w[v];
+    }
+    for (int r = 0; r < kRows; ++r) {
+        for (int k = 0; k < row_count; ++k) {
+            const int32_t row = rows[r * row_count + k];
+            if (row < 0)
+                continue;
+            const float* extra = weight + static_cast<int64_t>(row) * outputs;
+            for (int v = 0; v < kVectors; ++v)
+                sum[r][v] += Load(extra + v * kFloats);
+        }
+        for (int v = 0; v < kVectors; ++v)
+            Store(out + static_cast<int64_t>(r) * outputs + v * kFloats, Finish(sum[r][v], relu));
+    }
+}
+
+/// One stripe of outputs, for all rows of the block.
+template <int kVectors>
+inline __attribute__((always_inline)) void AffineStripe(const float* weight, int outputs, const float* x,
+                                                        int stride, int inputs, const int32_t* rows,
+                                                        int row_count, int block, const float* init,
+                                                        bool relu, float* out) {
+    constexpr int kRows = DLENT_TILE_ROWS;
+    int r = 0;
+    for (; r + kRows <= block; r += kRows)
+        AffineTile<kRows, kVectors>(weight, outputs, x + r * stride, stride, inputs, rows + r * row_count,
+                                    row_count, init, relu, out + static_cast<int64_t>(r) * outputs);
+    for (; r + 2 <= block; r += 2)
+        AffineTile<2, kVectors>(weight, outputs, x + r * stride, stride, inputs, rows + r * row_count,
+                                row_count, init, relu, out + static_cast<int64_t>(r) * outputs);
+    for (; r < block; ++r)
+        AffineTile<1, kVectors>(weight, outputs, x + r * stride, stride, inputs, rows + r * row_count,
+                                row_count, init, relu, out + static_cast<int64_t>(r) * outputs);
+}
+
+void AffineRows(const float* weight, int outputs, const float* x, int stride, int inputs, const int32_t* rows,
+                int row_count, int block, const float* init, bool relu, float* out) {
+    constexpr int kVectors = DLENT_TILE_VECTORS;
+    int j = 0;
+    for (; j + kVectors * kFloats <= outputs; j += kVectors * kFloats)
+        AffineStripe<kVectors>(weight + j, outputs, x, stride, inputs, rows, row_count, block, init + j, relu,
+                               out + j);
+    for (; j < outputs; j += kFloats)
+        AffineStripe<1>(weight + j, outputs, x, stride, inputs, rows, row_count, block, init + j, relu,
+                        out + j);
 }
 
 float Dot(const float* a, const float* b, int count) {
@@ -60,6 +130,13 @@ float Dot(const float* a, const float* b, int count) {
     for (int lane = 0; lane < kFloats; ++lane)
         total += sum[lane];
     return total;
+}
+
+void SmoothClip(const float* u, int count, float inverse_limit, float* out) {
+    for (int i = 0; i < count; ++i) {
+        const float ratio = u[i] * inverse_limit;
+        out[i] = u[i] / __builtin_sqrtf(1.0f + ratio * ratio);
+    }
 }
 
 int Compress(const float* x, int count, int32_t* rows, float* values) {
@@ -102,7 +179,8 @@ void PiecewiseLinear(int features, int width, const float* clipped, const int32_
     }
 }
 
-constexpr RowKernels kKernels{DLENT_KERNEL_NAME, Affine, Dot, Compress, Locate, PiecewiseLinear};
+constexpr RowKernels kKernels{DLENT_KERNEL_NAME, Affine,   AffineRows, Dot,
+                              SmoothClip,        Compress, Locate,     PiecewiseLinear};
 
 }  // namespace
 

@@ -58,16 +58,14 @@ float ActivationValue(Activation activation, float x) {
     return x;
 }
 
+/// Whether the kernels of a dense layer have done it when they store a sum.
+bool IsFused(Activation activation) {
+    return activation == Activation::kIdentity || activation == Activation::kRelu;
+}
+
 void Activate(Activation activation, float* x, int count) {
-    if (activation == Activation::kRelu) {
-        for (int i = 0; i < count; ++i)
-            x[i] = x[i] > 0.0f ? x[i] : 0.0f;
-        return;
-    }
-    if (activation == Activation::kIdentity)
-        return;
     for (int i = 0; i < count; ++i)
-        x[i] = ActivationValue(activation, x[i]);
+        x[i] = ActivationValue(activation, x[i]) + 0.0f;  // one zero, whatever its sign
 }
 
 }  // namespace
@@ -177,20 +175,22 @@ Expected<RowNetworkLayout> RowNetworkLayout::FromSpec(const NetworkSpec& spec) {
 }
 
 RowNetwork::Workspace::Workspace(const RowNetworkLayout& layout) {
-    int widest = layout.float_inputs;
+    const size_t block = kBlockRows;
+    int widest = Padded(layout.float_inputs);
     for (const RowNetworkLayout::Dense& dense : layout.dense)
         widest = std::max(widest, dense.padded_outputs);
-    numeric = AlignedArray<float>(layout.numeric);
-    clipped = AlignedArray<float>(layout.numeric);
-    plain = AlignedArray<float>(layout.plain);
-    codes = AlignedArray<int32_t>(layout.cardinalities.size());
-    bin = AlignedArray<int32_t>(layout.numeric);
-    fraction = AlignedArray<float>(layout.numeric);
-    values = AlignedArray<float>(Padded(widest));
-    next = AlignedArray<float>(Padded(widest));
+    numeric = AlignedArray<float>(block * layout.numeric);
+    clipped = AlignedArray<float>(block * layout.numeric);
+    plain = AlignedArray<float>(block * layout.plain);
+    codes = AlignedArray<int32_t>(block * layout.cardinalities.size());
+    bin = AlignedArray<int32_t>(block * layout.numeric);
+    fraction = AlignedArray<float>(block * layout.numeric);
+    values = AlignedArray<float>(block * widest);
+    next = AlignedArray<float>(block * widest);
     // one slot more than inputs: Compress writes before it knows whether the value counts
-    rows = AlignedArray<int32_t>(Padded(widest) + layout.one_hot_fields.size() + 1);
-    nonzero = AlignedArray<float>(Padded(widest) + layout.one_hot_fields.size() + 1);
+    const size_t one_hot = layout.one_hot_fields.size();
+    rows = AlignedArray<int32_t>(std::max<size_t>(widest + one_hot + 1, block * one_hot));
+    nonzero = AlignedArray<float>(widest + one_hot + 1);
 }
 
 Expected<RowNetwork> RowNetwork::Pack(const RowNetworkLayout& layout,
@@ -241,7 +241,8 @@ Expected<RowNetwork> RowNetwork::Pack(const RowNetworkLayout& layout,
         DLENT_ASSIGN_OR_RETURN(const float* bias, Tensor(tensors, dense.layer + ".bias", {dense.outputs}));
         PackedDense packed;
         packed.bias = AlignedArray<float>(dense.padded_outputs);
-        std::copy_n(bias, dense.outputs, packed.bias.data());
+        for (int j = 0; j < dense.outputs; ++j)
+            packed.bias[j] = bias[j] + 0.0f;  // no negative zero
         if (dense.outputs == 1 && &dense != &layout.dense.front()) {
             packed.weight = AlignedArray<float>(Padded(dense.inputs));
             std::copy_n(weight, dense.inputs, packed.weight.data());
@@ -256,29 +257,33 @@ Expected<RowNetwork> RowNetwork::Pack(const RowNetworkLayout& layout,
     return network;
 }
 
-void RowNetwork::Forward(const RowNetworkLayout& layout, const RowKernels& kernels, Workspace* w,
-                         float* logits) const {
-    float* value = w->values.data();
+void RowNetwork::GatherInputs(const RowNetworkLayout& layout, const RowKernels& kernels, int row,
+                              const Workspace& w, float* value) const {
+    const size_t first = static_cast<size_t>(row) * layout.numeric;
     for (const RowNetworkLayout::Source source : layout.sources) {
         switch (source) {
             case RowNetworkLayout::Source::kNumbers:
                 if (layout.embedding.empty()) {
-                    value = std::copy_n(w->clipped.data(), layout.numeric, value);
+                    value = std::copy_n(w.clipped.data() + first, layout.numeric, value);
                 } else {
                     const int count = layout.numeric * layout.embedding_width;
-                    kernels.piecewise_linear(layout.numeric, layout.embedding_width, w->clipped.data(),
-                                             layout.first_bin.data(), w->bin.data(), w->fraction.data(),
-                                             linear_.data(), start_.data(), slope_.data(), value);
-                    Activate(layout.embedding_activation, value, count);
+                    kernels.piecewise_linear(layout.numeric, layout.embedding_width, w.clipped.data() + first,
+                                             layout.first_bin.data(), w.bin.data() + first,
+                                             w.fraction.data() + first, linear_.data(), start_.data(),
+                                             slope_.data(), value);
+                    if (layout.embedding_activation != Activation::kIdentity)
+                        Activate(layout.embedding_activation, value, count);
                     value += count;
                 }
                 break;
             case RowNetworkLayout::Source::kPlain:
-                value = std::copy_n(w->plain.data(), layout.plain, value);
+                value = std::copy_n(w.plain.data() + static_cast<size_t>(row) * layout.plain, layout.plain,
+                                    value);
                 break;
             case RowNetworkLayout::Source::kCategories:
                 for (size_t i = 0; i < layout.embedded_fields.size(); ++i) {
-                    const int32_t code = w->codes[layout.embedded_fields[i]];
+                    const int32_t code =
+                        w.codes[row * layout.cardinalities.size() + layout.embedded_fields[i]];
                     const int dim = layout.embedded_dims[i];
                     if (code < 0)
                         value = std::fill_n(value, dim, 0.0f);
@@ -289,7 +294,11 @@ void RowNetwork::Forward(const RowNetworkLayout& layout, const RowKernels& kerne
                 break;
         }
     }
+}
 
+void RowNetwork::Forward(const RowNetworkLayout& layout, const RowKernels& kernels, Workspace* w,
+                         float* logits) const {
+    GatherInputs(layout, kernels, 0, *w, w->values.data());
     int count = kernels.compress(w->values.data(), layout.float_inputs, w->rows.data(), w->nonzero.data());
     for (size_t i = 0; i < layout.one_hot_fields.size(); ++i) {
         const int32_t code = w->codes[layout.one_hot_fields[i]];
@@ -301,7 +310,8 @@ void RowNetwork::Forward(const RowNetworkLayout& layout, const RowKernels& kerne
     for (size_t i = 0; i < dense_.size(); ++i) {
         const RowNetworkLayout::Dense& dense = layout.dense[i];
         const PackedDense& packed = dense_[i];
-        if (i > 0 && dense.outputs == 1) {
+        const bool single_output = i > 0 && dense.outputs == 1;
+        if (single_output) {
             // the padding of the layer below is 0: its weights and biases are, and every activation maps 0 to
             // 0 but the sigmoid, whose padding meets weights of 0
             w->next[0] = packed.bias[0] + kernels.dot(w->values.data(), packed.weight.data(),
@@ -309,13 +319,55 @@ void RowNetwork::Forward(const RowNetworkLayout& layout, const RowKernels& kerne
         } else {
             if (i > 0)
                 count = kernels.compress(w->values.data(), dense.inputs, w->rows.data(), w->nonzero.data());
+            const bool relu = dense.activation == Activation::kRelu;
             kernels.affine(packed.weight.data(), dense.padded_outputs, w->rows.data(), w->nonzero.data(),
-                           count, packed.bias.data(), w->next.data());
+                           count, packed.bias.data(), relu, w->next.data());
         }
-        Activate(dense.activation, w->next.data(), dense.outputs);
+        if (single_output || !IsFused(dense.activation))
+            Activate(dense.activation, w->next.data(), dense.outputs);
         std::swap(w->values, w->next);
     }
     std::copy_n(w->values.data(), layout.dense.back().outputs, logits);
+}
+
+void RowNetwork::ForwardBlock(const RowNetworkLayout& layout, const RowKernels& kernels, int rows,
+                              Workspace* w, float* logits) const {
+    int stride = Padded(layout.float_inputs);
+    const int one_hot = static_cast<int>(layout.one_hot_fields.size());
+    for (int row = 0; row < rows; ++row) {
+        GatherInputs(layout, kernels, row, *w, w->values.data() + static_cast<size_t>(row) * stride);
+        const int32_t* codes = w->codes.data() + row * layout.cardinalities.size();
+        for (int i = 0; i < one_hot; ++i) {
+            const int32_t code = codes[layout.one_hot_fields[i]];
+            w->rows[row * one_hot + i] = code >= 0 ? layout.one_hot_rows[i] + code : -1;
+        }
+    }
+    for (size_t i = 0; i < dense_.size(); ++i) {
+        const RowNetworkLayout::Dense& dense = layout.dense[i];
+        const PackedDense& packed = dense_[i];
+        const float* values = w->values.data();
+        float* next = w->next.data();
+        if (i > 0 && dense.outputs == 1) {
+            for (int row = 0; row < rows; ++row)
+                next[row] =
+                    packed.bias[0] + kernels.dot(values + static_cast<size_t>(row) * stride,
+                                                 packed.weight.data(), layout.dense[i - 1].padded_outputs);
+            Activate(dense.activation, next, rows);
+            stride = 1;
+        } else {
+            const bool relu = dense.activation == Activation::kRelu;
+            kernels.affine_block(packed.weight.data(), dense.padded_outputs, values, stride,
+                                 i == 0 ? layout.float_inputs : dense.inputs, w->rows.data(),
+                                 i == 0 ? one_hot : 0, rows, packed.bias.data(), relu, next);
+            stride = dense.padded_outputs;
+            for (int row = 0; row < rows && !IsFused(dense.activation); ++row)
+                Activate(dense.activation, next + static_cast<size_t>(row) * stride, dense.outputs);
+        }
+        std::swap(w->values, w->next);
+    }
+    const int outputs = layout.dense.back().outputs;
+    for (int row = 0; row < rows; ++row)
+        logits = std::copy_n(w->values.data() + static_cast<size_t>(row) * stride, outputs, logits);
 }
 
 size_t RowNetwork::memory_bytes() const {

@@ -57,10 +57,13 @@ class RowNetwork {
     static Expected<RowNetwork> Pack(const RowNetworkLayout& layout,
                                      const std::vector<NamedTensorData>& tensors);
 
-    /// What one row looks like before the first dense layer; owned by the scorer and shared by its members.
+    /// Most rows that ForwardBlock() takes: their values stay in the second-level cache.
+    static constexpr int kBlockRows = 48;
+
+    /// What rows look like before the first dense layer; owned by the scorer and shared by its members.
     struct Workspace {
         explicit Workspace(const RowNetworkLayout& layout);
-        AlignedArray<float> numeric;  ///< u, then clipped
+        AlignedArray<float> numeric;  ///< u; [block × numbers], like those that follow
         AlignedArray<float> clipped;
         AlignedArray<float> plain;
         AlignedArray<int32_t> codes;
@@ -68,18 +71,25 @@ class RowNetwork {
         AlignedArray<float> fraction;
         AlignedArray<float> values;  ///< of the layer at hand
         AlignedArray<float> next;
-        AlignedArray<int32_t> rows;  ///< non-zero inputs
+        AlignedArray<int32_t> rows;  ///< of the first layer's weight: non-zero inputs, or one-hot codes
         AlignedArray<float> nonzero;
     };
 
-    /// Logits of the row in `workspace` (numeric clipped and located, plain, codes).
+    /// Logits of the first row in `workspace` (numbers clipped and located, plain, codes).
     void Forward(const RowNetworkLayout& layout, const RowKernels& kernels, Workspace* workspace,
                  float* logits) const;
+    /// Logits [rows × outputs] of its first rows, to the same bits.
+    void ForwardBlock(const RowNetworkLayout& layout, const RowKernels& kernels, int rows,
+                      Workspace* workspace, float* logits) const;
 
     const AlignedArray<float>& edges() const { return edges_; }
     size_t memory_bytes() const;
 
  private:
+    /// Writes row `row`'s float inputs of the first dense layer.
+    void GatherInputs(const RowNetworkLayout& layout, const RowKernels& kernels, int row,
+                      const Workspace& workspace, float* values) const;
+
     struct PackedDense {
         AlignedArray<float>
             weight;  ///< [inputs × padded outputs]; a single output's weights as one padded row

@@ -19,43 +19,39 @@ namespace {
 class AnswerAverage {
  public:
     AnswerAverage(const TargetEncoder& target, float temperature)
-        : target_(target), inverse_temperature_(1.0f / temperature), sum_(target.output_count()) {}
+        : target_(target), inverse_temperature_(1.0f / temperature) {}
 
-    void Reset() {
-        std::fill(sum_.begin(), sum_.end(), 0.0f);
-        count_ = 0;
-    }
-    void Add(const float* logits) {
-        ++count_;
+    /// Adds what one member's logits say to the row's `sums`.
+    void Add(const float* logits, float* sums) const {
+        const int outputs = target_.output_count();
         switch (target_.task()) {
             case Task::kBinary:
-                sum_[0] += 1.0f / (1.0f + std::exp(-logits[0] * inverse_temperature_));
+                sums[0] += 1.0f / (1.0f + std::exp(-logits[0] * inverse_temperature_));
                 break;
             case Task::kMulticlass: {
-                const float highest = *std::max_element(logits, logits + sum_.size());
+                const float highest = *std::max_element(logits, logits + outputs);
                 float total = 0.0f;
-                for (size_t c = 0; c < sum_.size(); ++c)
+                for (int c = 0; c < outputs; ++c)
                     total += std::exp((logits[c] - highest) * inverse_temperature_);
-                for (size_t c = 0; c < sum_.size(); ++c)
-                    sum_[c] += std::exp((logits[c] - highest) * inverse_temperature_) / total;
+                for (int c = 0; c < outputs; ++c)
+                    sums[c] += std::exp((logits[c] - highest) * inverse_temperature_) / total;
                 break;
             }
             default:
-                sum_[0] += logits[0];
+                sums[0] += logits[0];
         }
     }
-    void Finish(float* outputs) const {
-        for (size_t c = 0; c < sum_.size(); ++c)
-            outputs[c] = sum_[c] / static_cast<float>(count_);
+    /// Turns the sums of `members` members into the row's answer.
+    void Finish(size_t members, float* sums) const {
+        for (int c = 0; c < target_.output_count(); ++c)
+            sums[c] /= static_cast<float>(members);
         if (target_.task() == Task::kRegression)
-            outputs[0] = target_.Decode(outputs[0]);
+            sums[0] = target_.Decode(sums[0]);
     }
 
  private:
     const TargetEncoder& target_;
     float inverse_temperature_;
-    std::vector<float> sum_;
-    int count_ = 0;
 };
 
 /// Our own kernels, for the networks that the recipe makes.
@@ -67,29 +63,17 @@ class PackedScorer final : public Scorer {
           layout_(std::move(layout)),
           networks_(std::move(networks)),
           workspace_(layout_),
-          logits_(model_.target.output_count()),
+          logits_(static_cast<size_t>(RowNetwork::kBlockRows) * model_.target.output_count()),
           answer_(model_.target, model_.temperature) {}
 
     void Score(int rows, const Cell* cells, float* outputs) override {
         const ScopedFlushToZero flush;
-        for (int row = 0; row < rows; ++row, cells += cell_count(), outputs += output_count()) {
-            model_.pipeline.Encode(1, cells, workspace_.numeric.data(), workspace_.plain.data(),
-                                   workspace_.codes.data());
-            if (!layout_.embedding.empty())
-                kernels_.locate(workspace_.numeric.data(), layout_.numeric, layout_.bins.data(),
-                                networks_[0].edges().data(), workspace_.bin.data(),
-                                workspace_.fraction.data());
-            const float inverse_limit = layout_.clip > 0.0f ? 1.0f / layout_.clip : 0.0f;
-            for (int i = 0; i < layout_.numeric; ++i) {
-                const float ratio = workspace_.numeric[i] * inverse_limit;
-                workspace_.clipped[i] = workspace_.numeric[i] / std::sqrt(1.0f + ratio * ratio);
-            }
-            answer_.Reset();
-            for (const RowNetwork& network : networks_) {
-                network.Forward(layout_, kernels_, &workspace_, logits_.data());
-                answer_.Add(logits_.data());
-            }
-            answer_.Finish(outputs);
+        while (rows > 0) {
+            const int block = std::min(rows, RowNetwork::kBlockRows);
+            ScoreBlock(block, cells, outputs);
+            rows -= block;
+            cells += static_cast<ptrdiff_t>(block) * cell_count();
+            outputs += static_cast<ptrdiff_t>(block) * output_count();
         }
     }
 
@@ -101,6 +85,38 @@ class PackedScorer final : public Scorer {
     }
 
  private:
+    void ScoreBlock(int rows, const Cell* cells, float* outputs) {
+        Encode(rows, cells);
+        std::fill_n(outputs, static_cast<ptrdiff_t>(rows) * output_count(), 0.0f);
+        for (const RowNetwork& network : networks_) {
+            if (rows == 1)
+                network.Forward(layout_, kernels_, &workspace_, logits_.data());
+            else
+                network.ForwardBlock(layout_, kernels_, rows, &workspace_, logits_.data());
+            for (int row = 0; row < rows; ++row)
+                answer_.Add(logits_.data() + static_cast<ptrdiff_t>(row) * output_count(),
+                            outputs + static_cast<ptrdiff_t>(row) * output_count());
+        }
+        for (int row = 0; row < rows; ++row)
+            answer_.Finish(networks_.size(), outputs + static_cast<ptrdiff_t>(row) * output_count());
+    }
+
+    /// What all members share: the pipeline, where numbers lie between their edges, the smooth clip.
+    void Encode(int rows, const Cell* cells) {
+        model_.pipeline.Encode(rows, cells, workspace_.numeric.data(), workspace_.plain.data(),
+                               workspace_.codes.data());
+        if (!layout_.embedding.empty()) {
+            for (int row = 0; row < rows; ++row) {
+                const ptrdiff_t first = static_cast<ptrdiff_t>(row) * layout_.numeric;
+                kernels_.locate(workspace_.numeric.data() + first, layout_.numeric, layout_.bins.data(),
+                                networks_[0].edges().data(), workspace_.bin.data() + first,
+                                workspace_.fraction.data() + first);
+            }
+        }
+        kernels_.smooth_clip(workspace_.numeric.data(), rows * layout_.numeric,
+                             layout_.clip > 0.0f ? 1.0f / layout_.clip : 0.0f, workspace_.clipped.data());
+    }
+
     const RowKernels& kernels_;
     RowNetworkLayout layout_;
     std::vector<RowNetwork> networks_;
@@ -128,15 +144,17 @@ class NetworkScorer final : public Scorer {
         const ScopedFlushToZero flush;
         for (int row = 0; row < rows; ++row, cells += cell_count(), outputs += output_count()) {
             model_.pipeline.Encode(1, cells, numeric_.data(), plain_.data(), codes_.data());
-            answer_.Reset();
+            std::fill_n(outputs, output_count(), 0.0f);
+            size_t members = 0;
             for (const auto& network : networks_) {
                 const BatchInputs batch{1, numeric_.data(), plain_.data(), codes_.data()};
                 if (!network->Forward(batch, false).ok())
                     continue;
-                for (int member = 0; member < network->members(); ++member)
-                    answer_.Add(network->logits() + static_cast<ptrdiff_t>(member) * network->outputs());
+                for (int member = 0; member < network->members(); ++member, ++members)
+                    answer_.Add(network->logits() + static_cast<ptrdiff_t>(member) * network->outputs(),
+                                outputs);
             }
-            answer_.Finish(outputs);
+            answer_.Finish(members, outputs);
         }
     }
 

@@ -653,6 +653,17 @@ bool IsGroupingColumn(const Plan* node, int attribute) {
     return false;
 }
 
+/// Whether an Agg or WindowAgg reads a column of its child.
+bool UsesColumn(Plan* node, int attribute) {
+    UsedColumn used = {attribute};
+    return IsGroupingColumn(node, attribute) ||
+           UsesOuterColumn(reinterpret_cast<Node*>(node->targetlist), &used) ||
+           UsesOuterColumn(reinterpret_cast<Node*>(node->qual), &used) ||
+           (IsA(node, WindowAgg) &&
+            UsesOuterColumn(reinterpret_cast<Node*>(reinterpret_cast<WindowAgg*>(node)->runCondition),
+                            &used));
+}
+
 /// Whether calls over the plan's output can be computed where its rows come from.
 bool CanAppendCalls(Plan* plan) {
     if (!IsA(plan, Append))
@@ -692,17 +703,15 @@ void AppendCalls(Plan* plan, const List* calls) {
                                 &substitute));
 }
 
-/// Puts a NULL in the place of a whole row that nobody reads.
-void ForgetWholeRow(Plan* plan, int attribute) {
+/// Puts a NULL in the place of a column that nobody reads any more.
+void ForgetColumn(Plan* plan, int attribute) {
     ListCell* target_cell = list_nth_cell(plan->targetlist, attribute - 1);
     auto* target = static_cast<TargetEntry*>(lfirst(target_cell));
     auto* expression = reinterpret_cast<Node*>(target->expr);
-    if (!type_is_rowtype(exprType(expression)))
-        return;
     if (IsA(plan, Append)) {
         ListCell* cell = nullptr;
         foreach (cell, reinterpret_cast<Append*>(plan)->appendplans)
-            ForgetWholeRow(static_cast<Plan*>(lfirst(cell)), attribute);
+            ForgetColumn(static_cast<Plan*>(lfirst(cell)), attribute);
         return;
     }
     target = flatCopyTargetEntry(target);
@@ -727,13 +736,10 @@ void BatchArguments(Plan* node, RewriteContext* context) {
 
     if (CanAppendCalls(child)) {
         AppendCalls(child, found.calls);
-        // a whole row that only the calls wanted need not be built any more
+        // what only the calls wanted (a whole row, above all) need not be passed up any more
         for (int i = 1; i <= width; ++i) {
-            UsedColumn used = {i};
-            if (!IsGroupingColumn(node, i) &&
-                !UsesOuterColumn(reinterpret_cast<Node*>(node->targetlist), &used) &&
-                !UsesOuterColumn(reinterpret_cast<Node*>(node->qual), &used))
-                ForgetWholeRow(child, i);
+            if (!UsesColumn(node, i))
+                ForgetColumn(child, i);
         }
         return;
     }
