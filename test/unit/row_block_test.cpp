@@ -15,14 +15,14 @@
 namespace dlent {
 namespace {
 
+/// The sets that this processor runs.
 std::vector<const RowKernels*> KernelsOfThisMachine() {
-    std::vector<const RowKernels*> all = {&GenericRowKernels()};
-#if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        all.push_back(&Avx2RowKernels());
-    if (std::string(SelectRowKernels().name) == "avx512")
-        all.push_back(&Avx512RowKernels());
-#endif
+    std::vector<const RowKernels*> all;
+    for (const CpuIsa isa : {CpuIsa::kGeneric, CpuIsa::kAvx2, CpuIsa::kAvx512}) {
+        const RowKernels* kernels = &SelectRowKernels(isa);
+        if (all.empty() || all.back() != kernels)
+            all.push_back(kernels);
+    }
     return all;
 }
 
