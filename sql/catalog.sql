@@ -61,7 +61,11 @@ SELECT version, count(*) >= 3 AS epochs, min(step), bool_and(train_loss > 0 AND 
 FROM dlent.training_log GROUP BY version ORDER BY version;
 SELECT action, model, version, champion, replaced, role = current_user AS mine FROM dlent.events ORDER BY id;
 
--- the weights are what their digest says, in chunks
+-- what the digest is of
+SELECT version, digest = encode(substr(sha256(convert_to(specification::text, 'UTF8') || '\x00' || convert_to(pipeline::text, 'UTF8') || '\x00' ||
+                                              decode(weights_sha256, 'hex')), 1, 16), 'hex')::uuid AS digest
+FROM dlent.versions ORDER BY version;
+-- the weights are what their SHA-256 says, in chunks
 SELECT v.number, sha256(string_agg(c.data, '' ORDER BY c.sequence)) = v.weights_sha256 AS digest,
        sum(length(c.data)) = v.weights_bytes AS size, max(length(c.data)) <= 262144 AS chunked
 FROM dlent.version AS v JOIN dlent.weight_chunk AS c ON c.version_id = v.id GROUP BY v.id ORDER BY v.number;

@@ -137,6 +137,54 @@ EXPLAIN (COSTS OFF) SELECT id FROM sale ORDER BY dlent_predict_version('numbers'
 RESET enable_seqscan;
 ALTER TABLE sale ADD COLUMN score float8 GENERATED ALWAYS AS (dlent_predict_version('one', 1, weight)) STORED;
 SELECT bool_and(score = dlent_predict('one', weight)) AS stored FROM sale;
+-- a digest names a version wherever it is
+SELECT digest AS spent FROM dlent.versions WHERE model = 'spent' \gset
+SELECT digest AS buys FROM dlent.versions WHERE model = 'buys' \gset
+SELECT digest AS numbers FROM dlent.versions WHERE model = 'numbers' \gset
+SELECT digest AS segment FROM dlent.versions WHERE model = 'segment' \gset
+SELECT count(*), bool_and(dlent_score(:'spent', s) = f.by_table_row) AS record, bool_and(dlent_score(:'spent', to_jsonb(s)) = f.by_table_row) AS jsonb,
+       bool_and(dlent_score(:'spent', s.at, amount, items, weight, "Städt", member, size, profile, day) = f.by_table_row) AS position
+FROM sale AS s JOIN forms AS f USING (id) WHERE model = 'spent';
+SELECT count(DISTINCT by_digest) > 50 AS varied, bool_and(by_digest = by_name) AS row_by_row
+FROM (SELECT dlent_score(v.digest, s) AS by_digest, dlent_predict(v.model, s) AS by_name
+      FROM sale AS s, dlent.versions AS v WHERE model IN ('spent', 'buys')) AS x;
+SELECT bool_and(dlent_score(:'numbers', ARRAY[amount::float8, items, weight]) = dlent_predict('numbers', amount, items, weight)) AS array,
+       dlent_score(:'numbers', NULL, NULL, NULL) = dlent_predict('numbers', NULL, NULL, NULL) AS nulls,
+       dlent_score(NULL, 1, 2, 3) IS NULL AS digest, dlent_score(:'buys', NULL::sale) IS NULL AS record FROM sale;
+SELECT dlent_score('00000000-0000-0000-0000-000000000000', 1, 2, 3);
+SELECT dlent_score('numbers', 1, 2, 3);
+SELECT dlent_score(:'numbers', 1, 2);
+SELECT dlent_score(:'segment', s) FROM sale AS s LIMIT 1;
+SET force_parallel_mode = on;
+SELECT bool_and(dlent_score(:'buys', s) = dlent_predict('buys', s)) AS parallel FROM sale AS s;
+RESET force_parallel_mode;
+CREATE INDEX sale_digest ON sale (dlent_score(:'numbers', amount, items, weight));
+SET enable_seqscan = off;
+SELECT count(*) AS indexed FROM sale WHERE dlent_score(:'numbers', amount, items, weight) >= 0;
+RESET enable_seqscan;
+-- who may use the model may use its digest
+CREATE ROLE digest_user;
+SET ROLE digest_user;
+\set VERBOSITY sqlstate
+SELECT dlent_score(:'numbers', 1, 2, 3);
+\set VERBOSITY default
+RESET ROLE;
+SELECT dlent_grant('numbers', 'predict', 'digest_user');
+SET ROLE digest_user;
+SELECT dlent_score(:'numbers', 1, 2, 3) IS NOT NULL AS granted;
+RESET ROLE;
+SELECT dlent_revoke('numbers', 'all', 'digest_user');
+-- the same training under another name has the same digest; the oldest version that one may use answers
+SELECT version FROM dlent_train('same', 'SELECT amount, items, weight, buys FROM sale', 'buys', '{"preset": "fast", "epochs": 2}');
+SELECT model, digest = :'numbers' AS same FROM dlent.versions WHERE model IN ('numbers', 'same') ORDER BY model;
+SELECT dlent_grant('same', 'predict', 'digest_user');
+SET ROLE digest_user;
+SELECT dlent_score(:'numbers', 1, 2, 3) IS NOT NULL AS through_the_other;
+SELECT dlent_score(:'numbers', 1, 2);
+RESET ROLE;
+SELECT dlent_drop_model('same');
+DROP ROLE digest_user;
+DROP INDEX sale_digest;
 -- inlined functions
 CREATE FUNCTION risk(s sale) RETURNS float8 LANGUAGE sql STABLE RETURN dlent_predict('buys', s);
 SELECT bool_and(risk(s) = dlent_predict('buys', s)) AS inlined FROM sale AS s;

@@ -30,6 +30,7 @@ CREATE TABLE dlent.version (
     pipeline          jsonb NOT NULL,
     weights_bytes     bigint NOT NULL,
     weights_sha256    bytea NOT NULL CHECK (pg_catalog.length(weights_sha256) OPERATOR(pg_catalog.=) 32),
+    digest            uuid NOT NULL, -- of specification, pipeline and weights: src/pg/catalog/digest.h
     metrics           jsonb NOT NULL,
     details           jsonb NOT NULL,
     findings          jsonb NOT NULL,
@@ -54,6 +55,8 @@ CREATE TABLE dlent.version (
     UNIQUE (model_id, number)
 );
 ALTER SEQUENCE dlent.version_id_seq OWNED BY dlent.version.id;
+-- not unique: the same training twice gives the same bytes
+CREATE INDEX version_digest_idx ON dlent.version (digest);
 COMMENT ON TABLE dlent.version IS 'A trained version of a model: what it is, how good it is, and where it came from';
 
 CREATE TABLE dlent.weight_chunk (

@@ -61,6 +61,7 @@ SELECT m.name AS model,
        v.pipeline,
        v.weights_bytes,
        pg_catalog.encode(v.weights_sha256, 'hex') AS weights_sha256,
+       v.digest,
        v.library_version,
        v.extension_version,
        v.server_version,
@@ -96,6 +97,7 @@ COMMENT ON COLUMN dlent.versions.specification IS 'The network, the target and i
 COMMENT ON COLUMN dlent.versions.pipeline IS 'What was learnt about each input column';
 COMMENT ON COLUMN dlent.versions.weights_bytes IS 'Size of the weights';
 COMMENT ON COLUMN dlent.versions.weights_sha256 IS 'SHA-256 of the weights, checked whenever they are loaded';
+COMMENT ON COLUMN dlent.versions.digest IS 'Content address: versions that share it score alike, in any database; dlent_score takes it';
 COMMENT ON COLUMN dlent.versions.library_version IS 'Version of the library that trained it';
 COMMENT ON COLUMN dlent.versions.extension_version IS 'Version of the extension at that time';
 COMMENT ON COLUMN dlent.versions.server_version IS 'Version of PostgreSQL at that time';

@@ -77,6 +77,36 @@ bool MayAs(Oid user, const FoundModel& model, Privilege privilege) {
     return granted;
 }
 
+/// The model whose key is `key` in the unique index `index`; with `name`, its name in the current memory
+/// context.
+bool FindModelBy(Oid index, ScanKeyData* key, FoundModel* model, const char** name) {
+    const bool pushed = PushSnapshotIfNone();
+    Relation relation = table_open(GetCatalogRelations().model, AccessShareLock);
+    SysScanDesc scan = systable_beginscan(relation, index, true, GetActiveSnapshot(), 1, key);
+    HeapTuple tuple = systable_getnext(scan);
+    const bool found = HeapTupleIsValid(tuple);
+    if (found) {
+        bool no_champion = false;
+        model->id = DatumGetInt64(Column(tuple, kModelId, relation, "id"));
+        model->owner = DatumGetObjectId(Column(tuple, kModelOwner, relation, "owner"));
+        const Datum champion = heap_getattr(tuple, kModelChampion, RelationGetDescr(relation), &no_champion);
+        model->champion = no_champion ? 0 : DatumGetInt32(champion);
+        if (name != nullptr)
+            *name = TextDatumGetCString(Column(tuple, kModelName, relation, "name"));
+    }
+    systable_endscan(scan);
+    table_close(relation, AccessShareLock);
+    if (pushed)
+        PopActiveSnapshot();
+    return found;
+}
+
+void ReadVersion(HeapTuple tuple, Relation relation, FoundVersion* version) {
+    version->id = DatumGetInt64(Column(tuple, kVersionId, relation, "id"));
+    version->number = DatumGetInt32(Column(tuple, kVersionNumber, relation, "number"));
+    version->digest = DigestOfUuid(Column(tuple, kVersionDigest, relation, "digest"));
+}
+
 }  // namespace
 
 void RaiseDenied(const char* name) {
@@ -97,27 +127,9 @@ void RaiseNoVersion(const char* name, int number) {
 }
 
 bool FindModel(const char* name, FoundModel* model) {
-    const CatalogRelations& catalog = GetCatalogRelations();
-    const bool pushed = PushSnapshotIfNone();
     ScanKeyData key;
     ScanKeyInit(&key, kModelName, BTEqualStrategyNumber, F_TEXTEQ, CStringGetTextDatum(name));
-    Relation relation = table_open(catalog.model, AccessShareLock);
-    SysScanDesc scan =
-        systable_beginscan(relation, catalog.model_by_name, true, GetActiveSnapshot(), 1, &key);
-    HeapTuple tuple = systable_getnext(scan);
-    const bool found = HeapTupleIsValid(tuple);
-    if (found) {
-        bool no_champion = false;
-        model->id = DatumGetInt64(Column(tuple, kModelId, relation, "id"));
-        model->owner = DatumGetObjectId(Column(tuple, kModelOwner, relation, "owner"));
-        const Datum champion = heap_getattr(tuple, kModelChampion, RelationGetDescr(relation), &no_champion);
-        model->champion = no_champion ? 0 : DatumGetInt32(champion);
-    }
-    systable_endscan(scan);
-    table_close(relation, AccessShareLock);
-    if (pushed)
-        PopActiveSnapshot();
-    return found;
+    return FindModelBy(GetCatalogRelations().model_by_name, &key, model, nullptr);
 }
 
 bool HasPrivilege(const FoundModel& model, Privilege privilege) {
@@ -162,7 +174,7 @@ bool FindVersionIfAllowed(const char* name, int number, Privilege privilege, Fou
         HeapTuple tuple = systable_getnext(scan);
         found = HeapTupleIsValid(tuple);
         if (found)
-            version->id = DatumGetInt64(Column(tuple, kVersionId, relation, "id"));
+            ReadVersion(tuple, relation, version);
         systable_endscan(scan);
         table_close(relation, AccessShareLock);
     } else {
@@ -171,6 +183,45 @@ bool FindVersionIfAllowed(const char* name, int number, Privilege privilege, Fou
     if (pushed)
         PopActiveSnapshot();
     return found;
+}
+
+void FindDigest(const VersionDigest& digest, Privilege privilege, FoundVersion* version, const char** name) {
+    const CatalogRelations& catalog = GetCatalogRelations();
+    const bool pushed = PushSnapshotIfNone();
+    ScanKeyData key;
+    ScanKeyInit(&key, kVersionDigest, BTEqualStrategyNumber, F_UUID_EQ, UuidOfDigest(digest));
+    Relation relation = table_open(catalog.version, AccessShareLock);
+    SysScanDesc scan =
+        systable_beginscan(relation, catalog.version_by_digest, true, GetActiveSnapshot(), 1, &key);
+    bool exists = false;
+    version->id = 0;
+    while (HeapTuple tuple = systable_getnext(scan)) {
+        exists = true;
+        FoundVersion candidate;
+        const char* title = nullptr;
+        ReadVersion(tuple, relation, &candidate);
+        ScanKeyData model;
+        ScanKeyInit(&model, kModelId, BTEqualStrategyNumber, F_INT8EQ,
+                    Column(tuple, kVersionModelId, relation, "model_id"));
+        if ((version->id == 0 || candidate.id < version->id) &&
+            FindModelBy(catalog.model_by_id, &model, &candidate.model, &title) &&
+            HasPrivilege(candidate.model, privilege)) {
+            *version = candidate;
+            *name = title;
+        }
+    }
+    systable_endscan(scan);
+    table_close(relation, AccessShareLock);
+    if (pushed)
+        PopActiveSnapshot();
+    if (version->id != 0)
+        return;
+    if (exists)
+        ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                        errmsg("permission denied for the model with digest \"%s\"", DigestText(digest))));
+    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+                    errmsg("no version of a model has digest \"%s\"", DigestText(digest)),
+                    errhint("View dlent.versions shows the digests that are here.")));
 }
 
 void ReadArtifact(int64_t version_id, StoredArtifact* artifact) {
@@ -187,6 +238,7 @@ void ReadArtifact(int64_t version_id, StoredArtifact* artifact) {
     artifact->specification =
         DatumGetJsonbPCopy(Column(tuple, kVersionSpecification, relation, "specification"));
     artifact->pipeline = DatumGetJsonbPCopy(Column(tuple, kVersionPipeline, relation, "pipeline"));
+    artifact->digest = DigestOfUuid(Column(tuple, kVersionDigest, relation, "digest"));
     const int64_t expected = DatumGetInt64(Column(tuple, kVersionWeightsBytes, relation, "weights_bytes"));
     const bytea* digest = DatumGetByteaPP(Column(tuple, kVersionWeightsSha256, relation, "weights_sha256"));
     if (expected < 0 || expected > kMaxWeightsBytes ||

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "pg/bridge/postgres.h"
+#include "pg/catalog/digest.h"
 #include "pg/catalog/models.h"
 
 extern "C" {
@@ -24,6 +25,7 @@ struct FoundVersion {
     FoundModel model;
     int64_t id = 0;
     int number = 0;
+    VersionDigest digest;
 };
 
 /// False when there is no model of that name.
@@ -34,6 +36,10 @@ void FindVersion(const char* name, int number, Privilege privilege, FoundVersion
 
 /// The same; false where that raises an error.
 bool FindVersionIfAllowed(const char* name, int number, Privilege privilege, FoundVersion* version);
+
+/// The oldest version with that digest on whose model the current user has `privilege`, and the model's name,
+/// in the current memory context. 42704, 42501.
+void FindDigest(const VersionDigest& digest, Privilege privilege, FoundVersion* version, const char** name);
 
 /// Whether the current user is as good as the owner, or has been granted `privilege` (or kManage).
 bool HasPrivilege(const FoundModel& model, Privilege privilege);
@@ -54,6 +60,7 @@ struct StoredArtifact {
     const char* weights = nullptr;
     size_t weights_bytes = 0;
     uint8_t weights_sha256[32] = {};
+    VersionDigest digest;  ///< as stored
 };
 
 /// XX001 when bytes are missing.

@@ -64,7 +64,14 @@ std::string ParseModelName(std::string_view text) {
 VersionIdentity ResolveVersion(const ModelReference& reference, Privilege privilege) {
     FoundVersion found;
     CallPostgres([&] { FindVersion(reference.name.c_str(), reference.version, privilege, &found); });
-    return {found.model.id, found.id, found.number, found.model.owner, reference.name};
+    return {found.model.id, found.id, found.number, found.model.owner, found.digest, reference.name};
+}
+
+VersionIdentity ResolveDigest(const VersionDigest& digest, Privilege privilege) {
+    FoundVersion found;
+    const char* name = nullptr;
+    CallPostgres([&] { FindDigest(digest, privilege, &found, &name); });
+    return {found.model.id, found.id, found.number, found.model.owner, digest, name};
 }
 
 void CheckMayTrain(const std::string& model) {

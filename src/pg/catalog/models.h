@@ -8,6 +8,7 @@
 #include "core/base/json.h"
 #include "core/train/train_model.h"
 #include "pg/bridge/postgres.h"
+#include "pg/catalog/digest.h"
 
 namespace dlent::pg {
 
@@ -35,6 +36,7 @@ struct VersionIdentity {
     int64_t version_id = 0;  ///< never reused; a version's content never changes
     int version = 0;
     Oid owner = InvalidOid;
+    VersionDigest digest;
     std::string model;
 };
 
@@ -42,6 +44,9 @@ struct VersionIdentity {
 /// under the active snapshot: no SPI, so it also works in parallel workers and on a standby. 42704 when there
 /// is no such model or version, 42501 when the user may not.
 VersionIdentity ResolveVersion(const ModelReference& reference, Privilege privilege);
+
+/// The same for a content address. Of several versions that have it, the oldest that the user may use.
+VersionIdentity ResolveDigest(const VersionDigest& digest, Privilege privilege);
 
 /// To be called before training: the name is one that can be stored, and the current user may store a version
 /// under it (the model is new, or it is the user's, or the user may manage it). 42602, 42501.

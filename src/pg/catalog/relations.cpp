@@ -43,10 +43,12 @@ CatalogRelations LookUp() {
         ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                         errmsg("extension \"dlent\" is not installed in this database")));
     found.model = RelationNamed("model", found.schema);
+    found.model_by_id = RelationNamed("model_pkey", found.schema);
     found.model_by_name = RelationNamed("model_name_key", found.schema);
     found.version = RelationNamed("version", found.schema);
     found.version_by_id = RelationNamed("version_pkey", found.schema);
     found.version_by_number = RelationNamed("version_model_id_number_key", found.schema);
+    found.version_by_digest = RelationNamed("version_digest_idx", found.schema);
     found.weight_chunk = RelationNamed("weight_chunk", found.schema);
     found.weight_chunk_by_sequence = RelationNamed("weight_chunk_pkey", found.schema);
     found.model_grant = RelationNamed("model_grant", found.schema);

@@ -12,10 +12,12 @@ struct CatalogRelations {
     Oid schema = InvalidOid;
     Oid owner = InvalidOid;  ///< of the tables: the role that writes to them
     Oid model = InvalidOid;
+    Oid model_by_id = InvalidOid;
     Oid model_by_name = InvalidOid;
     Oid version = InvalidOid;
     Oid version_by_id = InvalidOid;
     Oid version_by_number = InvalidOid;
+    Oid version_by_digest = InvalidOid;
     Oid weight_chunk = InvalidOid;
     Oid weight_chunk_by_sequence = InvalidOid;
     Oid model_grant = InvalidOid;
@@ -34,7 +36,8 @@ enum VersionColumn {
     kVersionSpecification,
     kVersionPipeline,
     kVersionWeightsBytes,
-    kVersionWeightsSha256
+    kVersionWeightsSha256,
+    kVersionDigest
 };
 enum WeightChunkColumn { kWeightChunkVersionId = 1, kWeightChunkSequence, kWeightChunkData };
 enum ModelGrantColumn { kModelGrantModelId = 1, kModelGrantGrantee, kModelGrantPrivilege };

@@ -9,6 +9,7 @@
 #include "pg/bridge/json.h"
 #include "pg/bridge/text.h"
 #include "pg/catalog/contract.h"
+#include "pg/catalog/digest.h"
 #include "pg/catalog/lookup.h"
 #include "pg/catalog/models.h"
 #include "pg/catalog/writer.h"
@@ -146,18 +147,20 @@ int64_t InsertVersion(const StoreRequest& request, int64_t model_id, int number,
         Text(caller),
         Of(TIMESTAMPTZOID, TimestampTzGetDatum(request.started_at)),
         Float8(request.seconds),
+        Of(UUIDOID, UuidOfDigest(ComputeDigest(DatumGetJsonbP(request.specification),
+                                               DatumGetJsonbP(request.pipeline), request.weights_sha256))),
     };
     Execute(
         "INSERT INTO dlent.version (model_id, number, kind, task, target, specification, pipeline, "
         "weights_bytes, "
         "weights_sha256, metrics, details, findings, options, device, seed, source, relations, train_rows, "
         "validation_rows, epochs, snapshot, lsn, data_fingerprint, library_version, extension_version, "
-        "server_version, trained_by, started_at, seconds) "
+        "server_version, trained_by, started_at, seconds, digest) "
         "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15::pg_catalog.numeric, $16, "
         "$17, "
         "$18, $19, $20, $21::pg_catalog.pg_snapshot, $22::pg_catalog.pg_lsn, $23, $24, "
         "(SELECT extversion FROM pg_catalog.pg_extension WHERE extname = 'dlent'), "
-        "pg_catalog.current_setting('server_version'), $25::pg_catalog.name, $26, $27) RETURNING id",
+        "pg_catalog.current_setting('server_version'), $25::pg_catalog.name, $26, $27, $28) RETURNING id",
         parameters);
     return DatumGetInt64(Result(0, 1));
 }

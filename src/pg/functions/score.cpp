@@ -1,4 +1,4 @@
-// dlent_predict, dlent_classify, dlent_probabilities, dlent_predict_version: one row at a time.
+// dlent_predict, dlent_classify, dlent_probabilities, dlent_predict_version, dlent_score: one row at a time.
 
 #include "pg/bridge/postgres.h"
 
@@ -15,6 +15,9 @@
 
 namespace dlent::pg {
 namespace {
+
+/// How the leading arguments of a call say which version answers.
+enum class Naming { kName, kNameAndVersion, kDigest };
 
 /// What a resolved name depends on: under the same snapshot, user and generation of the catalog it is the
 /// same version. Plans and their call sites outlive statements (in PL/pgSQL above all), so every row looks.
@@ -49,13 +52,12 @@ class CallSite {
 
     /// The row's outputs, or null when the answer is NULL. To be called below a guard from a frame without
     /// destructors.
-    const float* Score(FunctionCallInfo fcinfo, Answer answer, bool version_given) {
-        const text* model = PG_GETARG_TEXT_PP(0);
-        const std::string_view name(VARDATA_ANY(model), VARSIZE_ANY_EXHDR(model));
-        const int version = version_given ? PG_GETARG_INT32(1) : 0;
+    const float* Score(FunctionCallInfo fcinfo, Answer answer, Naming naming) {
+        const std::string_view name = NameArgument(fcinfo, naming);
+        const int version = naming == Naming::kNameAndVersion ? PG_GETARG_INT32(1) : 0;
         const ResolutionKey key = ResolutionKey::Current();
         if (key != key_ || version != version_argument_ || name != name_argument_)
-            Resolve(fcinfo, name, version, answer, version_given);
+            Resolve(fcinfo, name, version, answer, naming);
         if (!arguments_->Read(fcinfo, cells_.data()))
             return nullptr;
         scorer_->Score(1, cells_.data(), outputs_.data());
@@ -65,18 +67,35 @@ class CallSite {
     const AnswerFormat& format() const { return format_; }
 
  private:
-    void Resolve(FunctionCallInfo fcinfo, std::string_view name, int version, Answer answer,
-                 bool version_given) {
-        key_ = {};
-        ModelReference reference =
-            version_given ? ModelReference{ParseModelName(name), version} : ParseModelReference(name);
-        if (version_given && version < 1)
+    /// The first argument's bytes: a name, or a digest.
+    static std::string_view NameArgument(FunctionCallInfo fcinfo, Naming naming) {
+        if (naming == Naming::kDigest)
+            return {DatumGetPointer(PG_GETARG_DATUM(0)), sizeof(VersionDigest::bytes)};
+        const text* model = PG_GETARG_TEXT_PP(0);
+        return {VARDATA_ANY(model), VARSIZE_ANY_EXHDR(model)};
+    }
+
+    static VersionIdentity Identify(std::string_view name, int version, Naming naming) {
+        if (naming == Naming::kDigest) {
+            VersionDigest digest;
+            std::memcpy(digest.bytes, name.data(), sizeof(digest.bytes));
+            return ResolveDigest(digest, Privilege::kPredict);
+        }
+        if (naming == Naming::kName)
+            return ResolveVersion(ParseModelReference(name), Privilege::kPredict);
+        const ModelReference reference{ParseModelName(name), version};
+        if (version < 1)
             throw SqlError(ERRCODE_INVALID_PARAMETER_VALUE, "a version is a number from 1");
-        const VersionIdentity identity = ResolveVersion(reference, Privilege::kPredict);
+        return ResolveVersion(reference, Privilege::kPredict);
+    }
+
+    void Resolve(FunctionCallInfo fcinfo, std::string_view name, int version, Answer answer, Naming naming) {
+        key_ = {};
+        const VersionIdentity identity = Identify(name, version, naming);
         // Looking up may itself have processed invalidations; the key is what holds after it.
         const ResolutionKey key = ResolutionKey::Current();
         if (identity.version_id != version_id_ || scorer_ == nullptr || arguments_ == nullptr)
-            Prepare(fcinfo, identity, answer, version_given ? 2 : 1);
+            Prepare(fcinfo, identity, answer, naming == Naming::kNameAndVersion ? 2 : 1);
         name_argument_ = name;
         version_argument_ = version;
         key_ = key;
@@ -123,11 +142,11 @@ CallSite* CallSiteOf(FunctionCallInfo fcinfo) {
     return static_cast<CallSite*>(function->fn_extra);
 }
 
-Datum ScoreRow(FunctionCallInfo fcinfo, Answer answer, bool version_given) {
-    if (PG_ARGISNULL(0) || (version_given && PG_ARGISNULL(1)))
+Datum ScoreRow(FunctionCallInfo fcinfo, Answer answer, Naming naming) {
+    if (PG_ARGISNULL(0) || (naming == Naming::kNameAndVersion && PG_ARGISNULL(1)))
         PG_RETURN_NULL();
     CallSite* site = CallSiteOf(fcinfo);
-    const float* outputs = site->Score(fcinfo, answer, version_given);
+    const float* outputs = site->Score(fcinfo, answer, naming);
     if (outputs == nullptr)
         PG_RETURN_NULL();
     return site->format().Make(outputs);
@@ -138,20 +157,25 @@ Datum ScoreRow(FunctionCallInfo fcinfo, Answer answer, bool version_given) {
 
 DLENT_FUNCTION(dlent_predict) {
     using namespace dlent::pg;
-    return Entry(fcinfo, [&] { return ScoreRow(fcinfo, Answer::kValue, false); });
+    return Entry(fcinfo, [&] { return ScoreRow(fcinfo, Answer::kValue, Naming::kName); });
 }
 
 DLENT_FUNCTION(dlent_classify) {
     using namespace dlent::pg;
-    return Entry(fcinfo, [&] { return ScoreRow(fcinfo, Answer::kLabel, false); });
+    return Entry(fcinfo, [&] { return ScoreRow(fcinfo, Answer::kLabel, Naming::kName); });
 }
 
 DLENT_FUNCTION(dlent_probabilities) {
     using namespace dlent::pg;
-    return Entry(fcinfo, [&] { return ScoreRow(fcinfo, Answer::kProbabilities, false); });
+    return Entry(fcinfo, [&] { return ScoreRow(fcinfo, Answer::kProbabilities, Naming::kName); });
 }
 
 DLENT_FUNCTION(dlent_predict_version) {
     using namespace dlent::pg;
-    return Entry(fcinfo, [&] { return ScoreRow(fcinfo, Answer::kValue, true); });
+    return Entry(fcinfo, [&] { return ScoreRow(fcinfo, Answer::kValue, Naming::kNameAndVersion); });
+}
+
+DLENT_FUNCTION(dlent_score) {
+    using namespace dlent::pg;
+    return Entry(fcinfo, [&] { return ScoreRow(fcinfo, Answer::kValue, Naming::kDigest); });
 }
