@@ -11,6 +11,7 @@
 #include "pg/bridge/error.h"
 #include "pg/bridge/text.h"
 #include "pg/catalog/contract.h"
+#include "pg/catalog/dependents.h"
 #include "pg/catalog/lookup.h"
 #include "pg/catalog/models.h"
 #include "pg/catalog/writer.h"
@@ -137,6 +138,21 @@ int Rollback(const char* name, const char* reason) {
     return previous;
 }
 
+/// The versions that are to go: `version`, or with 0 all.
+DroppedVersion* VersionsToDrop(int64_t model_id, int version, int* count) {
+    const Parameter parameters[] = {Int8(model_id), Int4(version)};
+    *count = static_cast<int>(
+        Execute("SELECT v.number, v.digest, NOT EXISTS (SELECT FROM dlent.version AS o "
+                "WHERE o.digest = v.digest AND (o.model_id <> $1 OR $2 <> 0 AND o.number <> $2)) "
+                "FROM dlent.version AS v WHERE v.model_id = $1 AND ($2 = 0 OR v.number = $2) "
+                "ORDER BY v.number",
+                parameters));
+    auto* versions = static_cast<DroppedVersion*>(palloc(sizeof(DroppedVersion) * (*count + 1)));
+    for (int i = 0; i < *count; ++i)
+        versions[i] = {DatumGetInt32(Result(i, 1)), DigestOfUuid(Result(i, 2)), DatumGetBool(Result(i, 3))};
+    return versions;
+}
+
 /// Deletes a version, or with `version` 0 all, with what belongs to them.
 void DeleteVersions(int64_t model_id, int version) {
     const Parameter parameters[] = {Int8(model_id), Int4(version)};
@@ -152,13 +168,13 @@ void DropModel(const char* name) {
     CatalogWrite write;
     FoundModel model;
     LockModel("dlent_drop_model()", name, Who::kManager, &write, &model);
+    int count = 0;
+    const DroppedVersion* versions = VersionsToDrop(model.id, 0, &count);
+    // a version may be an input of another that goes with it
+    for (int i = 0; i < count; ++i)
+        DropContract(model.id, versions[i].number);
+    RefuseIfUsed(psprintf("model \"%s\"", name), name, versions, count);
     const Parameter parameters[] = {Int8(model.id)};
-    const uint64_t count = Execute("SELECT number FROM dlent.version WHERE model_id = $1", parameters);
-    auto* versions = static_cast<int*>(palloc(sizeof(int) * (count + 1)));
-    for (uint64_t i = 0; i < count; ++i)
-        versions[i] = DatumGetInt32(Result(i, 1));
-    for (uint64_t i = 0; i < count; ++i)
-        DropContract(model.id, versions[i]);
     DeleteVersions(model.id, 0);
     Execute("DELETE FROM dlent.model_grant WHERE model_id = $1", parameters);
     Execute("DELETE FROM dlent.model WHERE id = $1", parameters);
@@ -178,7 +194,10 @@ void DropVersion(const char* name, int version) {
                  errmsg("version %d is the champion of model \"%s\"", version, name),
                  errhint("Promote another version first, or drop the whole model with dlent_drop_model(%s).",
                          quote_literal_cstr(name))));
+    int count = 0;
+    const DroppedVersion* versions = VersionsToDrop(model.id, version, &count);
     DropContract(model.id, version);
+    RefuseIfUsed(psprintf("version %d of model \"%s\"", version, name), name, versions, count);
     DeleteVersions(model.id, version);
     RecordEvent({.action = "drop_version",
                  .model_id = model.id,
