@@ -72,7 +72,7 @@ prepare_inputs() {
     local inputs=$runtime/inputs
     rm -rf "$inputs"
     mkdir -p "$inputs"
-    cp -r "$root/sql" "$root/expected" "$root/test/isolation" "$root/test/tap" "$root/examples" "$root/README.md" "$inputs/"
+    cp -r "$root/sql" "$root/expected" "$root/test/isolation" "$root/test/tap" "$root/examples" "$root/docs" "$root/README.md" "$inputs/"
     chmod -R a+rX "$inputs"
     [ "$(id -u)" -eq 0 ] && chown -R "$server_user" "$inputs"
     return 0

@@ -8,8 +8,9 @@
 
 \ir settings.psql
 
-\set customers 1600
-\set terminals 3000
+-- a smaller bank: psql -v customers=200 -v terminals=375
+\if :{?customers} \else \set customers 1600 \endif
+\if :{?terminals} \else \set terminals 3000 \endif
 \set days      131
 \set first_day '\'2025-01-01\''
 
