@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # Runs every suite and ends with one line "N passed, N failed, N skipped". Each suite's output is kept in the build folder's
-# test-logs; a suite that fails shows the end of its own. "--sanitized" runs what a build under sanitizers can.
+# test-logs; a suite that fails shows the end of its own. "--sanitized" is for a build under sanitizers: their runtime is
+# preloaded into the server, and whatever they report there fails the run.
 set -uo pipefail
 . "$(dirname "$0")/../scripts/server.sh"
 
 sanitized=false
 [ "${1:-}" = --sanitized ] && sanitized=true
+sanitizer_environment=()
 logs=$build/test-logs
 mkdir -p "$logs"
 passed=0
@@ -85,7 +87,7 @@ regress() {
     local output=$runtime/$name-out
     rm -rf "$output"
     as_server_user mkdir -p "$output"
-    (cd "$output" && as_server_user "$program" --temp-instance="$output/tmp" --bindir="$private_bin" \
+    (cd "$output" && as_server_user env "${sanitizer_environment[@]}" "$program" --temp-instance="$output/tmp" --bindir="$private_bin" \
         --inputdir="$input" --outputdir="$output" --dlpath="$private_lib" --temp-config="$runtime/regress.conf" \
         --dbname=contrib_regression "$@") >"$logs/$name.log" 2>&1
     local status=$? good bad
@@ -150,18 +152,39 @@ run() {
     "suite_$1"
 }
 
+# A report of the sanitizers, from whichever process, is a failure.
+suite_sanitizers() {
+    local reports
+    reports=$(find "$runtime/sanitizers" -type f | wc -l)
+    find "$runtime/sanitizers" -type f -exec cat {} + >"$logs/sanitizers.log"
+    count sanitizers $((reports == 0)) "$reports" 0
+}
+
 run unit
 run fuzz
-if ! $sanitized; then
-    run checks
-    install_private_tree
-    pgxs=$(dirname "$("$pg_config" --pgxs)")/../..
-    pgxs=$(cd "$pgxs" && pwd)
-    printf "listen_addresses = ''\nfsync = off\nmax_prepared_transactions = 2\n" >"$runtime/regress.conf"
-    chmod a+r "$runtime/regress.conf"
-    prepare_inputs
-    run regress
-    run isolation
+if $sanitized; then
+    choose_runtime
+    rm -rf "$runtime/sanitizers"
+    mkdir -p -m 777 "$runtime/sanitizers"
+    chmod 777 "$runtime/sanitizers"
+    sanitizer_environment=(
+        LD_PRELOAD="$(g++ -print-file-name=libasan.so) $(g++ -print-file-name=libubsan.so)"
+        ASAN_OPTIONS="detect_leaks=0:log_path=$runtime/sanitizers/asan"
+        UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1:log_path=$runtime/sanitizers/ubsan"
+    )
+fi
+$sanitized || run checks
+install_private_tree
+pgxs=$(dirname "$("$pg_config" --pgxs)")/../..
+pgxs=$(cd "$pgxs" && pwd)
+printf "listen_addresses = ''\nfsync = off\nmax_prepared_transactions = 2\n" >"$runtime/regress.conf"
+chmod a+r "$runtime/regress.conf"
+prepare_inputs
+run regress
+run isolation
+if $sanitized; then
+    run sanitizers
+else
     run tap
     run quality
 fi

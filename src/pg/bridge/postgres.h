@@ -11,6 +11,7 @@
 #include <cstring>
 #include <exception>
 #include <functional>
+#include <locale>  // brings libintl.h, whose names a PostgreSQL without NLS defines as macros
 #include <memory>
 #include <new>
 #include <string>

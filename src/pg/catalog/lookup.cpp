@@ -105,6 +105,7 @@ void ReadVersion(HeapTuple tuple, Relation relation, FoundVersion* version) {
     version->id = DatumGetInt64(Column(tuple, kVersionId, relation, "id"));
     version->number = DatumGetInt32(Column(tuple, kVersionNumber, relation, "number"));
     version->digest = DigestOfUuid(Column(tuple, kVersionDigest, relation, "digest"));
+    version->weights_bytes = DatumGetInt64(Column(tuple, kVersionWeightsBytes, relation, "weights_bytes"));
 }
 
 }  // namespace

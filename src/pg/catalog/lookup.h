@@ -26,6 +26,7 @@ struct FoundVersion {
     int64_t id = 0;
     int number = 0;
     VersionDigest digest;
+    int64_t weights_bytes = 0;
 };
 
 /// False when there is no model of that name.
