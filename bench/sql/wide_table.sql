@@ -9,7 +9,7 @@ SET client_min_messages = warning;
 
 CREATE EXTENSION IF NOT EXISTS dlent;
 CREATE SCHEMA IF NOT EXISTS dlent_bench;
-CREATE TABLE IF NOT EXISTS dlent_bench.sizes (rows bigint NOT NULL);
+CREATE UNLOGGED TABLE IF NOT EXISTS dlent_bench.sizes (rows bigint NOT NULL);
 SELECT NOT EXISTS (SELECT FROM dlent_bench.sizes WHERE rows = :rows) AS wanted \gset
 
 \if :wanted

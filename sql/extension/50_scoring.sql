@@ -30,3 +30,26 @@ CREATE FUNCTION @extschema@.dlent_score(digest uuid, VARIADIC features "any") RE
 LANGUAGE c IMMUTABLE PARALLEL SAFE COST 1000 AS 'MODULE_PATHNAME', 'dlent_score';
 COMMENT ON FUNCTION @extschema@.dlent_score(uuid, "any") IS
     'What dlent_predict_version returns for the version with that digest: means the same on every server, or fails';
+
+-- Packed models are shared by the sessions of a machine: one file each, which vanishes when the server stops.
+
+CREATE FUNCTION dlent.cached_model(digest uuid, OUT bytes bigint, OUT created_at timestamptz, OUT mapped boolean, OUT private_bytes bigint)
+RETURNS record
+LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED AS 'MODULE_PATHNAME', 'dlent_cached_model';
+COMMENT ON FUNCTION dlent.cached_model(uuid) IS 'What is cached of the versions with that digest, on this machine and in this session';
+
+CREATE VIEW dlent.model_cache WITH (security_barrier) AS
+SELECT m.name AS model, v.number AS version, v.digest, c.bytes, c.created_at, c.mapped, c.private_bytes
+FROM dlent.visible_model AS m
+JOIN dlent.version AS v ON v.model_id = m.id
+CROSS JOIN LATERAL dlent.cached_model(v.digest) AS c
+WHERE c.bytes IS NOT NULL OR c.private_bytes IS NOT NULL;
+COMMENT ON VIEW dlent.model_cache IS 'Versions of the models you may see that are packed for scoring, on this machine or in this session';
+COMMENT ON COLUMN dlent.model_cache.model IS 'Name of the model';
+COMMENT ON COLUMN dlent.model_cache.version IS 'Number of the version';
+COMMENT ON COLUMN dlent.model_cache.digest IS 'Content address: versions that share it share the file';
+COMMENT ON COLUMN dlent.model_cache.bytes IS 'Size of the file that all sessions of this machine map; NULL: there is none';
+COMMENT ON COLUMN dlent.model_cache.created_at IS 'When the file was made';
+COMMENT ON COLUMN dlent.model_cache.mapped IS 'Whether this session has mapped it';
+COMMENT ON COLUMN dlent.model_cache.private_bytes IS 'Memory of its own that this session holds for the version; NULL: it has not used it lately';
+GRANT SELECT ON dlent.model_cache TO PUBLIC;

@@ -171,7 +171,33 @@ Expected<RowNetworkLayout> RowNetworkLayout::FromSpec(const NetworkSpec& spec) {
     }
     if (layout.dense.empty() || spec.outputs[0] != last)
         return Status(StatusCode::kUnsupported, "the output is not the last dense layer");
+    layout.Place();
     return layout;
+}
+
+void RowNetworkLayout::Place() {
+    const auto place = [this](size_t count) {
+        constexpr size_t kLine = 64 / sizeof(float);
+        const size_t at = packed_floats;
+        packed_floats += (count + kLine - 1) / kLine * kLine;
+        return at;
+    };
+    if (!embedding.empty()) {
+        const size_t width = embedding_width;
+        edges_at = place(static_cast<size_t>(total_bins) + numeric);
+        linear_at = place(numeric * width);
+        start_at = place(total_bins * width);
+        slope_at = place(total_bins * width);
+    }
+    for (size_t i = 0; i < embedded_fields.size(); ++i)
+        tables_at.push_back(place(static_cast<size_t>(cardinalities[embedded_fields[i]]) * embedded_dims[i]));
+    for (size_t i = 0; i < dense.size(); ++i) {
+        Dense& layer = dense[i];
+        layer.weight_at =
+            place(i > 0 && layer.outputs == 1 ? Padded(layer.inputs)
+                                              : static_cast<size_t>(layer.inputs) * layer.padded_outputs);
+        layer.bias_at = place(layer.padded_outputs);
+    }
 }
 
 RowNetwork::Workspace::Workspace(const RowNetworkLayout& layout) {
@@ -193,9 +219,13 @@ RowNetwork::Workspace::Workspace(const RowNetworkLayout& layout) {
     nonzero = AlignedArray<float>(widest + one_hot + 1);
 }
 
-Expected<RowNetwork> RowNetwork::Pack(const RowNetworkLayout& layout,
-                                      const std::vector<NamedTensorData>& tensors) {
-    RowNetwork network;
+size_t RowNetwork::Workspace::bytes() const {
+    return numeric.bytes() + clipped.bytes() + plain.bytes() + codes.bytes() + bin.bytes() +
+           fraction.bytes() + values.bytes() + next.bytes() + rows.bytes() + nonzero.bytes();
+}
+
+Status RowNetwork::Pack(const RowNetworkLayout& layout, const std::vector<NamedTensorData>& tensors,
+                        float* packed) {
     if (!layout.embedding.empty()) {
         const int64_t columns = layout.numeric;
         const int64_t width = layout.embedding_width;
@@ -207,19 +237,15 @@ Expected<RowNetwork> RowNetwork::Pack(const RowNetworkLayout& layout,
                                Tensor(tensors, layout.embedding + ".weight", {layout.total_bins, width}));
         DLENT_ASSIGN_OR_RETURN(const float* edges,
                                Tensor(tensors, layout.embedding + ".edges", {layout.total_bins + columns}));
-        network.edges_ = AlignedArray<float>(layout.total_bins + columns);
-        std::copy_n(edges, network.edges_.size(), network.edges_.data());
-        network.linear_ = AlignedArray<float>(columns * width);
-        std::copy_n(linear, network.linear_.size(), network.linear_.data());
-        network.slope_ = AlignedArray<float>(layout.total_bins * width);
-        std::copy_n(weight, network.slope_.size(), network.slope_.data());
-        network.start_ = AlignedArray<float>(layout.total_bins * width);
+        std::copy_n(edges, layout.total_bins + columns, packed + layout.edges_at);
+        std::copy_n(linear, columns * width, packed + layout.linear_at);
+        std::copy_n(weight, layout.total_bins * width, packed + layout.slope_at);
         for (int64_t column = 0; column < columns; ++column) {
             for (int64_t j = 0; j < width; ++j) {
                 double sum = bias[column * width + j];
                 for (int64_t b = 0; b < layout.bins[column]; ++b) {
                     const int64_t row = (layout.first_bin[column] + b) * width + j;
-                    network.start_[row] = static_cast<float>(sum);
+                    packed[layout.start_at + row] = static_cast<float>(sum);
                     sum += weight[row];
                 }
             }
@@ -231,30 +257,19 @@ Expected<RowNetwork> RowNetwork::Pack(const RowNetworkLayout& layout,
         DLENT_ASSIGN_OR_RETURN(const float* table,
                                Tensor(tensors, layout.categories + ".weight_" + std::to_string(field),
                                       {cardinality, layout.embedded_dims[i]}));
-        AlignedArray<float> copy(cardinality * layout.embedded_dims[i]);
-        std::copy_n(table, copy.size(), copy.data());
-        network.category_tables_.push_back(std::move(copy));
+        std::copy_n(table, cardinality * layout.embedded_dims[i], packed + layout.tables_at[i]);
     }
     for (const RowNetworkLayout::Dense& dense : layout.dense) {
         DLENT_ASSIGN_OR_RETURN(const float* weight,
                                Tensor(tensors, dense.layer + ".weight", {dense.inputs, dense.outputs}));
         DLENT_ASSIGN_OR_RETURN(const float* bias, Tensor(tensors, dense.layer + ".bias", {dense.outputs}));
-        PackedDense packed;
-        packed.bias = AlignedArray<float>(dense.padded_outputs);
         for (int j = 0; j < dense.outputs; ++j)
-            packed.bias[j] = bias[j] + 0.0f;  // no negative zero
-        if (dense.outputs == 1 && &dense != &layout.dense.front()) {
-            packed.weight = AlignedArray<float>(Padded(dense.inputs));
-            std::copy_n(weight, dense.inputs, packed.weight.data());
-        } else {
-            packed.weight = AlignedArray<float>(static_cast<size_t>(dense.inputs) * dense.padded_outputs);
-            for (int i = 0; i < dense.inputs; ++i)
-                std::copy_n(weight + static_cast<int64_t>(i) * dense.outputs, dense.outputs,
-                            packed.weight.data() + static_cast<int64_t>(i) * dense.padded_outputs);
-        }
-        network.dense_.push_back(std::move(packed));
+            packed[dense.bias_at + j] = bias[j] + 0.0f;  // no negative zero
+        const int stride = &dense != &layout.dense.front() && dense.outputs == 1 ? 1 : dense.padded_outputs;
+        for (int64_t i = 0; i < dense.inputs; ++i)
+            std::copy_n(weight + i * dense.outputs, dense.outputs, packed + dense.weight_at + i * stride);
     }
-    return network;
+    return Status::Ok();
 }
 
 void RowNetwork::GatherInputs(const RowNetworkLayout& layout, const RowKernels& kernels, int row,
@@ -269,8 +284,8 @@ void RowNetwork::GatherInputs(const RowNetworkLayout& layout, const RowKernels& 
                     const int count = layout.numeric * layout.embedding_width;
                     kernels.piecewise_linear(layout.numeric, layout.embedding_width, w.clipped.data() + first,
                                              layout.first_bin.data(), w.bin.data() + first,
-                                             w.fraction.data() + first, linear_.data(), start_.data(),
-                                             slope_.data(), value);
+                                             w.fraction.data() + first, packed_ + layout.linear_at,
+                                             packed_ + layout.start_at, packed_ + layout.slope_at, value);
                     if (layout.embedding_activation != Activation::kIdentity)
                         Activate(layout.embedding_activation, value, count);
                     value += count;
@@ -288,7 +303,7 @@ void RowNetwork::GatherInputs(const RowNetworkLayout& layout, const RowKernels& 
                     if (code < 0)
                         value = std::fill_n(value, dim, 0.0f);
                     else
-                        value = std::copy_n(category_tables_[i].data() + static_cast<int64_t>(code) * dim,
+                        value = std::copy_n(packed_ + layout.tables_at[i] + static_cast<int64_t>(code) * dim,
                                             dim, value);
                 }
                 break;
@@ -307,21 +322,21 @@ void RowNetwork::Forward(const RowNetworkLayout& layout, const RowKernels& kerne
             w->nonzero[count++] = 1.0f;
         }
     }
-    for (size_t i = 0; i < dense_.size(); ++i) {
+    for (size_t i = 0; i < layout.dense.size(); ++i) {
         const RowNetworkLayout::Dense& dense = layout.dense[i];
-        const PackedDense& packed = dense_[i];
+        const float* weight = packed_ + dense.weight_at;
+        const float* bias = packed_ + dense.bias_at;
         const bool single_output = i > 0 && dense.outputs == 1;
         if (single_output) {
             // the padding of the layer below is 0: its weights and biases are, and every activation maps 0 to
             // 0 but the sigmoid, whose padding meets weights of 0
-            w->next[0] = packed.bias[0] + kernels.dot(w->values.data(), packed.weight.data(),
-                                                      layout.dense[i - 1].padded_outputs);
+            w->next[0] = bias[0] + kernels.dot(w->values.data(), weight, layout.dense[i - 1].padded_outputs);
         } else {
             if (i > 0)
                 count = kernels.compress(w->values.data(), dense.inputs, w->rows.data(), w->nonzero.data());
             const bool relu = dense.activation == Activation::kRelu;
-            kernels.affine(packed.weight.data(), dense.padded_outputs, w->rows.data(), w->nonzero.data(),
-                           count, packed.bias.data(), relu, w->next.data());
+            kernels.affine(weight, dense.padded_outputs, w->rows.data(), w->nonzero.data(), count, bias, relu,
+                           w->next.data());
         }
         if (single_output || !IsFused(dense.activation))
             Activate(dense.activation, w->next.data(), dense.outputs);
@@ -342,23 +357,23 @@ void RowNetwork::ForwardBlock(const RowNetworkLayout& layout, const RowKernels& 
             w->rows[row * one_hot + i] = code >= 0 ? layout.one_hot_rows[i] + code : -1;
         }
     }
-    for (size_t i = 0; i < dense_.size(); ++i) {
+    for (size_t i = 0; i < layout.dense.size(); ++i) {
         const RowNetworkLayout::Dense& dense = layout.dense[i];
-        const PackedDense& packed = dense_[i];
+        const float* weight = packed_ + dense.weight_at;
+        const float* bias = packed_ + dense.bias_at;
         const float* values = w->values.data();
         float* next = w->next.data();
         if (i > 0 && dense.outputs == 1) {
             for (int row = 0; row < rows; ++row)
-                next[row] =
-                    packed.bias[0] + kernels.dot(values + static_cast<size_t>(row) * stride,
-                                                 packed.weight.data(), layout.dense[i - 1].padded_outputs);
+                next[row] = bias[0] + kernels.dot(values + static_cast<size_t>(row) * stride, weight,
+                                                  layout.dense[i - 1].padded_outputs);
             Activate(dense.activation, next, rows);
             stride = 1;
         } else {
             const bool relu = dense.activation == Activation::kRelu;
-            kernels.affine_block(packed.weight.data(), dense.padded_outputs, values, stride,
+            kernels.affine_block(weight, dense.padded_outputs, values, stride,
                                  i == 0 ? layout.float_inputs : dense.inputs, w->rows.data(),
-                                 i == 0 ? one_hot : 0, rows, packed.bias.data(), relu, next);
+                                 i == 0 ? one_hot : 0, rows, bias, relu, next);
             stride = dense.padded_outputs;
             for (int row = 0; row < rows && !IsFused(dense.activation); ++row)
                 Activate(dense.activation, next + static_cast<size_t>(row) * stride, dense.outputs);
@@ -368,15 +383,6 @@ void RowNetwork::ForwardBlock(const RowNetworkLayout& layout, const RowKernels& 
     const int outputs = layout.dense.back().outputs;
     for (int row = 0; row < rows; ++row)
         logits = std::copy_n(w->values.data() + static_cast<size_t>(row) * stride, outputs, logits);
-}
-
-size_t RowNetwork::memory_bytes() const {
-    size_t bytes = edges_.bytes() + linear_.bytes() + start_.bytes() + slope_.bytes();
-    for (const AlignedArray<float>& table : category_tables_)
-        bytes += table.bytes();
-    for (const PackedDense& dense : dense_)
-        bytes += dense.weight.bytes() + dense.bias.bytes();
-    return bytes;
 }
 
 }  // namespace dlent

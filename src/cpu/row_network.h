@@ -22,6 +22,8 @@ struct RowNetworkLayout {
         int outputs = 0;
         int padded_outputs = 0;
         Activation activation = Activation::kIdentity;
+        size_t weight_at = 0;  ///< [inputs × padded outputs]; a single output's weights as one padded row
+        size_t bias_at = 0;    ///< [padded outputs]
     };
 
     int numeric = 0;
@@ -46,16 +48,31 @@ struct RowNetworkLayout {
     int float_inputs = 0;            ///< their total width
     std::vector<Dense> dense;
 
+    // Where things begin in a member's packed weights, in floats.
+    size_t edges_at = 0;            ///< [total bins + numeric]
+    size_t linear_at = 0;           ///< [numeric × width]
+    size_t start_at = 0;            ///< [total bins × width]
+    size_t slope_at = 0;            ///< [total bins × width]
+    std::vector<size_t> tables_at;  ///< of each embedded field: [cardinality × dim]
+    size_t packed_floats = 0;       ///< of a member; whole cache lines
+
     /// kUnsupported when the graph is of another kind; the caller then runs it by Network.
     static Expected<RowNetworkLayout> FromSpec(const NetworkSpec& spec);
+
+ private:
+    /// Gives the packed weights their places: each array begins a cache line.
+    void Place();
 };
 
-/// One member's weights, packed for the row kernels.
+/// One member, whose packed weights are elsewhere.
 class RowNetwork {
  public:
-    /// kCorrupt when a tensor is missing or has another shape than the layout asks for.
-    static Expected<RowNetwork> Pack(const RowNetworkLayout& layout,
-                                     const std::vector<NamedTensorData>& tensors);
+    /// Packs a member's tensors into `packed` [layout.packed_floats, zeroed]. kCorrupt when a tensor is
+    /// missing or has another shape than the layout asks for.
+    static Status Pack(const RowNetworkLayout& layout, const std::vector<NamedTensorData>& tensors,
+                       float* packed);
+    /// `packed` must outlive it, on a cache line.
+    explicit RowNetwork(const float* packed) : packed_(packed) {}
 
     /// Most rows that ForwardBlock() takes: their values stay in the second-level cache.
     static constexpr int kBlockRows = 48;
@@ -63,6 +80,7 @@ class RowNetwork {
     /// What rows look like before the first dense layer; owned by the scorer and shared by its members.
     struct Workspace {
         explicit Workspace(const RowNetworkLayout& layout);
+        size_t bytes() const;
         AlignedArray<float> numeric;  ///< u; [block × numbers], like those that follow
         AlignedArray<float> clipped;
         AlignedArray<float> plain;
@@ -82,26 +100,14 @@ class RowNetwork {
     void ForwardBlock(const RowNetworkLayout& layout, const RowKernels& kernels, int rows,
                       Workspace* workspace, float* logits) const;
 
-    const AlignedArray<float>& edges() const { return edges_; }
-    size_t memory_bytes() const;
+    const float* edges(const RowNetworkLayout& layout) const { return packed_ + layout.edges_at; }
 
  private:
     /// Writes row `row`'s float inputs of the first dense layer.
     void GatherInputs(const RowNetworkLayout& layout, const RowKernels& kernels, int row,
                       const Workspace& workspace, float* values) const;
 
-    struct PackedDense {
-        AlignedArray<float>
-            weight;  ///< [inputs × padded outputs]; a single output's weights as one padded row
-        AlignedArray<float> bias;  ///< [padded outputs]
-    };
-
-    AlignedArray<float> edges_;
-    AlignedArray<float> linear_;  ///< [numeric × width]
-    AlignedArray<float> start_;   ///< [total bins × width]
-    AlignedArray<float> slope_;   ///< [total bins × width]
-    std::vector<AlignedArray<float>> category_tables_;
-    std::vector<PackedDense> dense_;
+    const float* packed_;
 };
 
 }  // namespace dlent

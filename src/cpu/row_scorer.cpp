@@ -8,6 +8,7 @@
 #include "core/nn/network.h"
 #include "cpu/aligned_array.h"
 #include "cpu/cpu_backend.h"
+#include "cpu/packed_model.h"
 #include "cpu/row_kernels.h"
 #include "cpu/row_network.h"
 
@@ -57,14 +58,17 @@ class AnswerAverage {
 /// Our own kernels, for the networks that the recipe makes.
 class PackedScorer final : public Scorer {
  public:
-    PackedScorer(Model model, RowNetworkLayout layout, std::vector<RowNetwork> networks, CpuIsa max_isa)
-        : Scorer(std::move(model)),
+    PackedScorer(ModelImage image, std::shared_ptr<const void> owner, RowNetworkLayout layout, CpuIsa max_isa)
+        : Scorer(std::move(image.model)),
+          owner_(std::move(owner)),
           kernels_(SelectRowKernels(max_isa)),
           layout_(std::move(layout)),
-          networks_(std::move(networks)),
           workspace_(layout_),
           logits_(static_cast<size_t>(RowNetwork::kBlockRows) * model_.target.output_count()),
-          answer_(model_.target, model_.temperature) {}
+          answer_(model_.target, model_.temperature) {
+        for (size_t member = 0; member < model_.members.size(); ++member)
+            networks_.emplace_back(image.member(member));
+    }
 
     void Score(int rows, const Cell* cells, float* outputs) override {
         const ScopedFlushToZero flush;
@@ -78,10 +82,7 @@ class PackedScorer final : public Scorer {
     }
 
     size_t memory_bytes() const override {
-        size_t bytes = sizeof(*this);
-        for (const RowNetwork& network : networks_)
-            bytes += network.memory_bytes();
-        return bytes;
+        return sizeof(*this) + workspace_.bytes() + model_.pipeline.memory_bytes();
     }
 
  private:
@@ -109,7 +110,7 @@ class PackedScorer final : public Scorer {
             for (int row = 0; row < rows; ++row) {
                 const ptrdiff_t first = static_cast<ptrdiff_t>(row) * layout_.numeric;
                 kernels_.locate(workspace_.numeric.data() + first, layout_.numeric, layout_.bins.data(),
-                                networks_[0].edges().data(), workspace_.bin.data() + first,
+                                networks_[0].edges(layout_), workspace_.bin.data() + first,
                                 workspace_.fraction.data() + first);
             }
         }
@@ -117,6 +118,7 @@ class PackedScorer final : public Scorer {
                              layout_.clip > 0.0f ? 1.0f / layout_.clip : 0.0f, workspace_.clipped.data());
     }
 
+    const std::shared_ptr<const void> owner_;
     const RowKernels& kernels_;
     RowNetworkLayout layout_;
     std::vector<RowNetwork> networks_;
@@ -129,12 +131,16 @@ class PackedScorer final : public Scorer {
 /// round a row differently by its place in the batch.
 class NetworkScorer final : public Scorer {
  public:
-    static Expected<std::unique_ptr<Scorer>> Create(Model model, CpuIsa max_isa) {
-        std::unique_ptr<NetworkScorer> scorer(new NetworkScorer(std::move(model), max_isa));
-        for (const std::vector<NamedTensorData>& tensors : scorer->model_.members) {
-            DLENT_ASSIGN_OR_RETURN(auto network,
-                                   Network::Create(scorer->model_.network, *scorer->backend_, 1, false));
-            DLENT_RETURN_IF_ERROR(network->Load(tensors));
+    static Expected<std::unique_ptr<Scorer>> Create(ModelImage image, std::shared_ptr<const void> owner,
+                                                    CpuIsa max_isa) {
+        const size_t parameters = image.parameter_floats;
+        std::unique_ptr<NetworkScorer> scorer(
+            new NetworkScorer(std::move(image.model), std::move(owner), max_isa));
+        for (size_t member = 0; member < scorer->model_.members.size(); ++member) {
+            const std::span<const float> packed(image.member(member), image.member_floats);
+            DLENT_ASSIGN_OR_RETURN(
+                auto network, Network::CreateOver(scorer->model_.network, *scorer->backend_, 1,
+                                                  {packed.first(parameters), packed.subspan(parameters)}));
             scorer->networks_.push_back(std::move(network));
         }
         return std::unique_ptr<Scorer>(std::move(scorer));
@@ -159,21 +165,23 @@ class NetworkScorer final : public Scorer {
     }
 
     size_t memory_bytes() const override {
-        size_t bytes = sizeof(*this);
+        size_t bytes = sizeof(*this) + model_.pipeline.memory_bytes();
         for (const auto& network : networks_)
-            bytes += (network->parameter_data_count() + network->state_data_count()) * sizeof(float);
+            bytes += network->workspace_bytes();
         return bytes;
     }
 
  private:
-    NetworkScorer(Model model, CpuIsa max_isa)
+    NetworkScorer(Model model, std::shared_ptr<const void> owner, CpuIsa max_isa)
         : Scorer(std::move(model)),
+          owner_(std::move(owner)),
           backend_(MakeCpuBackend(max_isa)),
           numeric_(model_.pipeline.numeric_count()),
           plain_(model_.pipeline.plain_count()),
           codes_(model_.pipeline.field_count()),
           answer_(model_.target, model_.temperature) {}
 
+    const std::shared_ptr<const void> owner_;
     std::unique_ptr<Backend> backend_;
     std::vector<std::unique_ptr<Network>> networks_;
     AlignedArray<float> numeric_;
@@ -182,39 +190,28 @@ class NetworkScorer final : public Scorer {
     AnswerAverage answer_;
 };
 
-bool SameEdges(const std::vector<RowNetwork>& networks) {
-    return std::all_of(networks.begin(), networks.end(), [&](const RowNetwork& network) {
-        return network.edges().size() == networks[0].edges().size() &&
-               (network.edges().size() == 0 || std::memcmp(network.edges().data(), networks[0].edges().data(),
-                                                           network.edges().bytes()) == 0);
-    });
-}
-
 }  // namespace
 
-Expected<std::unique_ptr<Scorer>> MakeCpuScorer(Model model, CpuIsa max_isa) {
+Expected<std::unique_ptr<Scorer>> MakeCpuScorer(std::span<const std::byte> image,
+                                                std::shared_ptr<const void> owner, CpuIsa max_isa) {
     try {
-        DLENT_RETURN_IF_ERROR(model.Validate());
-        Expected<RowNetworkLayout> layout = RowNetworkLayout::FromSpec(model.network);
-        if (!layout.ok()) {
-            if (layout.status().code() != StatusCode::kUnsupported)
-                return layout.status();
-            return NetworkScorer::Create(std::move(model), max_isa);
-        }
-        std::vector<RowNetwork> networks;
-        for (const std::vector<NamedTensorData>& tensors : model.members) {
-            DLENT_ASSIGN_OR_RETURN(RowNetwork network, RowNetwork::Pack(*layout, tensors));
-            networks.push_back(std::move(network));
-        }
-        if (!SameEdges(networks))
-            return NetworkScorer::Create(std::move(model), max_isa);
-        // the packed form replaces the tensors
-        std::vector<std::vector<NamedTensorData>>().swap(model.members);
-        return std::unique_ptr<Scorer>(std::make_unique<PackedScorer>(std::move(model), std::move(*layout),
-                                                                      std::move(networks), max_isa));
+        DLENT_ASSIGN_OR_RETURN(ModelImage opened, ModelImage::Open(image));
+        if (opened.form == ModelImage::Form::kNetwork)
+            return NetworkScorer::Create(std::move(opened), std::move(owner), max_isa);
+        DLENT_ASSIGN_OR_RETURN(RowNetworkLayout layout, RowNetworkLayout::FromSpec(opened.model.network));
+        if (layout.packed_floats != opened.member_floats)
+            return Status::Corrupt("the packed model does not fit its network");
+        return std::unique_ptr<Scorer>(
+            std::make_unique<PackedScorer>(std::move(opened), std::move(owner), std::move(layout), max_isa));
     } catch (const std::bad_alloc&) {
-        return Status(StatusCode::kOutOfMemory, "out of memory while packing a model");
+        return Status(StatusCode::kOutOfMemory, "out of memory for a packed model");
     }
+}
+
+Expected<std::unique_ptr<Scorer>> MakeCpuScorer(const Model& model, CpuIsa max_isa) {
+    DLENT_ASSIGN_OR_RETURN(PackedModel packed, PackedModel::Pack(model));
+    const auto owner = std::make_shared<const PackedModel>(std::move(packed));
+    return MakeCpuScorer(owner->image(), owner, max_isa);
 }
 
 }  // namespace dlent

@@ -3,6 +3,7 @@
 #include "pg/bridge/postgres.h"
 
 #include "pg/bridge/error.h"
+#include "pg/cache/model_file.h"
 #include "pg/cache/scorer_cache.h"
 #include "pg/catalog/relations.h"
 #include "pg/functions/progress.h"
@@ -26,6 +27,7 @@ void _PG_init() {
         dlent::pg::InstallScanHooks();
         MarkGUCPrefixReserved("dlent");
         dlent::pg::RegisterCatalogCallbacks();
+        dlent::pg::RegisterModelFileCallbacks();
         dlent::pg::RequestProgressMemory();
         return true;
     });

@@ -73,7 +73,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const auto again = dlent::Model::FromArtifact(written, model->PipelineJson(), model->WeightsBytes());
     Require(again.ok() && again->SpecificationJson() == written &&
             again->WeightsBytes() == model->WeightsBytes());
-    auto scorer = dlent::MakeCpuScorer(std::move(*model));
+    auto scorer = dlent::MakeCpuScorer(*model);
     Require(scorer.ok());
     ScoreRows(**scorer);
     return 0;

@@ -324,7 +324,7 @@ void OpenAndScore(const Json& specification, const Json& pipeline, std::string_v
         return;
     }
     const std::vector<Cell> cells = RandomCells(model->pipeline, 2, 9);
-    auto scorer = MakeCpuScorer(std::move(*model));
+    auto scorer = MakeCpuScorer(*model);
     ASSERT_TRUE(scorer.ok()) << scorer.status().message();
     ScoreAll(**scorer, cells);
 }

@@ -139,7 +139,7 @@ TEST_P(RowBlockModel, ScoresTheSameBitsInEveryBlock) {
     const std::unique_ptr<Backend> backend = MakeCpuBackend();
     Expected<TrainedModel> trained = TrainModel(rows, *options, *backend, NeverCancelled(), {});
     ASSERT_TRUE(trained.ok()) << trained.status().message() << trained.status().detail();
-    Expected<std::unique_ptr<Scorer>> made = MakeCpuScorer(std::move(trained->model));
+    Expected<std::unique_ptr<Scorer>> made = MakeCpuScorer(trained->model);
     ASSERT_TRUE(made.ok()) << made.status().message();
     Scorer& scorer = **made;
 

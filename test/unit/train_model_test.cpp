@@ -178,7 +178,7 @@ TEST(TrainModel, StoresTheBestEpochAndItsHonestMetrics) {
     for (int member = 0; member < 5; ++member) {
         Model alone = trained.model;
         alone.members = {trained.model.members[member]};
-        auto scorer = MakeCpuScorer(std::move(alone));
+        auto scorer = MakeCpuScorer(alone);
         ASSERT_TRUE(scorer.ok());
         const std::vector<uint32_t>& rows = plan->splits[member].validation;
         for (const uint32_t row : rows) {

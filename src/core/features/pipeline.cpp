@@ -41,6 +41,19 @@ int32_t Pipeline::NullCode(int input) const {
                : -1;
 }
 
+size_t Pipeline::memory_bytes() const {
+    size_t bytes = inputs_.size() * sizeof(PipelineInput) +
+                   (numeric_cells_.size() + plain_cells_.size()) * sizeof(Entry);
+    for (size_t i = 0; i < inputs_.size(); ++i) {
+        for (const PipelineInput::CellStatistics& cell : inputs_[i].cells)
+            bytes += sizeof(cell) + (cell.quantiles.size() + cell.edges.size()) * sizeof(float);
+        // a level is there twice: listed, and in the vocabulary
+        if (vocabularies_[i] != nullptr)
+            bytes += 2 * vocabularies_[i]->memory_bytes();
+    }
+    return bytes;
+}
+
 void Pipeline::BuildLayout() {
     first_cell_.clear();
     numeric_cells_.clear();

@@ -91,6 +91,8 @@ class Pipeline {
     /// The code of a category's text for input `input`; unseen levels give the `other` code or −1.
     int32_t CategoryCode(int input, std::string_view text) const;
     int32_t NullCode(int input) const;
+    /// Of what it has learnt, nearly.
+    size_t memory_bytes() const;
 
     /// Encodes rows of a training table. Prepare() maps the table's dictionaries once; it must outlive
     /// nothing.

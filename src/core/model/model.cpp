@@ -119,8 +119,8 @@ std::optional<size_t> TakeMember(std::string* name, size_t member_count) {
     return member;
 }
 
-/// FromArtifact but for memory that is refused.
-Expected<Model> ReadArtifact(const Json& specification, const Json& pipeline, std::string_view weights) {
+/// FromDescription but for memory that is refused.
+Expected<Model> ReadDescription(const Json& specification, const Json& pipeline) {
     Model model;
     std::optional<int64_t> member_count;
     try {
@@ -147,8 +147,14 @@ Expected<Model> ReadArtifact(const Json& specification, const Json& pipeline, st
     if (!member_count)
         return Bad("it has no members, or too many");
     DLENT_ASSIGN_OR_RETURN(model.pipeline, Pipeline::FromJson(pipeline));
-    DLENT_ASSIGN_OR_RETURN(std::vector<NamedTensorData> tensors, ReadSafetensors(weights));
     model.members.resize(static_cast<size_t>(*member_count));
+    return model;
+}
+
+/// FromArtifact but for memory that is refused.
+Expected<Model> ReadArtifact(const Json& specification, const Json& pipeline, std::string_view weights) {
+    DLENT_ASSIGN_OR_RETURN(Model model, ReadDescription(specification, pipeline));
+    DLENT_ASSIGN_OR_RETURN(std::vector<NamedTensorData> tensors, ReadSafetensors(weights));
     for (NamedTensorData& tensor : tensors) {
         const std::string stored_name = tensor.name.substr(0, kQuotedBytes);
         const std::optional<size_t> member = TakeMember(&tensor.name, model.members.size());
@@ -200,6 +206,14 @@ Expected<Model> Model::FromArtifact(const Json& specification, const Json& pipel
                                     std::string_view weights) {
     try {
         return ReadArtifact(specification, pipeline, weights);
+    } catch (const std::bad_alloc&) {
+        return Status(StatusCode::kOutOfMemory, "out of memory for a stored model");
+    }
+}
+
+Expected<Model> Model::FromDescription(const Json& specification, const Json& pipeline) {
+    try {
+        return ReadDescription(specification, pipeline);
     } catch (const std::bad_alloc&) {
         return Status(StatusCode::kOutOfMemory, "out of memory for a stored model");
     }

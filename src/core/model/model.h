@@ -21,7 +21,7 @@ struct Model {
     TargetEncoder target;
     Pipeline pipeline;
     NetworkSpec network;                                ///< the members share one architecture
-    std::vector<std::vector<NamedTensorData>> members;  ///< weights of each member
+    std::vector<std::vector<NamedTensorData>> members;  ///< weights of each; none where a Scorer has them
     float temperature = 1.0f;                           ///< logits are divided by it
 
     /// The artifact: a readable specification (kind, target, network, temperature), the pipeline's
@@ -39,6 +39,9 @@ struct Model {
     /// wrong; kUnsupported when a newer version wrote it; kOutOfMemory.
     static Expected<Model> FromArtifact(const Json& specification, const Json& pipeline,
                                         std::string_view weights);
+    /// The same without weights, for who has them in another form: the members are there, and empty. That
+    /// the parts fit each other is not checked.
+    static Expected<Model> FromDescription(const Json& specification, const Json& pipeline);
 };
 
 }  // namespace dlent

@@ -9,12 +9,13 @@
 
 namespace dlent {
 
-/// A model packed for scoring rows: made once per process and version, then called per row or per block
-/// without allocating. Not thread-safe (it owns its scratch memory).
+/// A packed model with what scoring needs beside it: made once per process and version, then called per row
+/// or per block without allocating. Not thread-safe (it owns its scratch memory).
 class Scorer {
  public:
     virtual ~Scorer() = default;
 
+    /// Without the members' weights, which are packed.
     const Model& model() const { return model_; }
     /// Cells of one row: those of model().pipeline.inputs(), in that order. Category cells hold
     /// Pipeline::CategoryCode() of the text.
@@ -25,7 +26,7 @@ class Scorer {
     /// probability of the positive class, or one probability a class. A row's result does not depend on the
     /// rows beside it.
     virtual void Score(int rows, const Cell* cells, float* outputs) = 0;
-    /// Bytes this object holds, for the cache's accounting.
+    /// Bytes this object holds beside the packed model, nearly, for the cache's accounting.
     virtual size_t memory_bytes() const = 0;
 
  protected:

@@ -21,19 +21,29 @@ size_t WorkspaceSize(const WorkspaceDeclaration& workspace, int max_batch) {
 
 Expected<std::unique_ptr<Network>> Network::Create(const NetworkSpec& spec, Backend& backend, int max_batch,
                                                    bool for_training) {
+    return Make(spec, backend, max_batch, for_training, nullptr);
+}
+
+Expected<std::unique_ptr<Network>> Network::CreateOver(const NetworkSpec& spec, Backend& backend,
+                                                       int max_batch, const FlatTensors& tensors) {
+    return Make(spec, backend, max_batch, false, &tensors);
+}
+
+Expected<std::unique_ptr<Network>> Network::Make(const NetworkSpec& spec, Backend& backend, int max_batch,
+                                                 bool for_training, const FlatTensors* tensors) {
     if (max_batch < 1) {
         return Status::Invalid("a network's batch must have at least one row");
     }
     try {
         std::unique_ptr<Network> network(new Network(spec, backend, max_batch, for_training));
-        DLENT_RETURN_IF_ERROR(network->Build());
+        DLENT_RETURN_IF_ERROR(network->Build(tensors));
         return network;
     } catch (const std::bad_alloc&) {
         return Status(StatusCode::kOutOfMemory, "out of memory for the network");
     }
 }
 
-Status Network::Build() {
+Status Network::Build(const FlatTensors* tensors) {
     DLENT_ASSIGN_OR_RETURN(std::vector<GraphLayer> graph, MakeGraph(spec_));
     // Operators take rows and sizes as int: rows × members × width must fit.
     for (const GraphLayer& node : graph) {
@@ -58,12 +68,12 @@ Status Network::Build() {
             }
         }
     }
-    DLENT_RETURN_IF_ERROR(PlanParameters());
+    DLENT_RETURN_IF_ERROR(PlanParameters(tensors));
     DLENT_RETURN_IF_ERROR(PlanValues());
     return PlanWorkspaces();
 }
 
-Status Network::PlanParameters() {
+Status Network::PlanParameters(const FlatTensors* tensors) {
     size_t trainable = 0;
     size_t state = 0;
     for (size_t i = 0; i < nodes_.size(); ++i) {
@@ -81,8 +91,21 @@ Status Network::PlanParameters() {
             parameters_.push_back(std::move(info));
         }
     }
-    DLENT_RETURN_IF_ERROR(parameter_data_.Allocate(backend_, trainable));
-    DLENT_RETURN_IF_ERROR(state_data_.Allocate(backend_, state));
+    // Layers write tensors only when they train: the running statistics.
+    float* parameter_data = nullptr;
+    float* state_data = nullptr;
+    if (tensors != nullptr) {
+        if (tensors->parameters.size() != trainable || tensors->state.size() != state) {
+            return Status::Corrupt("the network does not have as many weights as its specification asks for");
+        }
+        parameter_data = const_cast<float*>(tensors->parameters.data());
+        state_data = const_cast<float*>(tensors->state.data());
+    } else {
+        DLENT_RETURN_IF_ERROR(parameter_data_.Allocate(backend_, trainable));
+        DLENT_RETURN_IF_ERROR(state_data_.Allocate(backend_, state));
+        parameter_data = parameter_data_.data();
+        state_data = state_data_.data();
+    }
     if (for_training_) {
         DLENT_RETURN_IF_ERROR(gradient_data_.Allocate(backend_, trainable));
     }
@@ -90,7 +113,7 @@ Status Network::PlanParameters() {
     for (Node& node : nodes_) {
         for (size_t i = 0; i < node.layer->tensors().size(); ++i) {
             const ParameterInfo& info = parameters_[next++];
-            node.context.tensors.push_back(Address(info));
+            node.context.tensors.push_back((info.trainable ? parameter_data : state_data) + info.offset);
             const bool has_gradient = for_training_ && info.trainable;
             node.context.gradients.push_back(has_gradient ? gradient_data_.data() + info.offset : nullptr);
             node.backward = node.backward || info.trainable;
@@ -241,6 +264,14 @@ int64_t Network::trainable_count() const {
         count += info.trainable ? static_cast<int64_t>(info.count) : 0;
     }
     return count;
+}
+
+size_t Network::workspace_bytes() const {
+    size_t bytes = scratch_.bytes();
+    for (const DeviceBuffer<float>& activation : activations_) {
+        bytes += activation.bytes();
+    }
+    return bytes;
 }
 
 bool Network::HasLayer(std::string_view type) const {

@@ -36,6 +36,13 @@ struct BatchInputs {
     const int32_t* codes = nullptr;  ///< [rows × fields]; negative: contributes nothing
 };
 
+/// The values of a network's tensors, laid out as parameter_data() and state_data() are, in its device's
+/// memory.
+struct FlatTensors {
+    std::span<const float> parameters;
+    std::span<const float> state;
+};
+
 /// A network on one device: its parameters in one flat vector, its gradients in another of the same layout,
 /// and every activation planned and allocated when it is created, so that a step allocates nothing. Not
 /// thread-safe; the backend must outlive it.
@@ -45,6 +52,10 @@ class Network {
     /// lifetimes allow and Backward must not be called. Parameters are zero until Initialize or Load.
     static Expected<std::unique_ptr<Network>> Create(const NetworkSpec& spec, Backend& backend, int max_batch,
                                                      bool for_training);
+    /// A network without training that reads its tensors where they are: `tensors` must outlive it. kCorrupt
+    /// when there are more or fewer than the network has. Initialize, SetTensor and Load must not be called.
+    static Expected<std::unique_ptr<Network>> CreateOver(const NetworkSpec& spec, Backend& backend,
+                                                         int max_batch, const FlatTensors& tensors);
 
     /// Draws all tensors anew; a function of spec and seed alone, the same on every device.
     Status Initialize(uint64_t seed);
@@ -91,6 +102,11 @@ class Network {
     size_t parameter_data_count() const { return parameter_data_.count(); }
     float* state_data() { return state_data_.data(); }
     size_t state_data_count() const { return state_data_.count(); }
+    /// Of activations and scratch memory.
+    size_t workspace_bytes() const;
+    FlatTensors tensors() const {
+        return {{parameter_data_.data(), parameter_data_.count()}, {state_data_.data(), state_data_.count()}};
+    }
 
  private:
     struct Value {
@@ -112,8 +128,11 @@ class Network {
 
     Network(const NetworkSpec& spec, Backend& backend, int max_batch, bool for_training)
         : spec_(spec), backend_(backend), max_batch_(max_batch), for_training_(for_training) {}
-    Status Build();
-    Status PlanParameters();
+    /// `tensors`: null for memory of its own.
+    static Expected<std::unique_ptr<Network>> Make(const NetworkSpec& spec, Backend& backend, int max_batch,
+                                                   bool for_training, const FlatTensors* tensors);
+    Status Build(const FlatTensors* tensors);
+    Status PlanParameters(const FlatTensors* tensors);
     Status PlanValues();
     Status PlanWorkspaces();
     void BindInputs(const BatchInputs& batch);

@@ -5,51 +5,73 @@
 #include <list>
 
 #include "core/formats/sha256.h"
+#include "cpu/packed_model.h"
 #include "cpu/row_scorer.h"
 #include "pg/bridge/error.h"
 #include "pg/bridge/json.h"
 #include "pg/bridge/memory.h"
+#include "pg/cache/model_file.h"
 #include "pg/catalog/lookup.h"
-#include "pg/catalog/relations.h"
+
+extern "C" {
+#include "utils/timestamp.h"
+}
 
 namespace dlent::pg {
 namespace {
 
+/// A session that makes many files looks for those that nobody needs only so often.
+constexpr int kSweepIntervalMs = 60'000;
+
 int model_cache_kilobytes = 256 * 1024;
 
 struct CachedScorer {
-    Oid catalog;  ///< of dlent.version: an extension created anew counts its versions anew
-    int64_t version_id;
+    VersionDigest digest;
     std::shared_ptr<Scorer> scorer;
-    size_t bytes;
+    bool mapped = false;
+    size_t image_bytes = 0;
+    size_t bytes() const { return image_bytes + scorer->memory_bytes(); }
 };
 
 /// Most recently used first. There are seldom more than a handful, and a statement looks once.
 class ScorerCache {
  public:
-    std::shared_ptr<Scorer> Find(Oid catalog, int64_t version_id) {
+    const CachedScorer* Find(const VersionDigest& digest) const {
+        for (const CachedScorer& entry : entries_) {
+            if (entry.digest == digest)
+                return &entry;
+        }
+        return nullptr;
+    }
+
+    /// The scorer, which becomes the last to go; null when it is not there.
+    std::shared_ptr<Scorer> Use(const VersionDigest& digest) {
         for (auto entry = entries_.begin(); entry != entries_.end(); ++entry) {
-            if (entry->version_id == version_id && entry->catalog == catalog) {
+            if (entry->digest == digest) {
                 entries_.splice(entries_.begin(), entries_, entry);
-                return entry->scorer;
+                KeepWithinLimit();
+                return entries_.front().scorer;
             }
         }
         return nullptr;
     }
 
-    /// Keeps the newest even when it alone exceeds the limit.
-    void Add(Oid catalog, int64_t version_id, const std::shared_ptr<Scorer>& scorer) {
-        const size_t bytes = scorer->memory_bytes();
-        entries_.push_front({catalog, version_id, scorer, bytes});
-        total_bytes_ += bytes;
+    void Add(CachedScorer entry) {
+        total_bytes_ += entry.bytes();
+        entries_.push_front(std::move(entry));
+        KeepWithinLimit();
+    }
+
+ private:
+    /// The model in use stays even when it alone exceeds the limit, which may have been set anew.
+    void KeepWithinLimit() {
         const size_t limit = static_cast<size_t>(model_cache_kilobytes) * 1024;
         while (entries_.size() > 1 && total_bytes_ > limit) {
-            total_bytes_ -= entries_.back().bytes;
+            total_bytes_ -= entries_.back().bytes();
             entries_.pop_back();
         }
     }
 
- private:
     std::list<CachedScorer> entries_;
     size_t total_bytes_ = 0;
 };
@@ -60,48 +82,113 @@ ScorerCache& Cache() {
     return *cache;
 }
 
-std::shared_ptr<Scorer> Load(int64_t version_id) {
+[[noreturn]] void ThrowDamaged(const VersionIdentity& identity, const char* what) {
+    throw SqlError(ERRCODE_DATA_CORRUPTED,
+                   std::string("the ") + what + " of version " + std::to_string(identity.version) +
+                       " of model \"" + identity.model + "\" do not have their SHA-256",
+                   {}, "Restore the tables of schema dlent from a backup, or train the model again.");
+}
+
+/// The packed model, made from the catalog.
+PackedModel Pack(const VersionIdentity& identity) {
     StoredArtifact artifact;
-    CallPostgres([&] { ReadArtifact(version_id, &artifact); });
+    const VersionDigest digest = CallPostgres([&] {
+        ReadArtifact(identity.version_id, &artifact);
+        return ComputeDigest(artifact.specification, artifact.pipeline, artifact.weights_sha256);
+    });
     const std::string_view weights(artifact.weights, artifact.weights_bytes);
     Sha256 hash;
     hash.Update(weights);
-    const auto digest = hash.Finish();
-    if (std::memcmp(digest.data(), artifact.weights_sha256, digest.size()) != 0)
-        throw SqlError(ERRCODE_DATA_CORRUPTED,
-                       "the weights of version " + std::to_string(version_id) + " do not have their SHA-256",
-                       {}, "Restore table dlent.weight_chunk from a backup, or train the model again.");
-    Model model =
+    const auto sha256 = hash.Finish();
+    if (std::memcmp(sha256.data(), artifact.weights_sha256, sha256.size()) != 0)
+        ThrowDamaged(identity, "weights");
+    if (digest != artifact.digest || digest != identity.digest)
+        ThrowDamaged(identity, "specification and pipeline");
+    const Model model =
         ValueOrThrow(Model::FromArtifact(JsonFromDatum(JsonbPGetDatum(artifact.specification)),
                                          JsonFromDatum(JsonbPGetDatum(artifact.pipeline)), weights));
-    return std::shared_ptr<Scorer>(ValueOrThrow(MakeCpuScorer(std::move(model))));
+    return ValueOrThrow(PackedModel::Pack(model));
+}
+
+/// A scorer that reads a mapped file; without one when the file is not there, or not of this library's
+/// making.
+CachedScorer OpenFile(const VersionDigest& digest, const std::shared_ptr<const MappedModel>& file) {
+    CachedScorer opened{.digest = digest, .mapped = true};
+    if (file == nullptr)
+        return opened;
+    Expected<std::unique_ptr<Scorer>> scorer = MakeCpuScorer(file->image(), file);
+    if (scorer.ok()) {
+        opened.scorer = std::move(*scorer);
+        opened.image_bytes = file->image().size();
+    }
+    return opened;
+}
+
+/// Packs the version and makes the file, so that the others need not.
+CachedScorer LoadFromCatalog(const VersionIdentity& identity) {
+    ModelFileLock lock(identity.digest);
+    if (lock.waited()) {
+        CachedScorer opened = OpenFile(identity.digest, MapModelFile(identity.digest));
+        if (opened.scorer != nullptr) {
+            lock.Release();
+            return opened;
+        }
+    }
+    const auto packed = std::make_shared<const PackedModel>(Pack(identity));
+    CachedScorer made = OpenFile(identity.digest, CreateModelFile(identity.digest, packed->image()));
+    if (made.scorer == nullptr)
+        made = {.digest = identity.digest,
+                .scorer = ValueOrThrow(MakeCpuScorer(packed->image(), packed)),
+                .mapped = false,
+                .image_bytes = packed->image().size()};
+    lock.Release();
+    CallPostgres([] {
+        static TimestampTz last_sweep = 0;
+        const TimestampTz now = GetCurrentTimestamp();
+        if (TimestampDifferenceExceeds(last_sweep, now, kSweepIntervalMs)) {
+            last_sweep = now;
+            SweepModelFiles();
+        }
+    });
+    return made;
 }
 
 }  // namespace
 
-std::shared_ptr<Scorer> AcquireScorer(int64_t version_id) {
-    const Oid catalog = CallPostgres([] { return GetCatalogRelations().version; });
-    if (std::shared_ptr<Scorer> cached = Cache().Find(catalog, version_id))
+std::shared_ptr<Scorer> AcquireScorer(const VersionIdentity& identity) {
+    if (std::shared_ptr<Scorer> cached = Cache().Use(identity.digest))
         return cached;
-    // What loading needs beside the scorer (the stored bytes, mostly) goes when it is done.
-    MemoryContext loading = CallPostgres([] {
-        return AllocSetContextCreate(CurrentMemoryContext, "dlent model loading", ALLOCSET_DEFAULT_SIZES);
-    });
-    std::shared_ptr<Scorer> scorer;
-    {
-        const ContextScope scope(loading);
-        scorer = Load(version_id);
+    CachedScorer loaded = OpenFile(identity.digest, MapModelFile(identity.digest));
+    if (loaded.scorer == nullptr) {
+        // What loading needs beside the scorer (the stored bytes, mostly) goes when it is done.
+        MemoryContext loading = CallPostgres([] {
+            return AllocSetContextCreate(CurrentMemoryContext, "dlent model loading", ALLOCSET_DEFAULT_SIZES);
+        });
+        {
+            const ContextScope scope(loading);
+            loaded = LoadFromCatalog(identity);
+        }
+        CallPostgres([loading] { MemoryContextDelete(loading); });
     }
-    CallPostgres([loading] { MemoryContextDelete(loading); });
-    Cache().Add(catalog, version_id, scorer);
+    std::shared_ptr<Scorer> scorer = loaded.scorer;
+    Cache().Add(std::move(loaded));
     return scorer;
 }
 
+std::optional<CachedModel> FindCachedModel(const VersionDigest& digest) {
+    const CachedScorer* found = Cache().Find(digest);
+    if (found == nullptr)
+        return std::nullopt;
+    return CachedModel{found->mapped,
+                       found->scorer->memory_bytes() + (found->mapped ? 0 : found->image_bytes)};
+}
+
 void DefineModelCacheSettings() {
-    DefineCustomIntVariable("dlent.model_cache_size", "Memory for packed models that a session keeps.",
-                            "The model in use is kept even when it is larger.", &model_cache_kilobytes,
-                            model_cache_kilobytes, 0, MAX_KILOBYTES, PGC_USERSET, GUC_UNIT_KB, nullptr,
-                            nullptr, nullptr);
+    DefineCustomIntVariable("dlent.model_cache_size", "Size of the packed models that a session keeps.",
+                            "Its own memory and the shared files that it maps; the model in use is kept even "
+                            "when it is larger.",
+                            &model_cache_kilobytes, model_cache_kilobytes, 0, MAX_KILOBYTES, PGC_USERSET,
+                            GUC_UNIT_KB, nullptr, nullptr, nullptr);
 }
 
 }  // namespace dlent::pg

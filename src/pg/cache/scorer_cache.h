@@ -1,18 +1,28 @@
 #pragma once
 
-#include <cstdint>
+#include <cstddef>
 #include <memory>
+#include <optional>
 
 #include "core/model/scorer.h"
 #include "pg/bridge/postgres.h"
+#include "pg/catalog/models.h"
 
 namespace dlent::pg {
 
-/// The packed model of a version: from this backend's cache, or read from the catalog, verified and packed.
+/// The packed model of a version: from this backend's cache; else from the file that the backends of the
+/// machine share; else read from the catalog, verified, packed, and written to that file for the others.
 /// Versions never change, so what is cached stays right; the least recently used go when the cache outgrows
 /// dlent.model_cache_size. A scorer in use outlives its eviction. For C++ frames; throws PgError and
 /// SqlError.
-std::shared_ptr<Scorer> AcquireScorer(int64_t version_id);
+std::shared_ptr<Scorer> AcquireScorer(const VersionIdentity& identity);
+
+/// What this backend's cache holds of a version.
+struct CachedModel {
+    bool mapped = false;       ///< the packed model is the shared file
+    size_t private_bytes = 0;  ///< memory of this process
+};
+std::optional<CachedModel> FindCachedModel(const VersionDigest& digest);
 
 /// Defines dlent.model_cache_size. To be called once, from _PG_init().
 void DefineModelCacheSettings();

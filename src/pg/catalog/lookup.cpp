@@ -225,6 +225,18 @@ void FindDigest(const VersionDigest& digest, Privilege privilege, FoundVersion* 
                     errhint("View dlent.versions shows the digests that are here.")));
 }
 
+bool DigestExists(const VersionDigest& digest) {
+    const CatalogRelations& catalog = GetCatalogRelations();
+    ScanKeyData key;
+    ScanKeyInit(&key, kVersionDigest, BTEqualStrategyNumber, F_UUID_EQ, UuidOfDigest(digest));
+    Relation relation = table_open(catalog.version, AccessShareLock);
+    SysScanDesc scan = systable_beginscan(relation, catalog.version_by_digest, true, nullptr, 1, &key);
+    const bool exists = HeapTupleIsValid(systable_getnext(scan));
+    systable_endscan(scan);
+    table_close(relation, AccessShareLock);
+    return exists;
+}
+
 void ReadArtifact(int64_t version_id, StoredArtifact* artifact) {
     const CatalogRelations& catalog = GetCatalogRelations();
     const bool pushed = PushSnapshotIfNone();

@@ -42,6 +42,9 @@ bool FindVersionIfAllowed(const char* name, int number, Privilege privilege, Fou
 /// in the current memory context. 42704, 42501.
 void FindDigest(const VersionDigest& digest, Privilege privilege, FoundVersion* version, const char** name);
 
+/// Whether any version has that digest, by what is committed now, and by this transaction.
+bool DigestExists(const VersionDigest& digest);
+
 /// Whether the current user is as good as the owner, or has been granted `privilege` (or kManage).
 bool HasPrivilege(const FoundModel& model, Privilege privilege);
 /// Whether `role` may change the model, by what is committed now: for a catalog write, which has waited for

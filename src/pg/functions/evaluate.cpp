@@ -224,7 +224,7 @@ class EvaluationSink final : public RowSink {
 
 Json Evaluate(const std::string& model, const std::string& source_text, const EvaluateOptions& options) {
     const VersionIdentity identity = ResolveVersion(ParseModelReference(model), Privilege::kPredict);
-    const std::shared_ptr<Scorer> scorer = AcquireScorer(identity.version_id);
+    const std::shared_ptr<Scorer> scorer = AcquireScorer(identity);
     const TargetEncoder& target = scorer->model().target;
     if (target.task() != Task::kBinary && options.threshold)
         ThrowOption("option \"threshold\" is for models of two classes");

@@ -10,6 +10,7 @@
 
 #include "pg/bridge/error.h"
 #include "pg/bridge/text.h"
+#include "pg/cache/model_file.h"
 #include "pg/catalog/contract.h"
 #include "pg/catalog/dependents.h"
 #include "pg/catalog/lookup.h"
@@ -154,7 +155,7 @@ DroppedVersion* VersionsToDrop(int64_t model_id, int version, int* count) {
 }
 
 /// Deletes a version, or with `version` 0 all, with what belongs to them.
-void DeleteVersions(int64_t model_id, int version) {
+void DeleteVersions(int64_t model_id, int version, const DroppedVersion* versions, int count) {
     const Parameter parameters[] = {Int8(model_id), Int4(version)};
     Execute(
         "WITH gone AS (DELETE FROM dlent.version WHERE model_id = $1 AND ($2 = 0 OR number = $2) RETURNING "
@@ -162,6 +163,10 @@ void DeleteVersions(int64_t model_id, int version) {
         "weights AS (DELETE FROM dlent.weight_chunk USING gone WHERE version_id = gone.id) "
         "DELETE FROM dlent.training_epoch USING gone WHERE version_id = gone.id",
         parameters);
+    for (int i = 0; i < count; ++i) {
+        if (versions[i].last_of_digest)
+            RemoveModelFileAtCommit(versions[i].digest);
+    }
 }
 
 void DropModel(const char* name) {
@@ -175,7 +180,7 @@ void DropModel(const char* name) {
         DropContract(model.id, versions[i].number);
     RefuseIfUsed(psprintf("model \"%s\"", name), name, versions, count);
     const Parameter parameters[] = {Int8(model.id)};
-    DeleteVersions(model.id, 0);
+    DeleteVersions(model.id, 0, versions, count);
     Execute("DELETE FROM dlent.model_grant WHERE model_id = $1", parameters);
     Execute("DELETE FROM dlent.model WHERE id = $1", parameters);
     RecordEvent({.action = "drop_model", .model_id = model.id, .model = name, .role = CallerName(write)});
@@ -198,7 +203,7 @@ void DropVersion(const char* name, int version) {
     const DroppedVersion* versions = VersionsToDrop(model.id, version, &count);
     DropContract(model.id, version);
     RefuseIfUsed(psprintf("version %d of model \"%s\"", version, name), name, versions, count);
-    DeleteVersions(model.id, version);
+    DeleteVersions(model.id, version, versions, count);
     RecordEvent({.action = "drop_version",
                  .model_id = model.id,
                  .model = name,

@@ -105,7 +105,7 @@ class CallSite {
                  int first_argument) {
         version_id_ = 0;
         arguments_.reset();
-        scorer_ = AcquireScorer(identity.version_id);
+        scorer_ = AcquireScorer(identity);
         const Model& model = scorer_->model();
         format_ = AnswerFormat(model, answer, identity.model);
         cells_.resize(std::max(scorer_->cell_count(), 1));

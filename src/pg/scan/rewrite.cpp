@@ -214,7 +214,7 @@ Node* ReplaceCalls(Node* node, void* opaque) {
 int FeatureAttributes(const ScoreCall& call, Oid relation, AttrNumber** attributes) {
     return GuardCallback([&] {
         const VersionIdentity identity = ResolveVersion({call.model, call.version}, Privilege::kPredict);
-        const std::shared_ptr<Scorer> scorer = AcquireScorer(identity.version_id);
+        const std::shared_ptr<Scorer> scorer = AcquireScorer(identity);
         std::vector<std::string> names;
         for (const PipelineInput& input : scorer->model().pipeline.inputs())
             names.push_back(FromUtf8(input.name));

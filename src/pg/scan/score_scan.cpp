@@ -331,7 +331,7 @@ class ScoreBatches {
             reference = ParseModelReference({VARDATA_ANY(name.value), VARSIZE_ANY_EXHDR(name.value)});
         }
         group->identity = ResolveVersion(reference, Privilege::kPredict);
-        group->scorer = AcquireScorer(group->identity.version_id);
+        group->scorer = AcquireScorer(group->identity);
         const Pipeline& pipeline = group->scorer->model().pipeline;
 
         std::vector<FeatureArguments::Column> columns;

@@ -1,0 +1,106 @@
+// The end of model files: with their version, or when a sweep finds that nobody needs them.
+
+#include "pg/bridge/postgres.h"
+
+#include <dirent.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "pg/cache/model_file.h"
+#include "pg/cache/model_file_name.h"
+#include "pg/catalog/lookup.h"
+
+extern "C" {
+#include "access/xact.h"
+#include "storage/fd.h"
+#include "storage/procarray.h"
+#include "utils/syscache.h"
+}
+
+namespace dlent::pg {
+namespace {
+
+struct Removal {
+    VersionDigest digest;
+    SubTransactionId subtransaction;
+};
+
+/// Of Removal, in the memory of the top transaction.
+List* removals = NIL;
+
+void Remove(const ModelFileName& name) {
+    const ModelFilePath path = name.Path();
+    if (unlink(path.data()) != 0 && errno != ENOENT)
+        ereport(LOG, (errcode_for_file_access(),
+                      errmsg("could not remove model cache file \"%s\": %m", path.data())));
+}
+
+void OnTransactionEnd(XactEvent event, void*) {
+    switch (event) {
+        case XACT_EVENT_COMMIT: {
+            ListCell* cell;
+            foreach (cell, removals)
+                Remove({.database = MyDatabaseId, .digest = static_cast<Removal*>(lfirst(cell))->digest});
+            removals = NIL;
+            break;
+        }
+        case XACT_EVENT_ABORT:
+        case XACT_EVENT_PREPARE:
+            removals = NIL;
+            break;
+        default:
+            break;
+    }
+}
+
+void OnSubtransactionEnd(SubXactEvent event, SubTransactionId own, SubTransactionId parent, void*) {
+    ListCell* cell;
+    foreach (cell, removals) {
+        auto* removal = static_cast<Removal*>(lfirst(cell));
+        if (removal->subtransaction != own)
+            continue;
+        if (event == SUBXACT_EVENT_COMMIT_SUB)
+            removal->subtransaction = parent;
+        else if (event == SUBXACT_EVENT_ABORT_SUB)
+            removals = foreach_delete_current(removals, cell);
+    }
+}
+
+/// Whether nobody will miss the file.
+bool IsUnneeded(const ModelFileName& name) {
+    if (name.writer != 0)
+        return BackendPidGetProc(name.writer) == nullptr;
+    if (name.database != MyDatabaseId)
+        return !SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(name.database));
+    return !DigestExists(name.digest);
+}
+
+}  // namespace
+
+void SweepModelFiles() {
+    DIR* directory = AllocateDir(kModelFileDirectory);
+    while (const dirent* entry = ReadDirExtended(directory, kModelFileDirectory, LOG)) {
+        CHECK_FOR_INTERRUPTS();
+        const std::optional<ModelFileName> name = ModelFileName::Parse(entry->d_name);
+        if (name.has_value() && IsUnneeded(*name))
+            Remove(*name);
+    }
+    if (directory != nullptr)
+        FreeDir(directory);
+}
+
+void RemoveModelFileAtCommit(const VersionDigest& digest) {
+    MemoryContext previous = MemoryContextSwitchTo(TopTransactionContext);
+    auto* removal = static_cast<Removal*>(palloc(sizeof(Removal)));
+    *removal = {digest, GetCurrentSubTransactionId()};
+    removals = lappend(removals, removal);
+    MemoryContextSwitchTo(previous);
+}
+
+void RegisterModelFileCallbacks() {
+    RegisterXactCallback(OnTransactionEnd, nullptr);
+    RegisterSubXactCallback(OnSubtransactionEnd, nullptr);
+}
+
+}  // namespace dlent::pg
