@@ -19,7 +19,8 @@ measure() {
 }
 measure "training throughput against PyTorch" /usr/bin/python3 "$root/bench/train_vs_pytorch.py" "$build/train_bench"
 measure "end to end against COPY, pandas and PyTorch" /usr/bin/python3 "$root/bench/end_to_end.py"
-measure "scoring in a sequential scan" "$root/bench/score_bench.sh"
+export PG_CONFIG=$pg_config
+measure "scoring beside its peers and floors" /usr/bin/python3 "$root/bench/scoring/scoring.py" --build "$runtime/bench-scoring"
 measure "memory of training" /usr/bin/python3 "$root/bench/memory_bench.py"
 stop_cluster bench
 [ $failed -eq 0 ]

@@ -46,7 +46,8 @@ install_private_tree() {
     private_share=$runtime/pg$sharedir
     private_lib=$runtime/pg$pkglibdir
     local stamp
-    stamp=$("$pg_config" --version)
+    # its extensions too: one may be installed later
+    stamp="$("$pg_config" --version) $(ls "$sharedir/extension" "$pkglibdir" | cksum)"
     if [ "$(cat "$runtime/pg/.version" 2>/dev/null)" != "$stamp" ]; then
         rm -rf "$runtime/pg"
         mkdir -p "$private_bin" "$private_share" "$private_lib"
