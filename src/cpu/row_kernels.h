@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include "core/features/float_encoding.h"
+#include "core/features/table.h"
 #include "cpu/cpu_backend.h"
 
 namespace dlent {
@@ -28,6 +30,9 @@ struct RowKernels {
     float (*dot)(const float* a, const float* b, int count);
     /// out[i] = u[i] / √(1 + (u[i] · inverse_limit)²).
     void (*smooth_clip)(const float* u, int count, float inverse_limit, float* out);
+    /// Pipeline's encoding of a block of rows: cells [rows × row_cells] → out [rows × encoding.count], of
+    /// which up to kRowPadding - 1 more floats are overwritten.
+    void (*encode)(const FloatEncoding& encoding, int rows, const Cell* cells, int row_cells, float* out);
     /// Lists the non-zero entries of x behind each other; returns how many.
     int (*compress)(const float* x, int count, int32_t* rows, float* values);
     /// Finds the bin of each of `features` values and its position within, clamped to [0, 1]. Feature f has

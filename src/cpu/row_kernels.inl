@@ -139,6 +139,28 @@ void SmoothClip(const float* u, int count, float inverse_limit, float* out) {
     }
 }
 
+void Encode(const FloatEncoding& encoding, int rows, const Cell* cells, int row_cells, float* out) {
+    typedef int32_t Integers __attribute__((vector_size(kFloats * sizeof(int32_t))));
+    typedef int32_t UnalignedIntegers __attribute__((vector_size(kFloats * sizeof(int32_t)), aligned(4)));
+    for (int row = 0; row < rows; ++row) {
+        for (int i = 0; i < encoding.count; i += kFloats) {
+            float gathered[kFloats];
+            const float* values = &cells[encoding.cell[i]].f;
+            if (encoding.neighbours[i / kRowPadding] == 0) {
+                for (int k = 0; k < kFloats; ++k)
+                    gathered[k] = cells[encoding.cell[i + k]].f;
+                values = gathered;
+            }
+            const Integers indicator =
+                *reinterpret_cast<const UnalignedIntegers*>(encoding.indicator + i) != 0;
+            Store(out + i, EncodeFloat(Load(values), Load(encoding.center + i), Load(encoding.scale + i),
+                                       Load(encoding.minimum + i), Load(encoding.maximum + i), indicator));
+        }
+        cells += row_cells;
+        out += encoding.count;
+    }
+}
+
 int Compress(const float* x, int count, int32_t* rows, float* values) {
     int used = 0;
     for (int i = 0; i < count; ++i) {
@@ -179,8 +201,8 @@ void PiecewiseLinear(int features, int width, const float* clipped, const int32_
     }
 }
 
-constexpr RowKernels kKernels{DLENT_KERNEL_NAME, Affine,   AffineRows, Dot,
-                              SmoothClip,        Compress, Locate,     PiecewiseLinear};
+constexpr RowKernels kKernels{DLENT_KERNEL_NAME, Affine, AffineRows,     Dot, SmoothClip, Encode,
+                              Compress,          Locate, PiecewiseLinear};
 
 }  // namespace
 

@@ -205,9 +205,9 @@ RowNetwork::Workspace::Workspace(const RowNetworkLayout& layout) {
     int widest = Padded(layout.float_inputs);
     for (const RowNetworkLayout::Dense& dense : layout.dense)
         widest = std::max(widest, dense.padded_outputs);
-    numeric = AlignedArray<float>(block * layout.numeric);
+    numeric = AlignedArray<float>(block * layout.numeric + kRowPadding);  // the encoding's last vector
     clipped = AlignedArray<float>(block * layout.numeric);
-    plain = AlignedArray<float>(block * layout.plain);
+    plain = AlignedArray<float>(block * layout.plain + kRowPadding);
     codes = AlignedArray<int32_t>(block * layout.cardinalities.size());
     bin = AlignedArray<int32_t>(block * layout.numeric);
     fraction = AlignedArray<float>(block * layout.numeric);

@@ -55,6 +55,57 @@ class AnswerAverage {
     float inverse_temperature_;
 };
 
+/// A block's FloatEncoding and its arrays.
+class FloatEncodingArrays {
+ public:
+    explicit FloatEncodingArrays(const std::vector<FloatEntry>& entries)
+        : count_(static_cast<int>(entries.size())),
+          neighbours_(Padded(entries.size()) / kRowPadding),
+          cell_(Padded(entries.size())),
+          indicator_(cell_.size()),
+          center_(cell_.size()),
+          scale_(cell_.size()),
+          minimum_(cell_.size()),
+          maximum_(cell_.size()) {
+        for (size_t i = 0; i < entries.size(); ++i) {
+            cell_[i] = entries[i].pipeline_cell;
+            indicator_[i] = entries[i].indicator ? 1 : 0;
+            center_[i] = entries[i].center;
+            scale_[i] = entries[i].scale;
+            minimum_[i] = entries[i].minimum;
+            maximum_[i] = entries[i].maximum;
+        }
+        for (size_t v = 0; v < neighbours_.size(); ++v) {
+            const int32_t* of_vector = cell_.data() + v * kRowPadding;
+            neighbours_[v] = 1;
+            for (int k = 1; k < kRowPadding; ++k)
+                neighbours_[v] &= of_vector[k] == of_vector[0] + k ? 1 : 0;
+        }
+    }
+    FloatEncoding view() const {
+        return {.count = count_,
+                .neighbours = neighbours_.data(),
+                .cell = cell_.data(),
+                .center = center_.data(),
+                .scale = scale_.data(),
+                .minimum = minimum_.data(),
+                .maximum = maximum_.data(),
+                .indicator = indicator_.data()};
+    }
+
+ private:
+    static size_t Padded(size_t count) { return (count + kRowPadding - 1) / kRowPadding * kRowPadding; }
+
+    int count_;
+    AlignedArray<uint8_t> neighbours_;
+    AlignedArray<int32_t> cell_;
+    AlignedArray<int32_t> indicator_;
+    AlignedArray<float> center_;
+    AlignedArray<float> scale_;
+    AlignedArray<float> minimum_;
+    AlignedArray<float> maximum_;
+};
+
 /// Our own kernels, for the networks that the recipe makes.
 class PackedScorer final : public Scorer {
  public:
@@ -63,6 +114,8 @@ class PackedScorer final : public Scorer {
           owner_(std::move(owner)),
           kernels_(SelectRowKernels(max_isa)),
           layout_(std::move(layout)),
+          numeric_(model_.pipeline.numeric_entries()),
+          plain_(model_.pipeline.plain_entries()),
           workspace_(layout_),
           logits_(static_cast<size_t>(RowNetwork::kBlockRows) * model_.target.output_count()),
           answer_(model_.target, model_.temperature) {
@@ -104,8 +157,9 @@ class PackedScorer final : public Scorer {
 
     /// What all members share: the pipeline, where numbers lie between their edges, the smooth clip.
     void Encode(int rows, const Cell* cells) {
-        model_.pipeline.Encode(rows, cells, workspace_.numeric.data(), workspace_.plain.data(),
-                               workspace_.codes.data());
+        kernels_.encode(numeric_.view(), rows, cells, cell_count(), workspace_.numeric.data());
+        kernels_.encode(plain_.view(), rows, cells, cell_count(), workspace_.plain.data());
+        model_.pipeline.EncodeCodes(rows, cells, workspace_.codes.data());
         if (!layout_.embedding.empty()) {
             for (int row = 0; row < rows; ++row) {
                 const ptrdiff_t first = static_cast<ptrdiff_t>(row) * layout_.numeric;
@@ -122,6 +176,8 @@ class PackedScorer final : public Scorer {
     const RowKernels& kernels_;
     RowNetworkLayout layout_;
     std::vector<RowNetwork> networks_;
+    const FloatEncodingArrays numeric_;
+    const FloatEncodingArrays plain_;
     RowNetwork::Workspace workspace_;
     std::vector<float> logits_;
     AnswerAverage answer_;

@@ -6,7 +6,9 @@
 namespace dlent {
 namespace {
 
-constexpr float kLargestInput = 1e15f;
+float EncodeEntry(const FloatEntry& entry, float value) {
+    return EncodeFloat(value, entry.center, entry.scale, entry.minimum, entry.maximum, entry.indicator);
+}
 
 }  // namespace
 
@@ -16,7 +18,7 @@ int Pipeline::cardinality(int field) const {
 }
 
 const std::vector<float>& Pipeline::edges(int numeric) const {
-    const Entry& entry = numeric_cells_[numeric];
+    const FloatEntry& entry = numeric_cells_[numeric];
     return inputs_[entry.input].cells[entry.cell].edges;
 }
 
@@ -43,7 +45,7 @@ int32_t Pipeline::NullCode(int input) const {
 
 size_t Pipeline::memory_bytes() const {
     size_t bytes = inputs_.size() * sizeof(PipelineInput) +
-                   (numeric_cells_.size() + plain_cells_.size()) * sizeof(Entry);
+                   (numeric_cells_.size() + plain_cells_.size()) * sizeof(FloatEntry);
     for (size_t i = 0; i < inputs_.size(); ++i) {
         for (const PipelineInput::CellStatistics& cell : inputs_[i].cells)
             bytes += sizeof(cell) + (cell.quantiles.size() + cell.edges.size()) * sizeof(float);
@@ -74,7 +76,7 @@ void Pipeline::BuildLayout() {
         }
         for (size_t cell = 0; cell < input.cells.size(); ++cell) {
             const PipelineInput::CellStatistics& statistics = input.cells[cell];
-            Entry entry;
+            FloatEntry entry;
             entry.input = static_cast<int>(i);
             entry.cell = static_cast<int>(cell);
             entry.pipeline_cell = cell_count_ + static_cast<int>(cell);
@@ -96,25 +98,18 @@ void Pipeline::BuildLayout() {
     }
 }
 
-/// The one place where a float becomes a network input.
-float Pipeline::EncodeValue(const Entry& entry, float value) {
-    const bool is_null = std::isnan(value);
-    if (entry.indicator)
-        return ((is_null ? 1.0f : 0.0f) - entry.center) * entry.scale;
-    if (is_null)
-        return 0.0f;
-    if (std::isinf(value))
-        value = value > 0.0f ? entry.maximum : entry.minimum;
-    // squared by the network: still finite, and far beyond where it saturates
-    return std::clamp((value - entry.center) * entry.scale, -kLargestInput, kLargestInput);
+void Pipeline::Encode(int rows, const Cell* cells, float* numeric, float* plain, int32_t* codes) const {
+    EncodeCodes(rows, cells, codes);
+    for (int row = 0; row < rows; ++row, cells += cell_count_) {
+        for (const FloatEntry& entry : numeric_cells_)
+            *numeric++ = EncodeEntry(entry, cells[entry.pipeline_cell].f);
+        for (const FloatEntry& entry : plain_cells_)
+            *plain++ = EncodeEntry(entry, cells[entry.pipeline_cell].f);
+    }
 }
 
-void Pipeline::Encode(int rows, const Cell* cells, float* numeric, float* plain, int32_t* codes) const {
+void Pipeline::EncodeCodes(int rows, const Cell* cells, int32_t* codes) const {
     for (int row = 0; row < rows; ++row, cells += cell_count_) {
-        for (const Entry& entry : numeric_cells_)
-            *numeric++ = EncodeValue(entry, cells[entry.pipeline_cell].f);
-        for (const Entry& entry : plain_cells_)
-            *plain++ = EncodeValue(entry, cells[entry.pipeline_cell].f);
         for (const int input : fields_)
             *codes++ = cells[first_cell_[input]].code;
     }
@@ -149,14 +144,14 @@ Expected<Pipeline::Binding> Pipeline::Bind(const ColumnarTable& table) const {
 
 void Pipeline::Binding::Gather(std::span<const uint32_t> rows, float* numeric, float* plain,
                                int32_t* codes) const {
-    auto gather = [&](const std::vector<Entry>& entries, float* out) {
+    auto gather = [&](const std::vector<FloatEntry>& entries, float* out) {
         const size_t stride = entries.size();
         for (size_t e = 0; e < stride; ++e) {
-            const Entry entry = entries[e];
+            const FloatEntry entry = entries[e];
             const int cell = table_cell_[entry.pipeline_cell];
             float* column = out + e;
             for (size_t i = 0; i < rows.size(); ++i)
-                column[i * stride] = EncodeValue(entry, table_->Float(cell, rows[i]));
+                column[i * stride] = EncodeEntry(entry, table_->Float(cell, rows[i]));
         }
     };
     if (numeric != nullptr)

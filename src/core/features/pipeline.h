@@ -10,6 +10,7 @@
 #include "core/base/cancel.h"
 #include "core/base/json.h"
 #include "core/base/status.h"
+#include "core/features/float_encoding.h"
 #include "core/features/table.h"
 
 namespace dlent {
@@ -110,35 +111,29 @@ class Pipeline {
     };
     Expected<Binding> Bind(const ColumnarTable& table) const;
 
+    /// What the two blocks of floats are made of, by EncodeFloat().
+    const std::vector<FloatEntry>& numeric_entries() const { return numeric_cells_; }
+    const std::vector<FloatEntry>& plain_entries() const { return plain_cells_; }
+
     /// Encodes decoded cells [rows × cell_count]; category cells hold CategoryCode()/NullCode().
     void Encode(int rows, const Cell* cells, float* numeric, float* plain, int32_t* codes) const;
+    /// Its last part alone.
+    void EncodeCodes(int rows, const Cell* cells, int32_t* codes) const;
 
     Json ToJson() const;
     static Expected<Pipeline> FromJson(const Json& json);
 
  private:
-    /// Where an entry of `numeric` or `plain` comes from and how it is scaled.
-    struct Entry {
-        int input = 0;
-        int cell = 0;           ///< within the input
-        int pipeline_cell = 0;  ///< over all inputs
-        bool indicator = false;
-        float center = 0.0f;
-        float scale = 1.0f;
-        float minimum = 0.0f;
-        float maximum = 0.0f;
-    };
     /// Fills everything below from inputs_ and row_count_.
     void BuildLayout();
-    static float EncodeValue(const Entry& entry, float value);
 
     uint64_t row_count_ = 0;
 
     std::vector<PipelineInput> inputs_;
     std::vector<int> first_cell_;
     int cell_count_ = 0;
-    std::vector<Entry> numeric_cells_;
-    std::vector<Entry> plain_cells_;
+    std::vector<FloatEntry> numeric_cells_;
+    std::vector<FloatEntry> plain_cells_;
     std::vector<int> fields_;
     std::vector<std::shared_ptr<const Dictionary>> vocabularies_;  ///< of each input; null unless a category
 };

@@ -45,6 +45,11 @@ class FeatureArguments {
         rows_.Decode(values, nulls, cells);
     }
 
+    /// How the columns are read from heap tuples of that shape, where they are all numbers at fixed places.
+    std::optional<FixedTupleDecoder> FixedColumns(TupleDesc tuple) const {
+        return FixedTupleDecoder::Create(rows_, tuple);
+    }
+
     /// False when the features as a whole are NULL. Raises PostgreSQL errors and throws: to be called from a
     /// frame that holds nothing with a destructor, below a guard.
     bool Read(FunctionCallInfo fcinfo, Cell* cells);

@@ -2,6 +2,7 @@
 
 #include "pg/source/decode.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 
@@ -603,6 +604,83 @@ RowDecoder::RowDecoder(std::vector<Column> columns) : columns_(std::move(columns
         if (column.attribute >= attributes_needed_)
             attributes_needed_ = column.attribute + 1;
     }
+}
+
+std::optional<FixedTupleDecoder> FixedTupleDecoder::Create(const RowDecoder& rows, TupleDesc tuple) {
+    constexpr Oid kTypes[] = {INT2OID, INT4OID, INT8OID, FLOAT4OID, FLOAT8OID, BOOLOID};
+    FixedTupleDecoder decoder;
+    decoder.attributes_needed_ = rows.attributes_needed();
+    std::vector<int> offsets;
+    int end = 0;
+    for (int i = 0; i < rows.attributes_needed(); ++i) {
+        const FormData_pg_attribute* attribute = TupleDescAttr(tuple, i);
+        if (attribute->attlen <= 0)
+            return std::nullopt;
+        offsets.push_back(static_cast<int>(att_align_nominal(end, attribute->attalign)));
+        end = offsets.back() + attribute->attlen;
+    }
+    for (const RowDecoder::Column& column : rows.columns()) {
+        const Oid declared = TupleDescAttr(tuple, column.attribute)->atttypid;
+        const auto* type = std::find_if(std::begin(kTypes), std::end(kTypes), [&](Oid candidate) {
+            return candidate == declared && column.decoder.decode_ == DecodeFunctions::FromNumber(candidate);
+        });
+        if (type == std::end(kTypes))
+            return std::nullopt;
+        const int offset = offsets[column.attribute];
+        const int width = TupleDescAttr(tuple, column.attribute)->attlen;
+        if (!decoder.runs_.empty()) {
+            Run& last = decoder.runs_.back();
+            if (last.type == *type && last.offset + last.count * width == offset) {
+                ++last.count;
+                continue;
+            }
+        }
+        decoder.runs_.push_back({*type, offset, 1});
+    }
+    return decoder;
+}
+
+namespace {
+
+template <typename T>
+Cell* DecodeRun(const char* data, int count, Cell* cells) {
+    for (int i = 0; i < count; ++i) {
+        T value;
+        std::memcpy(&value, data + i * sizeof(T), sizeof(T));
+        cells[i].f = static_cast<float>(static_cast<double>(value));
+    }
+    return cells + count;
+}
+
+}  // namespace
+
+bool FixedTupleDecoder::Decode(const HeapTupleHeaderData* tuple, Cell* cells) const {
+    if ((tuple->t_infomask & HEAP_HASNULL) != 0 || HeapTupleHeaderGetNatts(tuple) < attributes_needed_)
+        return false;
+    const char* data = reinterpret_cast<const char*>(tuple) + tuple->t_hoff;
+    for (const Run& run : runs_) {
+        const char* first = data + run.offset;
+        switch (run.type) {
+            case INT2OID:
+                cells = DecodeRun<int16>(first, run.count, cells);
+                break;
+            case INT4OID:
+                cells = DecodeRun<int32>(first, run.count, cells);
+                break;
+            case INT8OID:
+                cells = DecodeRun<int64>(first, run.count, cells);
+                break;
+            case FLOAT4OID:
+                cells = DecodeRun<float4>(first, run.count, cells);
+                break;
+            case FLOAT8OID:
+                cells = DecodeRun<float8>(first, run.count, cells);
+                break;
+            default:
+                cells = DecodeRun<bool>(first, run.count, cells);
+        }
+    }
+    return true;
 }
 
 }  // namespace dlent::pg

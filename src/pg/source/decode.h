@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+
 #include "core/features/table.h"
 #include "pg/bridge/error.h"
 
@@ -59,6 +61,7 @@ class ValueDecoder {
 
  private:
     friend struct DecodeFunctions;
+    friend class FixedTupleDecoder;
     using Function = void (*)(const ValueDecoder& self, Datum value, Cell* cells);
 
     Function decode_ = nullptr;
@@ -92,6 +95,7 @@ class RowDecoder {
     int cell_count() const { return cell_count_; }
     /// Attributes that must be deformed.
     int attributes_needed() const { return attributes_needed_; }
+    const std::vector<Column>& columns() const { return columns_; }
     /// Under the rules of ValueDecoder::Decode().
     void Decode(const Datum* values, const bool* nulls, Cell* cells) const {
         for (const Column& column : columns_) {
@@ -103,6 +107,28 @@ class RowDecoder {
  private:
     std::vector<Column> columns_;
     int cell_count_ = 0;
+    int attributes_needed_ = 0;
+};
+
+/// Decodes numbers where they lie in a heap tuple that has no NULLs: without deforming, for rows whose
+/// columns up to the last feature have a fixed width.
+class FixedTupleDecoder {
+ public:
+    /// Nothing when some column of `rows` is not such a number, or does not lie at a place that all tuples of
+    /// `tuple` without NULLs share.
+    static std::optional<FixedTupleDecoder> Create(const RowDecoder& rows, TupleDesc tuple);
+
+    /// The cells that RowDecoder::Decode() would write; false when the tuple has NULLs or fewer columns.
+    bool Decode(const HeapTupleHeaderData* tuple, Cell* cells) const;
+
+ private:
+    /// Neighbours of one type.
+    struct Run {
+        Oid type;
+        int offset;  ///< of the first, from the tuple's data
+        int count;
+    };
+    std::vector<Run> runs_;
     int attributes_needed_ = 0;
 };
 

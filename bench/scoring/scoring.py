@@ -1,0 +1,310 @@
+#!/usr/bin/env python3
+"""What a score costs a row: dlent beside its peers, the scan and the arithmetic, in one run.
+
+Usage: /usr/bin/python3 scoring.py [--rows N] [--rounds N] [--build DIR] [--save FILE]
+
+Rows of 30 float8 and a 30-128-64-1 ReLU network, one thread, everything included, medians of rounds that alternate:
+ - dlent_predict batched, row by row (dlent.batch off) and with 2 parallel workers;
+ - PyTorch in PL/Python on the same weights, a row a call and by batches;
+ - ONNX Runtime on the same weights and the same rows in memory, without a database, at its best batch;
+ - a C function of the same arguments that does nothing, and sum() of the columns: what the scan alone costs;
+ - the network's floor: its multiply-adds at the rate of the processor's best matrix product.
+Then one prepared row over libpq and the first row of a fresh connection; and a row of 6 numbers and 8 categories
+(adult_income, DLENT_DATA) by the default preset. Scores of the peers must be ours within 1e-5.
+
+The connection is libpq's (PGHOST, ...); the user must be a superuser, and the server see --build. Peers that are not
+installed are left out, and said so: postgresql-plpython3-NN and python3-torch of Debian; ONNX Runtime comes as
+onnxruntime-node by npm, installed below --build with --ignore-scripts.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from onnx_model import onnx_model  # noqa: E402
+from psql import PsqlError, psql, query, value  # noqa: E402
+
+HERE = Path(__file__).resolve().parent
+WIDE = "dlent_bench.wide"
+WIDTH = 30
+COLUMNS = ", ".join(f"f{i}" for i in range(1, WIDTH + 1))
+MODEL = "bench_score"
+OPTIONS = '{"kind": "mlp", "hidden": [128, 64], "numeric_embedding": "none", "members": 1, "epochs": 1}'
+CHECKED = 2000  # rows whose scores are compared
+CHUNK = 4096  # rows of a PL/Python batch
+ONNX_BATCHES = (1, 64, 256, 1024, 4096, 16384)
+SETTINGS = "SET jit = off; SET max_parallel_workers_per_gather = 0; SET client_min_messages = warning;"
+PARALLEL = ("SET max_parallel_workers_per_gather = 2; SET parallel_leader_participation = off; "
+            "SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;")
+
+
+def network():
+    """The trained network: (center, scale, clip, [(weight, bias)], 1 / temperature), from the catalog."""
+    row = query(f"""SELECT v.specification, v.pipeline, encode(string_agg(c.data, '' ORDER BY c.sequence), 'hex')
+                    FROM dlent.model AS m JOIN dlent.version AS v ON v.model_id = m.id
+                    JOIN dlent.weight_chunk AS c ON c.version_id = v.id WHERE m.name = '{MODEL}'
+                    GROUP BY v.id, v.specification, v.pipeline""")[0]
+    specification, pipeline, weights = json.loads(row[0]), json.loads(row[1]), bytes.fromhex(row[2])
+    header_bytes, = struct.unpack_from("<Q", weights)
+    header = json.loads(weights[8:8 + header_bytes])
+
+    def tensor(name):
+        begin, end = header[f"0/{name}"]["data_offsets"]
+        return struct.unpack_from(f"<{(end - begin) // 4}f", weights, 8 + header_bytes + begin)
+
+    cells = [entry["cells"][0] for entry in pipeline["inputs"]]
+    clip = next(layer for layer in specification["network"]["layers"] if layer["type"] == "smooth_clip")
+    layers = [(tensor(layer["name"] + ".weight"), tensor(layer["name"] + ".bias"))
+              for layer in specification["network"]["layers"] if layer["type"] == "dense"]
+    return ([cell["center"] for cell in cells], [cell["scale"] for cell in cells], clip.get("limit", 3.0), layers,
+            1.0 / specification["temperature"])
+
+
+def build_c(build):
+    """Compiles the no-op function and the latency client; None where that is not possible."""
+    try:
+        pg_config = os.environ.get("PG_CONFIG", "pg_config")
+        config = {name: subprocess.run([pg_config, "--" + name], check=True, capture_output=True, text=True).stdout.strip()
+                  for name in ("includedir", "includedir-server", "libdir")}
+        subprocess.run(["cc", "-O2", "-fPIC", "-shared", "-I" + config["includedir-server"], str(HERE / "noop.c"), "-o",
+                        str(build / "noop.so")], check=True)
+        subprocess.run(["cc", "-O2", "-I" + config["includedir"], str(HERE / "latency.c"), "-o", str(build / "latency"),
+                        "-L" + config["libdir"], "-lpq"], check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        print(f"without the no-op function and the latencies: {error}")
+        return False
+    psql(f"""CREATE OR REPLACE FUNCTION dlent_bench.noop(text{', float8' * WIDTH}) RETURNS float8
+             LANGUAGE c IMMUTABLE PARALLEL SAFE AS '{build / "noop.so"}', 'dlent_bench_noop';""")
+    return True
+
+
+def torch_peer(net):
+    """Hands the weights to PL/Python; False without it."""
+    center, scale, clip, layers, inverse_temperature = net
+    description = {"center": center, "scale": scale, "clip": clip, "inverse_temperature": inverse_temperature,
+                   "layers": [[len(weight) // len(bias), len(bias)] for weight, bias in layers]}
+    weights = b"".join(struct.pack(f"<{len(part)}f", *part) for layer in layers for part in layer)
+    try:
+        psql(f"""DROP TABLE IF EXISTS dlent_bench.peer_weights;
+                 CREATE TABLE dlent_bench.peer_weights AS
+                 SELECT '{json.dumps(description)}'::text AS description, '\\x{weights.hex()}'::bytea AS weights;""")
+        psql("SET client_min_messages = warning;\n" + (HERE / "peers.sql").read_text())
+        return value("SELECT dlent_bench.torch_setup()")
+    except PsqlError as error:
+        print(f"without PyTorch in PL/Python: {str(error).splitlines()[0]}")
+        return None
+
+
+class OnnxRuntime:
+    """The peer's process; `seconds` times one run."""
+
+    def __init__(self, build, net, rows):
+        module = build / "onnxruntime" / "node_modules" / "onnxruntime-node"
+        if not module.exists():
+            (build / "onnxruntime").mkdir(parents=True, exist_ok=True)
+            subprocess.run(["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund", "--silent", "--prefix",
+                            str(build / "onnxruntime"), "onnxruntime-node"], check=True)
+        (build / "network.onnx").write_bytes(onnx_model(*net))
+        raw = subprocess.run(["psql", "-X", "-q", "-c", f"COPY (SELECT {COLUMNS} FROM {WIDE} LIMIT {rows}) TO STDOUT (FORMAT binary)"],
+                             check=True, capture_output=True).stdout
+        out = bytearray()
+        row = struct.Struct(">h" + "id" * WIDTH)  # a count of fields, then a length and a value each
+        for fields in row.iter_unpack(raw[19:-2]):
+            out += struct.pack(f"<{WIDTH}f", *fields[2::2])
+        (build / "rows.f32").write_bytes(out)
+        self.process = subprocess.Popen(
+            ["node", str(HERE / "onnxruntime_peer.mjs"), str(module), str(build / "network.onnx"), str(build / "rows.f32"),
+             str(WIDTH), str(CHECKED)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        first = json.loads(self.process.stdout.readline())
+        self.version, self.scores = first["version"], first["scores"]
+
+    def seconds(self, batch, rows):
+        self.process.stdin.write(json.dumps({"batch": batch, "rows": rows}) + "\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())["seconds"]
+
+
+def sgemm_rate():
+    """Multiply-adds a second of one thread, by PyTorch's BLAS; None without it."""
+    try:
+        from torch_peer import torch
+    except SystemExit:
+        return None
+    best = 0.0
+    for m, n, k in ((512, 512, 512), (1024, 1024, 1024), (1024, 128, 128)):
+        a, b = torch.randn(m, k), torch.randn(k, n)
+        for _ in range(30):
+            start = time.perf_counter()
+            torch.mm(a, b)
+            best = max(best, m * n * k / (time.perf_counter() - start))
+    return best
+
+
+def adult(rounds):
+    """Microseconds a row of adult_income by the default preset, and its held-out AUC; None without the data."""
+    import quality
+    data = Path(os.environ.get("DLENT_DATA", ""))
+    if not (data / "quality.json").exists():
+        return None
+    spec = next(one for one in json.loads((data / "quality.json").read_text()) if one["name"] == "adult_income")
+    psql(f"SET client_min_messages = warning; CREATE SCHEMA IF NOT EXISTS {quality.SCHEMA};")
+    quality.load(spec, data)
+    quality.train(spec, "default")
+    rows = f"{quality.SCHEMA}.adult_income_test"
+    count = int(value(f"SELECT count(*) FROM {rows}"))
+    figures = {}
+    for name, batch in (("batched", "on"), ("row by row", "off")):
+        timed = run_sql({"adult": f"SELECT sum(dlent_predict('adult_income', t)) FROM {rows} AS t"}, rounds, f"SET dlent.batch = {batch};")
+        figures[name] = 1e6 * statistics.median(timed["adult"]) / count
+    return figures
+
+
+def run_sql(statements, rounds, setup=""):
+    """Seconds of each statement in each round, in one session that has run all of them before."""
+    body = "\n".join(
+        f"start := clock_timestamp(); EXECUTE {quoted(sql)}; "
+        f"INSERT INTO timings VALUES ({quoted(name)}, round, extract(epoch FROM clock_timestamp() - start));"
+        for name, sql in statements.items())
+    out, _ = psql(f"""{SETTINGS} {setup}
+        CREATE TEMP TABLE timings (what text, round int, seconds float8);
+        DO $bench$ DECLARE start timestamptz; BEGIN FOR round IN 0..{rounds} LOOP {body} END LOOP; END $bench$;
+        COPY (SELECT what, seconds FROM timings WHERE round > 0) TO STDOUT;""")
+    timed = {name: [] for name in statements}
+    for line in out.splitlines():
+        name, seconds = line.split("\t")
+        timed[name].append(float(seconds))
+    return timed
+
+
+def quoted(text):
+    return "'" + text.replace("'", "''") + "'"
+
+
+def expect_equal(name, ours, theirs):
+    worst = max(abs(a - b) for a, b in zip(ours, theirs, strict=True))
+    if not worst <= 1e-5:
+        sys.exit(f"{name} does not score as dlent does: {worst:g} apart")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--build", type=Path, default=HERE.parent.parent / "build" / "bench-scoring")
+    parser.add_argument("--save", type=Path)
+    arguments = parser.parse_args()
+    rows, rounds, build = arguments.rows, arguments.rounds, arguments.build.resolve()
+    build.mkdir(parents=True, exist_ok=True)
+
+    subprocess.run(["psql", "-X", "-v", f"rows={rows}", "-f", str(HERE.parent / "sql" / "wide_table.sql")], check=True,
+                   stdout=subprocess.DEVNULL)
+    psql(f"""{SETTINGS} SELECT count(dlent_drop_model(model)) FROM dlent.models WHERE model = '{MODEL}';
+             SET dlent.progress_messages = off;
+             SELECT train_rows FROM dlent_train('{MODEL}', 'SELECT * FROM {WIDE} LIMIT 20000', 'y', '{OPTIONS}');""")
+    net = network()
+    compiled = build_c(build)
+    torch_version = torch_peer(net)
+    onnx = OnnxRuntime(build, net, min(rows, 1_000_000)) if shutil.which("npm") and shutil.which("node") else None
+    if onnx is None:
+        print("without ONNX Runtime: npm is not installed")
+
+    ours = [float(row[0]) for row in query(f"SELECT dlent_predict('{MODEL}', w) FROM {WIDE} AS w LIMIT {CHECKED}")]
+    peer_rows = min(rows, 50 * CHUNK)
+    row_calls = min(rows, 20_000)
+    chunks = f"(SELECT *, (row_number() OVER () - 1) / {CHUNK} AS chunk FROM (SELECT * FROM {WIDE} LIMIT {{}}) AS w) AS w GROUP BY chunk"
+    sent = " || ".join(f"float8send(f{i})" for i in range(1, WIDTH + 1))
+    in_bytes = f"SELECT chunk, dlent_bench.torch_bytes(string_agg({sent}, '')) AS scores FROM {chunks}"
+    in_arrays = f"SELECT chunk, dlent_bench.torch_arrays(array_agg(ARRAY[{COLUMNS}])) AS scores FROM {chunks}"
+
+    cases = {  # name: (statement, rows, settings)
+        "dlent_predict, batched, record": (f"SELECT sum(dlent_predict('{MODEL}', w)) FROM {WIDE} AS w", rows, ""),
+        "dlent_predict, batched, columns": (f"SELECT sum(dlent_predict('{MODEL}', {COLUMNS})) FROM {WIDE}", rows, ""),
+        "dlent_predict, row by row, record": (f"SELECT sum(dlent_predict('{MODEL}', w)) FROM {WIDE} AS w", rows, "SET dlent.batch = off;"),
+        "dlent_predict, row by row, columns": (f"SELECT sum(dlent_predict('{MODEL}', {COLUMNS})) FROM {WIDE}", rows, "SET dlent.batch = off;"),
+        "dlent_predict, batched, 2 workers": (f"SELECT sum(dlent_predict('{MODEL}', w)) FROM {WIDE} AS w", rows, PARALLEL),
+        "count(*)": (f"SELECT count(*) FROM {WIDE}", rows, ""),
+        "sum of the 30 columns": (f"SELECT sum({' + '.join(f'f{i}' for i in range(1, WIDTH + 1))}) FROM {WIDE}", rows, ""),
+    }
+    if compiled:
+        cases["a C function that does nothing"] = (f"SELECT sum(dlent_bench.noop('{MODEL}', {COLUMNS})) FROM {WIDE}", rows, "")
+    if torch_version:
+        setup = "DO $$ BEGIN PERFORM dlent_bench.torch_setup(); END $$;"
+        cases["PL/Python and PyTorch, batches of bytes"] = (
+            f"SELECT sum(s) FROM ({in_bytes.format(peer_rows)}) AS b, unnest(scores) AS s", peer_rows, setup)
+        cases["PL/Python and PyTorch, batches of arrays"] = (
+            f"SELECT sum(s) FROM ({in_arrays.format(peer_rows)}) AS b, unnest(scores) AS s", peer_rows, setup)
+        cases["PL/Python and PyTorch, row by row"] = (
+            f"SELECT sum(dlent_bench.torch_row({COLUMNS})) FROM (SELECT * FROM {WIDE} LIMIT {row_calls}) AS w", row_calls, setup)
+        for what, sql in (("batches of bytes", in_bytes), ("batches of arrays", in_arrays)):
+            got = query(f"SELECT s FROM ({sql.format(CHECKED)}) AS b, unnest(scores) AS s", setup)
+            expect_equal(f"PyTorch by {what}", ours, [float(row[-1]) for row in got[-CHECKED:]])
+    if onnx:
+        expect_equal("ONNX Runtime", ours, onnx.scores)
+
+    seconds = {name: [] for name in cases}
+    onnx_seconds = {batch: [] for batch in ONNX_BATCHES}
+    for _ in range(rounds):
+        for name, (sql, _, setup) in cases.items():
+            seconds[name] += run_sql({name: sql}, 1, setup)[name]
+        if onnx:
+            for batch in ONNX_BATCHES:
+                onnx.seconds(batch, 2000)
+                onnx_seconds[batch].append(onnx.seconds(batch, rows if batch > 1 else row_calls))
+
+    cost = {name: 1e6 * statistics.median(seconds[name]) / cases[name][1] for name in cases}
+    if onnx:
+        for batch in ONNX_BATCHES:
+            cost[f"ONNX Runtime in memory, batch {batch}"] = 1e6 * statistics.median(onnx_seconds[batch]) / (rows if batch > 1 else row_calls)
+    ours_cost = min(cost["dlent_predict, batched, record"], cost["dlent_predict, batched, columns"])
+    lines = [f"{rows:,} rows of {WIDTH} float8, 30-128-64-1, one thread, medians of {rounds} alternated rounds", "",
+             "| what | µs a row | times ours |", "|---|---:|---:|"]
+    lines += [f"| {name} | {figure:.3f} | {figure / ours_cost:.2f} |" for name, figure in cost.items()]
+    rate = sgemm_rate()
+    result = {"rows": rows, "microseconds": cost, "pytorch": torch_version, "onnxruntime": onnx.version if onnx else None}
+    if rate:
+        multiply_adds = sum(len(weight) for weight, _ in net[3])
+        floor = 1e6 * multiply_adds / rate
+        scan = cost["sum of the 30 columns"]
+        result["network_floor"] = floor
+        lines += [f"| the network's floor: {multiply_adds:,} multiply-adds at {rate / 1e9:.1f} G/s | {floor:.3f} | {floor / ours_cost:.2f} |", "",
+                  f"Ours over the floors of scan and network: {ours_cost / (scan + floor):.2f} (asked: at most 2)."]
+    lines.append(f"2 workers over one backend: {cost['dlent_predict, batched, record'] / cost['dlent_predict, batched, 2 workers']:.2f} times "
+                 "(asked: at least 1.7).")
+
+    if compiled:
+        parameters = ", ".join(f"${i}" for i in range(1, WIDTH + 1))
+        done = subprocess.run([str(build / "latency"), f"SELECT dlent_predict('{MODEL}', {parameters})", str(WIDTH), "20000", "100"],
+                              check=True, capture_output=True, text=True)
+        latency = json.loads(done.stdout)
+        result["latency"] = latency
+        lines += ["", "| one prepared row over libpq, 20,000 times; 100 fresh connections | p50 µs | p99 µs |", "|---|---:|---:|"]
+        lines += [f"| {what} | {latency[key]['p50']:.1f} | {latency[key]['p99']:.1f} |"
+                  for key, what in (("empty", "`SELECT 1`"), ("score", "`SELECT dlent_predict(...)`"), ("connect", "a connection"),
+                                    ("first_empty", "its first `SELECT 1`"), ("first_score", "its first score"))]
+        lines.append("")
+        lines.append(f"A prepared score over `SELECT 1`: +{latency['score']['p50'] - latency['empty']['p50']:.1f} µs (asked: at most 15); "
+                     f"a fresh connection's first score: {latency['first_score']['p50'] / 1e3:.2f} ms (asked: at most 5).")
+    mixed = adult(rounds)
+    if mixed:
+        result["adult"] = mixed
+        lines += ["", f"adult_income (6 numbers, 8 categories), default preset, record: {mixed['batched']:.2f} µs a row batched, "
+                  f"{mixed['row by row']:.2f} row by row."]
+    print("\n".join(lines))
+    if arguments.save:
+        arguments.save.with_suffix(".md").write_text("\n".join(lines) + "\n")
+        arguments.save.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except PsqlError as error:
+        sys.exit(str(error))
