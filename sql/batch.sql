@@ -130,7 +130,41 @@ SELECT dlent_classify('wear', part) FROM part;
 SELECT dlent_predict('wear', r) FROM (SELECT heat, speed FROM part) AS r;
 SELECT dlent_predict('missing', part) FROM part;
 
+-- rows are read where they lie: every fixed-width type with its padding, dropped and added columns, NULLs, short tuples,
+-- columns behind texts, tables of several shapes in one scan
+CREATE TABLE fixed (gone int8, b boolean, i2 int2, f8 float8, i4 int4, f4 real, i8 int8);
+INSERT INTO fixed
+SELECT i, i % 3 = 0, i % 11, (i * 7919 % 1000) / 7.0, -i * 1000, i / 3.0, i * 10000000000 FROM generate_series(1, 300) AS i ORDER BY hashint4(i);
+ALTER TABLE fixed DROP COLUMN gone;
+SELECT version FROM dlent_train('fixed', 'SELECT * FROM fixed', 'f8', '{"preset": "fast", "epochs": 1}');
+ALTER TABLE fixed ADD COLUMN later int2 DEFAULT 7;
+INSERT INTO fixed
+SELECT nullif(i % 3, 1) = 0, nullif(i % 11, 4), nullif(i % 13, 6) * 'NaN'::float8, nullif(i, 27), 'infinity', -i, i FROM generate_series(1, 90) AS i;
+CREATE TABLE behind (note text, b boolean, i2 int2, i4 int4, f4 real, i8 int8);
+INSERT INTO behind SELECT repeat('x', i % 20), i % 3 = 0, i % 11, i, i / 3.0, i FROM generate_series(1, 50) AS i;
+SELECT version FROM dlent_train('later', 'SELECT later, i2, i8 FROM fixed', 'i8', '{"preset": "fast", "epochs": 1, "exclude": []}');
+CREATE FUNCTION scores() RETURNS TABLE (what text, rows bigint, digest text) LANGUAGE sql AS $$
+    SELECT 'record', count(*), md5(string_agg(s::text, ',' ORDER BY at)) FROM (SELECT ctid AS at, dlent_predict('fixed', fixed) AS s FROM fixed) AS r
+    UNION ALL
+    SELECT 'columns', count(*), md5(string_agg(s::text, ',' ORDER BY at))
+    FROM (SELECT ctid AS at, dlent_predict('fixed', b, i2, i4, f4, i8) AS s FROM fixed) AS r
+    UNION ALL
+    SELECT 'added column', count(*), md5(string_agg(s::text, ',' ORDER BY at)) FROM (SELECT ctid AS at, dlent_predict('later', fixed) AS s FROM fixed) AS r
+    UNION ALL
+    SELECT 'behind a text', count(*), md5(string_agg(s::text, ',' ORDER BY at)) FROM (SELECT ctid AS at, dlent_predict('fixed', behind) AS s FROM behind) AS r
+    UNION ALL
+    SELECT 'two shapes', count(*), md5(string_agg(s::text, ',' ORDER BY s))
+    FROM (SELECT dlent_predict('fixed', b, i2, i4, f4, i8) AS s
+          FROM (SELECT b, i2, i4, f4, i8 FROM fixed UNION ALL SELECT b, i2, i4, f4, i8 FROM behind) AS u) AS r
+$$;
+CREATE TEMP TABLE batched AS SELECT * FROM scores();
+SET dlent.batch = off;
+SELECT s.what, s.rows, s = b AS same FROM scores() AS s JOIN batched AS b USING (what);
+RESET dlent.batch;
+
 SET client_min_messages = warning;
 DROP EXTENSION dlent CASCADE;
+DROP FUNCTION scores();
+DROP TABLE fixed, behind;
 DROP TABLE part, plant, result CASCADE;
 DROP ROLE regress_scan_reader;
