@@ -27,7 +27,7 @@ COMMENT ON FUNCTION @extschema@.dlent_predict_version(text, int, "any") IS
 
 -- Not STRICT: a feature may be NULL. Without a text argument there is no collation that would keep postgres_fdw from shipping it.
 CREATE FUNCTION @extschema@.dlent_score(digest uuid, VARIADIC features "any") RETURNS float8
-LANGUAGE c IMMUTABLE PARALLEL SAFE COST 1000 AS 'MODULE_PATHNAME', 'dlent_score';
+LANGUAGE c IMMUTABLE PARALLEL SAFE COST 1000 SUPPORT dlent.score_support AS 'MODULE_PATHNAME', 'dlent_score';
 COMMENT ON FUNCTION @extschema@.dlent_score(uuid, "any") IS
     'What dlent_predict_version returns for the version with that digest: means the same on every server, or fails';
 

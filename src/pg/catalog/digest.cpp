@@ -55,4 +55,8 @@ const char* DigestText(const VersionDigest& digest) {
     return DatumGetCString(DirectFunctionCall1(uuid_out, UuidOfDigest(digest)));
 }
 
+VersionDigest DigestOfText(const char* text) {
+    return DigestOfUuid(DirectFunctionCall1(uuid_in, CStringGetDatum(text)));
+}
+
 }  // namespace dlent::pg

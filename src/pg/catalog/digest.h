@@ -29,5 +29,7 @@ VersionDigest DigestOfUuid(Datum uuid);
 
 /// As uuid prints it; in the current memory context.
 const char* DigestText(const VersionDigest& digest);
+/// The other way; an error when it is no uuid.
+VersionDigest DigestOfText(const char* text);
 
 }  // namespace dlent::pg

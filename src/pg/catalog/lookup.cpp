@@ -187,6 +187,18 @@ bool FindVersionIfAllowed(const char* name, int number, Privilege privilege, Fou
 }
 
 void FindDigest(const VersionDigest& digest, Privilege privilege, FoundVersion* version, const char** name) {
+    if (FindDigestIfAllowed(digest, privilege, version, name))
+        return;
+    if (DigestExists(digest))
+        ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+                        errmsg("permission denied for the model with digest \"%s\"", DigestText(digest))));
+    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
+                    errmsg("no version of a model has digest \"%s\"", DigestText(digest)),
+                    errhint("View dlent.versions shows the digests that are here.")));
+}
+
+bool FindDigestIfAllowed(const VersionDigest& digest, Privilege privilege, FoundVersion* version,
+                         const char** name) {
     const CatalogRelations& catalog = GetCatalogRelations();
     const bool pushed = PushSnapshotIfNone();
     ScanKeyData key;
@@ -194,10 +206,8 @@ void FindDigest(const VersionDigest& digest, Privilege privilege, FoundVersion* 
     Relation relation = table_open(catalog.version, AccessShareLock);
     SysScanDesc scan =
         systable_beginscan(relation, catalog.version_by_digest, true, GetActiveSnapshot(), 1, &key);
-    bool exists = false;
-    version->id = 0;
+    *version = {};
     while (HeapTuple tuple = systable_getnext(scan)) {
-        exists = true;
         FoundVersion candidate;
         const char* title = nullptr;
         ReadVersion(tuple, relation, &candidate);
@@ -215,14 +225,7 @@ void FindDigest(const VersionDigest& digest, Privilege privilege, FoundVersion* 
     table_close(relation, AccessShareLock);
     if (pushed)
         PopActiveSnapshot();
-    if (version->id != 0)
-        return;
-    if (exists)
-        ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-                        errmsg("permission denied for the model with digest \"%s\"", DigestText(digest))));
-    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_OBJECT),
-                    errmsg("no version of a model has digest \"%s\"", DigestText(digest)),
-                    errhint("View dlent.versions shows the digests that are here.")));
+    return version->id != 0;
 }
 
 bool DigestExists(const VersionDigest& digest) {

@@ -42,6 +42,10 @@ bool FindVersionIfAllowed(const char* name, int number, Privilege privilege, Fou
 /// in the current memory context. 42704, 42501.
 void FindDigest(const VersionDigest& digest, Privilege privilege, FoundVersion* version, const char** name);
 
+/// The same; false where that raises an error.
+bool FindDigestIfAllowed(const VersionDigest& digest, Privilege privilege, FoundVersion* version,
+                         const char** name);
+
 /// Whether any version has that digest, by what is committed now, and by this transaction.
 bool DigestExists(const VersionDigest& digest);
 

@@ -23,10 +23,16 @@ constexpr double kWeightBytesPerOperator = 2400.0;
 
 Node* AnswerCostRequest(SupportRequestCost* request) {
     ScoreCall call;
-    if (request->node == nullptr || !ParseScoreCall(request->node, &call) || call.model == nullptr)
+    if (request->node == nullptr || !ParseScoreCall(request->node, &call))
         return nullptr;
     FoundVersion found;
-    if (!FindVersionIfAllowed(call.model, call.version, Privilege::kPredict, &found))
+    const char* name = nullptr;
+    const bool allowed =
+        call.digest != nullptr
+            ? FindDigestIfAllowed(DigestOfText(call.digest), Privilege::kPredict, &found, &name)
+            : call.model != nullptr &&
+                  FindVersionIfAllowed(call.model, call.version, Privilege::kPredict, &found);
+    if (!allowed)
         return nullptr;
     request->startup = 0;
     request->per_tuple = cpu_operator_cost * (kOperatorsPerCall + static_cast<double>(found.weights_bytes) /

@@ -16,6 +16,7 @@
 #include "pg/bridge/text.h"
 #include "pg/cache/scorer_cache.h"
 #include "pg/catalog/contract.h"
+#include "pg/catalog/lookup.h"
 #include "pg/catalog/models.h"
 #include "pg/catalog/relations.h"
 #include "pg/scan/score_call.h"
@@ -60,13 +61,20 @@ bool IsEligible(const ScoreCall& call) {
            !ContainsScoreCall(arguments) && contain_var_clause(arguments);
 }
 
+/// Whether some version is there that the current user may use. A call of none fails where it runs.
+bool DigestIsUsable(const char* digest) {
+    FoundVersion found;
+    const char* name = nullptr;
+    return FindDigestIfAllowed(DigestOfText(digest), Privilege::kPredict, &found, &name);
+}
+
 /// Parses a call and finds its version when it has none yet (a function that was inlined after the pinning).
 bool ParseEligible(Node* node, ScoreCall* call) {
     if (!ParseScoreCall(node, call))
         return false;
     if (call->model != nullptr && call->version == 0 && !PinVersion(call->model, 0, &call->version))
         return false;
-    return IsEligible(*call);
+    return IsEligible(*call) && (call->digest == nullptr || DigestIsUsable(call->digest));
 }
 
 struct CallList {
@@ -213,7 +221,7 @@ Node* ReplaceCalls(Node* node, void* opaque) {
 /// when the features could be taken for something else than columns.
 int FeatureAttributes(const ScoreCall& call, Oid relation, AttrNumber** attributes) {
     return GuardCallback([&] {
-        const VersionIdentity identity = ResolveVersion({call.model, call.version}, Privilege::kPredict);
+        const VersionIdentity identity = ResolveNamed(call.model, call.version, call.digest);
         const std::shared_ptr<Scorer> scorer = AcquireScorer(identity);
         std::vector<std::string> names;
         for (const PipelineInput& input : scorer->model().pipeline.inputs())
@@ -251,7 +259,8 @@ Node* ExpandWholeRows(Node* node, void* opaque) {
         return nullptr;
     const auto* context = static_cast<ExpandContext*>(opaque);
     ScoreCall call;
-    if (!IsA(node, FuncExpr) || !ParseScoreCall(node, &call) || call.model == nullptr || call.version == 0 ||
+    if (!IsA(node, FuncExpr) || !ParseScoreCall(node, &call) ||
+        (call.digest != nullptr ? !DigestIsUsable(call.digest) : call.version == 0) ||
         list_length(call.expression->args) != call.first_feature + 1)
         return expression_tree_mutator(node, TreeMutator(ExpandWholeRows), opaque);
     auto* feature = static_cast<Node*>(list_nth(call.expression->args, call.first_feature));
@@ -475,11 +484,12 @@ CustomScan* FinishScan(ScanBuilder* builder, Plan* child, const AttrNumber* renu
             leaders = lappend(leaders, lfirst(cell));
             auto* group = static_cast<ScoreGroup*>(palloc0(sizeof(ScoreGroup)));
             group->model = call->model;
+            group->digest = call->digest;
             group->version = call->version;
             group->call = over_child;
             group->first_feature = call->first_feature;
             // one value alone may be a record, an array or a document: the call knows how to read those
-            group->columns = call->model != nullptr && !over_child->funcvariadic &&
+            group->columns = call->model_parameter == nullptr && !over_child->funcvariadic &&
                              list_length(over_child->args) > call->first_feature + 1;
             for (int i = call->first_feature; i < list_length(over_child->args); ++i)
                 group->columns = group->columns && IsA(list_nth(over_child->args, i), Var);

@@ -3,6 +3,7 @@
 #include "pg/scan/score_call.h"
 
 #include "pg/bridge/error.h"
+#include "pg/catalog/digest.h"
 #include "pg/catalog/lookup.h"
 #include "pg/catalog/models.h"
 
@@ -43,6 +44,7 @@ constexpr FunctionName kFunctionNames[] = {
     {"dlent_classify", ScoreFunction::kClassify},
     {"dlent_probabilities", ScoreFunction::kProbabilities},
     {"dlent_predict_version", ScoreFunction::kPredictVersion},
+    {"dlent_score", ScoreFunction::kScore},
 };
 
 ScoreFunction LookUpFunction(Oid function) {
@@ -143,6 +145,12 @@ bool ParseScoreCall(Node* node, ScoreCall* call) {
                    : function == ScoreFunction::kProbabilities ? Answer::kProbabilities
                                                                : Answer::kValue;
     auto* model = static_cast<Node*>(linitial(expression->args));
+    if (function == ScoreFunction::kScore) {
+        if (!IsA(model, Const) || reinterpret_cast<Const*>(model)->constisnull)
+            return false;
+        call->digest = DigestText(DigestOfUuid(reinterpret_cast<Const*>(model)->constvalue));
+        return true;
+    }
     if (IsA(model, Param)) {
         call->model_parameter = reinterpret_cast<Param*>(model);
         return call->model_parameter->paramkind == PARAM_EXTERN && function != ScoreFunction::kPredictVersion;
@@ -167,11 +175,12 @@ bool ParseScoreCall(Node* node, ScoreCall* call) {
 }
 
 bool ShareForwardPass(const ScoreCall& a, const ScoreCall& b) {
-    if ((a.model == nullptr) != (b.model == nullptr) || a.version != b.version ||
+    const auto same = [](const char* x, const char* y) {
+        return x == nullptr || y == nullptr ? x == y : std::strcmp(x, y) == 0;
+    };
+    if (!same(a.model, b.model) || !same(a.digest, b.digest) || a.version != b.version ||
+        !equal(a.model_parameter, b.model_parameter) ||
         a.expression->funcvariadic != b.expression->funcvariadic)
-        return false;
-    if (a.model != nullptr ? std::strcmp(a.model, b.model) != 0
-                           : !equal(a.model_parameter, b.model_parameter))
         return false;
     const int features = list_length(a.expression->args) - a.first_feature;
     if (features != list_length(b.expression->args) - b.first_feature)
@@ -194,6 +203,12 @@ bool PinVersion(const char* model, int version, int* pinned) {
         return false;
     *pinned = found.number;
     return true;
+}
+
+VersionIdentity ResolveNamed(const char* model, int version, const char* digest) {
+    if (digest == nullptr)
+        return ResolveVersion({model, version}, Privilege::kPredict);
+    return ResolveDigest(CallPostgres([digest] { return DigestOfText(digest); }), Privilege::kPredict);
 }
 
 FuncExpr* PinnedCall(const ScoreCall& call, int version) {

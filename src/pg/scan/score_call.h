@@ -1,6 +1,7 @@
 #pragma once
 
 #include "pg/bridge/postgres.h"
+#include "pg/catalog/models.h"
 #include "pg/functions/answer.h"
 
 extern "C" {
@@ -12,7 +13,7 @@ namespace dlent::pg {
 // Scoring functions as the planner sees them. All functions here raise PostgreSQL errors: call them from
 // frames without destructors.
 
-enum class ScoreFunction : uint8_t { kNone, kPredict, kClassify, kProbabilities, kPredictVersion };
+enum class ScoreFunction : uint8_t { kNone, kPredict, kClassify, kProbabilities, kPredictVersion, kScore };
 
 /// Which of this extension's scoring functions `function` is. Remembered until pg_proc changes.
 ScoreFunction ScoreFunctionOf(Oid function);
@@ -22,7 +23,8 @@ ScoreFunction ScoreFunctionOf(Oid function);
 struct ScoreCall {
     FuncExpr* expression = nullptr;
     Answer answer = Answer::kValue;
-    const char* model = nullptr;  ///< null when it is a parameter
+    const char* model = nullptr;   ///< null when it is a parameter, or named by its digest
+    const char* digest = nullptr;  ///< of dlent_score(), as uuid prints it
     Param* model_parameter = nullptr;
     int version = 0;        ///< 0: the champion
     int first_feature = 1;  ///< index into the arguments
@@ -39,6 +41,9 @@ bool ContainsScoreCall(Node* node);
 /// Finds the version that a call of `model`@`version` means now to the current user. False when the call
 /// would fail: it is then left to fail where it runs.
 bool PinVersion(const char* model, int version, int* pinned);
+
+/// The version that a call names, by model and version or by digest. For C++ frames; 42704, 42501.
+VersionIdentity ResolveNamed(const char* model, int version, const char* digest);
 
 /// The call as it is written for a version that is known: dlent_predict_version(model, version, ...), or the
 /// same function of 'model@version'.

@@ -9,6 +9,7 @@
 #include "pg/cache/scorer_cache.h"
 #include "pg/catalog/models.h"
 #include "pg/functions/feature_arguments.h"
+#include "pg/scan/score_call.h"
 
 extern "C" {
 #include "commands/explain.h"
@@ -47,6 +48,11 @@ Node* OptionalString(const char* text) {
     return reinterpret_cast<Node*>(makeString(pstrdup(text == nullptr ? "" : text)));
 }
 
+const char* TextOrNull(void* string) {
+    const char* text = strVal(string);
+    return text[0] == '\0' ? nullptr : text;
+}
+
 List* Encode(const ScanData& plan) {
     List* groups = NIL;
     List* columns = NIL;
@@ -54,7 +60,7 @@ List* Encode(const ScanData& plan) {
     foreach (cell, plan.groups) {
         const auto* group = static_cast<ScoreGroup*>(lfirst(cell));
         groups = lappend(
-            groups, list_make3(OptionalString(group->model),
+            groups, list_make4(OptionalString(group->model), OptionalString(group->digest),
                                list_make3_int(group->version, group->first_feature, group->columns ? 1 : 0),
                                group->call));
     }
@@ -70,14 +76,14 @@ ScanData Decode(const List* encoded) {
     ListCell* cell = nullptr;
     foreach (cell, static_cast<List*>(linitial(encoded))) {
         auto* parts = static_cast<List*>(lfirst(cell));
-        auto* numbers = static_cast<List*>(lsecond(parts));
+        auto* numbers = static_cast<List*>(lthird(parts));
         auto* group = static_cast<ScoreGroup*>(palloc0(sizeof(ScoreGroup)));
-        const char* model = strVal(linitial(parts));
-        group->model = model[0] == '\0' ? nullptr : model;
+        group->model = TextOrNull(linitial(parts));
+        group->digest = TextOrNull(lsecond(parts));
         group->version = linitial_int(numbers);
         group->first_feature = lsecond_int(numbers);
         group->columns = lthird_int(numbers) != 0;
-        group->call = static_cast<FuncExpr*>(lthird(parts));
+        group->call = static_cast<FuncExpr*>(lfourth(parts));
         plan.groups = lappend(plan.groups, group);
     }
     foreach (cell, static_cast<List*>(lsecond(encoded))) {
@@ -349,9 +355,8 @@ class ScoreBatches {
 
     void PrepareGroup(GroupState* group, TupleDesc child) {
         const ScoreGroup& plan = group->plan;
-        ModelReference reference;
-        if (plan.model != nullptr) {
-            reference = {plan.model, plan.version};
+        if (plan.model != nullptr || plan.digest != nullptr) {
+            group->identity = ResolveNamed(plan.model, plan.version, plan.digest);
         } else {
             struct Name {
                 const text* value;
@@ -367,9 +372,10 @@ class ScoreBatches {
             });
             if (name.is_null)
                 return;
-            reference = ParseModelReference({VARDATA_ANY(name.value), VARSIZE_ANY_EXHDR(name.value)});
+            group->identity =
+                ResolveVersion(ParseModelReference({VARDATA_ANY(name.value), VARSIZE_ANY_EXHDR(name.value)}),
+                               Privilege::kPredict);
         }
-        group->identity = ResolveVersion(reference, Privilege::kPredict);
         group->scorer = AcquireScorer(group->identity);
         const Pipeline& pipeline = group->scorer->model().pipeline;
 
@@ -485,7 +491,10 @@ void Explain(CustomScanState* node, List*, ExplainState* explain) {
     ListCell* cell = nullptr;
     foreach (cell, plan.groups) {
         const auto* group = static_cast<ScoreGroup*>(lfirst(cell));
-        ExplainPropertyText("Model", group->model != nullptr ? group->model : "(parameter)", explain);
+        if (group->digest != nullptr)
+            ExplainPropertyText("Digest", group->digest, explain);
+        else
+            ExplainPropertyText("Model", group->model != nullptr ? group->model : "(parameter)", explain);
         if (group->version > 0)
             ExplainPropertyInteger("Version", nullptr, group->version, explain);
         ExplainPropertyText("Device", "cpu", explain);

@@ -16,8 +16,9 @@ namespace dlent::pg {
 
 /// Rows that one forward pass answers for: all calls of a model on the same features.
 struct ScoreGroup {
-    const char* model = nullptr;  ///< null: a parameter, the call's first argument
-    int version = 0;              ///< 0: the champion when execution begins
+    const char* model = nullptr;  ///< null: named by its digest, or by a parameter, the call's first argument
+    const char* digest = nullptr;  ///< as uuid prints it
+    int version = 0;               ///< 0: the champion when execution begins
     FuncExpr* call = nullptr;  ///< one of the calls; its features are Vars of the child's output, or Consts
     int first_feature = 1;
     bool columns = false;  ///< the features are given one by one, each a Var

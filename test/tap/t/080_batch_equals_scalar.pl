@@ -58,6 +58,9 @@ $node->safe_psql('postgres', q{
     ANALYZE;
 });
 
+my %digest = map { split /\|/ } split /\n/,
+  $node->safe_psql('postgres', q{SELECT model || '@' || version, digest FROM dlent.versions});
+
 sub any { return $_[int(rand(@_))]; }
 sub chance { return rand() < $_[0]; }
 
@@ -86,6 +89,7 @@ sub number {
     my $model = any(qw(number number two dense));
     my $arguments = arguments($model, $r);
     return "dlent_predict_version('number', " . any(1, 2) . ", $arguments)" if $model eq 'number' && chance(0.3);
+    return "dlent_score('" . $digest{"$model\@1"} . "', $arguments)" if chance(0.2);
     my $name = $model eq 'number' && chance(0.2) ? 'number@2' : $model;
     return "dlent_predict('$name', $arguments)";
 }
