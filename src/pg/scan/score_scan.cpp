@@ -180,9 +180,6 @@ class ScoreBatches {
         finished_ = false;
     }
 
-    uint64_t batches() const { return batches_; }
-    uint64_t scored() const { return scored_; }
-    double model_milliseconds() const { return INSTR_TIME_GET_MILLISEC(model_time_); }
     const std::vector<GroupState>& groups() const { return groups_; }
 
  private:
@@ -304,13 +301,16 @@ class ScoreBatches {
             if (group.rows > 0)
                 group.scorer->Score(group.rows, group.cells.data(), group.outputs.data());
         }
-        if (timed) {
-            instr_time end;
-            INSTR_TIME_SET_CURRENT(end);
-            INSTR_TIME_ACCUM_DIFF(model_time_, end, start);
+        // Of a node that is not parallel-aware only these reach the leader: counters that other nodes use.
+        if (Instrumentation* instrument = node_->ss.ps.instrument) {
+            instrument->ntuples2 += 1;
+            if (timed) {
+                instr_time end;
+                INSTR_TIME_SET_CURRENT(end);
+                INSTR_TIME_SUBTRACT(end, start);
+                instrument->nfiltered2 += INSTR_TIME_GET_MILLISEC(end);
+            }
         }
-        ++batches_;
-        scored_ += rows_;
     }
 
     /// Once the first row is there: a scan of nothing needs no model. A C++ frame.
@@ -435,9 +435,6 @@ class ScoreBatches {
     intptr_t last_tuple_ = 0;  ///< its address
     bool prepared_ = false;
     bool finished_ = false;
-    uint64_t batches_ = 0;
-    uint64_t scored_ = 0;
-    instr_time model_time_ = {};
 };
 
 // ---- the node
@@ -487,7 +484,6 @@ void Rescan(CustomScanState* node) {
 
 void Explain(CustomScanState* node, List*, ExplainState* explain) {
     const ScanData plan = Decode(reinterpret_cast<CustomScan*>(node->ss.ps.plan)->custom_private);
-    const ScoreBatches* batches = StateOf(&node->ss)->batches;
     ListCell* cell = nullptr;
     foreach (cell, plan.groups) {
         const auto* group = static_cast<ScoreGroup*>(lfirst(cell));
@@ -500,12 +496,15 @@ void Explain(CustomScanState* node, List*, ExplainState* explain) {
         ExplainPropertyText("Device", "cpu", explain);
     }
     ExplainPropertyInteger("Batch Size", "rows", plan.batch_rows, explain);
-    if (!explain->analyze)
+    Instrumentation* instrument = node->ss.ps.instrument;
+    Instrumentation* below = outerPlanState(node)->instrument;
+    if (!explain->analyze || instrument == nullptr || below == nullptr)
         return;
-    ExplainPropertyInteger("Batches", nullptr, static_cast<int64>(batches->batches()), explain);
-    ExplainPropertyInteger("Rows Scored", nullptr, static_cast<int64>(batches->scored()), explain);
+    InstrEndLoop(below);
+    ExplainPropertyFloat("Batches", nullptr, instrument->ntuples2, 0, explain);
+    ExplainPropertyFloat("Rows Scored", nullptr, below->ntuples, 0, explain);
     if (explain->timing)
-        ExplainPropertyFloat("Model Time", "ms", batches->model_milliseconds(), 3, explain);
+        ExplainPropertyFloat("Model Time", "ms", instrument->nfiltered2, 3, explain);
 }
 
 const CustomExecMethods kExecMethods = {

@@ -193,5 +193,11 @@ for my $i (1 .. $queries) {
 is($different, 0, "$queries queries ($rows rows) give the same bits with and without batches");
 cmp_ok($batched, '>', 0.9 * $queries, "$batched of them run batched");
 
+# What workers did is counted with what the leader did.
+my $analyzed = $node->safe_psql('postgres',
+    q{EXPLAIN (ANALYZE, COSTS OFF) SELECT sum(dlent_predict('number', plain)) FROM plain});
+like($analyzed, qr/Workers Launched: [12].*DlentScore.*Batches: [1-9].*Rows Scored: 900\b.*Model Time: \d+\.\d+ ms/s, 'EXPLAIN ANALYZE counts the work of parallel workers')
+  or diag($analyzed);
+
 $node->stop;
 done_testing();
