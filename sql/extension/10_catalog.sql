@@ -31,6 +31,8 @@ CREATE TABLE dlent.version (
     weights_bytes     bigint NOT NULL,
     weights_sha256    bytea NOT NULL CHECK (pg_catalog.length(weights_sha256) OPERATOR(pg_catalog.=) 32),
     digest            uuid NOT NULL, -- of specification, pipeline and weights: src/pg/catalog/digest.h
+    score_us_single   float8,
+    score_us_batched  float8,
     metrics           jsonb NOT NULL,
     details           jsonb NOT NULL,
     findings          jsonb NOT NULL,

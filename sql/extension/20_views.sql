@@ -60,6 +60,8 @@ SELECT m.name AS model,
        v.specification,
        v.pipeline,
        v.weights_bytes,
+       v.score_us_single,
+       v.score_us_batched,
        pg_catalog.encode(v.weights_sha256, 'hex') AS weights_sha256,
        v.digest,
        v.library_version,
@@ -96,6 +98,8 @@ COMMENT ON COLUMN dlent.versions.findings IS 'What was noticed about the data: c
 COMMENT ON COLUMN dlent.versions.specification IS 'The network, the target and its labels';
 COMMENT ON COLUMN dlent.versions.pipeline IS 'What was learnt about each input column';
 COMMENT ON COLUMN dlent.versions.weights_bytes IS 'Size of the weights';
+COMMENT ON COLUMN dlent.versions.score_us_single IS 'Microseconds to score a row alone, as measured where it was trained, the reading of the row not counted';
+COMMENT ON COLUMN dlent.versions.score_us_batched IS 'Microseconds a row when rows are scored in batches, likewise; the planner''s costs follow it';
 COMMENT ON COLUMN dlent.versions.weights_sha256 IS 'SHA-256 of the weights, checked whenever they are loaded';
 COMMENT ON COLUMN dlent.versions.digest IS 'Content address: versions that share it score alike, in any database; dlent_score takes it';
 COMMENT ON COLUMN dlent.versions.library_version IS 'Version of the library that trained it';

@@ -279,4 +279,15 @@ Expected<NetworkSpec> BuildNetworkSpec(const Recipe& recipe, const Pipeline& pip
     return spec;
 }
 
+Status SetPipelineEdges(const Pipeline& pipeline, Network* network) {
+    if (!network->HasLayer("piecewise_linear_embedding"))
+        return Status::Ok();
+    std::vector<float> edges;
+    for (int i = 0; i < pipeline.numeric_count(); ++i) {
+        const std::vector<float>& of_column = pipeline.edges(i);
+        edges.insert(edges.end(), of_column.begin(), of_column.end());
+    }
+    return network->SetTensor("numbers.edges", edges);
+}
+
 }  // namespace dlent

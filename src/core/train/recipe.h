@@ -7,6 +7,7 @@
 #include "core/base/status.h"
 #include "core/features/pipeline.h"
 #include "core/features/target.h"
+#include "core/nn/network.h"
 #include "core/nn/network_spec.h"
 #include "core/train/trainer.h"
 #include "core/train/training_options.h"
@@ -47,5 +48,8 @@ Expected<Recipe> ResolveRecipe(const TrainingOptions& options, Task task, size_t
 /// The network of a recipe over the inputs that the pipeline makes.
 Expected<NetworkSpec> BuildNetworkSpec(const Recipe& recipe, const Pipeline& pipeline,
                                        const TargetEncoder& target);
+
+/// Sets the constants of such a network: the edges at which the pipeline cuts numbers, where it embeds them.
+Status SetPipelineEdges(const Pipeline& pipeline, Network* network);
 
 }  // namespace dlent

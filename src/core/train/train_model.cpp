@@ -265,25 +265,12 @@ class ModelTraining {
         return Status::Ok();
     }
 
-    /// Sets the network's constants: the edges that the pipeline found.
-    Status SetEdges(const Family& family) {
-        if (family.embedding != NumericEmbedding::kPiecewiseLinear ||
-            result_.model.pipeline.numeric_count() == 0)
-            return Status::Ok();
-        std::vector<float> edges;
-        for (int i = 0; i < result_.model.pipeline.numeric_count(); ++i) {
-            const std::vector<float>& of_column = result_.model.pipeline.edges(i);
-            edges.insert(edges.end(), of_column.begin(), of_column.end());
-        }
-        return family.trainable->SetTensor("numbers.edges", edges);
-    }
-
     /// Trains the family's network anew as one member.
     Expected<TrainerResult> TrainOne(Family* family, int member, const Split& split, const char* phase,
                                      double stop_fraction) {
         const uint64_t seed = Mix64(options_.seed * 1000003 + static_cast<uint64_t>(member));
         DLENT_RETURN_IF_ERROR(family->trainable->Initialize(seed));
-        DLENT_RETURN_IF_ERROR(SetEdges(*family));
+        DLENT_RETURN_IF_ERROR(SetPipelineEdges(result_.model.pipeline, family->trainable.get()));
         TrainerOptions trainer = recipe_.trainer;
         trainer.seed = seed;
         trainer.class_weights = class_weights_;
@@ -616,6 +603,7 @@ class ModelTraining {
         details["preset"] = PresetName(options_.preset);
         details["seed"] = options_.seed;
         details["recipe"] = recipe_.ToJson();
+        result_.recipe = recipe_;
         details["validation"] = plan_.rule;
         details["validation"]["rows"] = held_out_rows_.size();
         if (rows_without_target_ > 0)

@@ -10,8 +10,10 @@
 #include "core/features/finding.h"
 #include "core/features/table.h"
 #include "core/model/model.h"
+#include "core/model/score_cost.h"
 #include "core/nn/backend.h"
 #include "core/train/progress.h"
+#include "core/train/recipe.h"
 #include "core/train/training_options.h"
 
 namespace dlent {
@@ -26,6 +28,8 @@ struct TrainedModel {
     uint64_t validation_rows = 0;
     int epochs = 0;  ///< most that any member ran
     double seconds = 0.0;
+    Recipe recipe;                 ///< as it was carried out
+    ScoreCost score_cost;          ///< when measured (TrainWithinBudget)
     std::string data_fingerprint;  ///< hex, independent of row order
 };
 

@@ -260,6 +260,8 @@ const OptionReader kReaders[] = {
                     Options* o) { return ReadInteger(key, value, 1, kMaxEpochs, &o->patience); }},
     {"max_seconds", [](Key key, const Json& value,
                        Options* o) { return ReadNumber(key, value, 0.01, 1e9, &o->max_seconds); }},
+    {"max_score_us", [](Key key, const Json& value,
+                        Options* o) { return ReadNumber(key, value, 1e-3, 1e9, &o->max_score_us); }},
     {"members", [](Key key, const Json& value,
                    Options* o) { return ReadInteger(key, value, 1, kMaxMembers, &o->members); }},
     {"numeric_embedding",

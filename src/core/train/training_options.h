@@ -50,6 +50,7 @@ struct TrainingOptions {
     std::optional<Activation> activation;
     std::optional<int> patience;
     std::optional<double> max_seconds;
+    std::optional<double> max_score_us;  ///< microseconds that a row may cost, in batches
     std::optional<int> members;
     NumericEmbedding numeric_embedding = NumericEmbedding::kAuto;
     std::optional<std::string> optimizer;  ///< "adamw", "sgd"

@@ -106,6 +106,9 @@ void ReadVersion(HeapTuple tuple, Relation relation, FoundVersion* version) {
     version->number = DatumGetInt32(Column(tuple, kVersionNumber, relation, "number"));
     version->digest = DigestOfUuid(Column(tuple, kVersionDigest, relation, "digest"));
     version->weights_bytes = DatumGetInt64(Column(tuple, kVersionWeightsBytes, relation, "weights_bytes"));
+    bool unknown = true;
+    const Datum score_us = heap_getattr(tuple, kVersionScoreUsBatched, RelationGetDescr(relation), &unknown);
+    version->score_us = unknown ? 0.0 : DatumGetFloat8(score_us);
 }
 
 }  // namespace

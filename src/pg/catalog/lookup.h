@@ -27,6 +27,7 @@ struct FoundVersion {
     int number = 0;
     VersionDigest digest;
     int64_t weights_bytes = 0;
+    double score_us = 0.0;  ///< microseconds a row in batches; 0: not known
 };
 
 /// False when there is no model of that name.

@@ -37,7 +37,9 @@ enum VersionColumn {
     kVersionPipeline,
     kVersionWeightsBytes,
     kVersionWeightsSha256,
-    kVersionDigest
+    kVersionDigest,
+    kVersionScoreUsSingle,
+    kVersionScoreUsBatched
 };
 enum WeightChunkColumn { kWeightChunkVersionId = 1, kWeightChunkSequence, kWeightChunkData };
 enum ModelGrantColumn { kModelGrantModelId = 1, kModelGrantGrantee, kModelGrantPrivilege };

@@ -4,8 +4,9 @@
 
 #include <chrono>
 
-#include "core/train/train_model.h"
+#include "core/train/latency_budget.h"
 #include "cpu/cpu_backend.h"
+#include "cpu/score_cost.h"
 #include "pg/bridge/error.h"
 #include "pg/bridge/json.h"
 #include "pg/catalog/models.h"
@@ -122,9 +123,10 @@ void Train(FunctionCallInfo fcinfo) {
         reading["seconds"] =
             std::chrono::duration<double>(std::chrono::steady_clock::now() - read_start).count();
         const std::unique_ptr<Backend> backend = MakeCpuBackend();
-        Expected<TrainedModel> result =
-            TrainModel(table, options, *backend, monitor,
-                       [&monitor](const TrainingProgress& progress) { monitor.Report(progress); });
+        Expected<TrainedModel> result = TrainWithinBudget(
+            table, options, *backend, monitor,
+            [&monitor](const TrainingProgress& progress) { monitor.Report(progress); },
+            [&monitor](const Model& model) { return MeasureScoreCost(model, monitor); });
         monitor.ThrowIfFailed();
         return ValueOrThrow(std::move(result));
     }();

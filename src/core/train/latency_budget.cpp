@@ -1,0 +1,155 @@
+#include "core/train/latency_budget.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <limits>
+
+#include "core/train/recipe.h"
+
+namespace dlent {
+namespace {
+
+/// Times vary: an untrained network must be that much below the budget to be worth training.
+constexpr double kMargin = 0.9;
+constexpr int kSmallestLayer = 8;
+constexpr int kEmbeddedHalvings = 2;
+
+std::vector<int> Halved(std::vector<int> hidden, int times) {
+    for (int& units : hidden)
+        units = std::max(units >> times, std::min(units, kSmallestLayer));
+    return hidden;
+}
+
+/// A model as the options would make it, but for its weights.
+Expected<Model> UntrainedModel(const TrainedModel& like, const TrainingOptions& options, Backend& backend) {
+    Model model;
+    model.target = like.model.target;
+    model.pipeline = like.model.pipeline;
+    if (options.numeric_embedding != NumericEmbedding::kPiecewiseLinear)
+        model.pipeline.RemoveEdges();
+    DLENT_ASSIGN_OR_RETURN(const Recipe recipe, ResolveRecipe(options, model.target.task(), like.train_rows));
+    model.kind = recipe.kind;
+    DLENT_ASSIGN_OR_RETURN(model.network, BuildNetworkSpec(recipe, model.pipeline, model.target));
+    DLENT_ASSIGN_OR_RETURN(const auto network, Network::Create(model.network, backend, 1, false));
+    DLENT_RETURN_IF_ERROR(network->Initialize(options.seed));
+    DLENT_RETURN_IF_ERROR(SetPipelineEdges(model.pipeline, network.get()));
+    DLENT_ASSIGN_OR_RETURN(std::vector<NamedTensorData> tensors, network->Save());
+    model.members.assign(static_cast<size_t>(recipe.members), tensors);
+    return model;
+}
+
+/// The metric that a sentence about quality names.
+const char* HeadlineMetric(Task task) {
+    switch (task) {
+        case Task::kBinary:
+            return "roc_auc";
+        case Task::kMulticlass:
+            return "accuracy";
+        default:
+            return "rmse";
+    }
+}
+
+std::string Number(double value) {
+    char text[32];
+    std::snprintf(text, sizeof(text), "%.4g", value);
+    return text;
+}
+
+Json ChosenOptions(const TrainingOptions& options) {
+    return {{"kind", options.kind},
+            {"members", options.members.value_or(1)},
+            {"hidden", options.hidden.value_or(std::vector<int>{})},
+            {"numeric_embedding", NumericEmbeddingName(options.numeric_embedding)}};
+}
+
+/// Tells the user, and keeps with the version, what the budget cost.
+void DescribeShrinking(const TrainedModel& full, const TrainingOptions& chosen, double budget,
+                       TrainedModel* model) {
+    model->details["latency_budget"] = {
+        {"max_score_us", budget},
+        {"chosen", ChosenOptions(chosen)},
+        {"score_us", {{"single", model->score_cost.single}, {"batched", model->score_cost.batched}}},
+        {"without_budget",
+         {{"recipe", full.recipe.ToJson()},
+          {"score_us", {{"single", full.score_cost.single}, {"batched", full.score_cost.batched}}},
+          {"metrics", full.metrics}}}};
+    Finding finding;
+    finding.code = "SHRUNK_FOR_LATENCY";
+    finding.message = "a smaller network was trained, which scores a row in " +
+                      Number(model->score_cost.batched) + " instead of " + Number(full.score_cost.batched) +
+                      " microseconds";
+    const char* metric = HeadlineMetric(model->model.target.task());
+    if (model->metrics.contains(metric) && full.metrics.contains(metric))
+        finding.message += std::string("; held-out ") + metric + " " +
+                           Number(model->metrics.at(metric).get<double>()) + " instead of " +
+                           Number(full.metrics.at(metric).get<double>());
+    finding.hint = "Option max_score_us asks for it; a larger one allows a better network.";
+    model->findings.push_back(std::move(finding));
+}
+
+}  // namespace
+
+std::vector<TrainingOptions> LatencyCandidates(const TrainingOptions& options, const Recipe& recipe) {
+    std::vector<TrainingOptions> candidates;
+    const auto add = [&](NumericEmbedding embedding, const std::vector<int>& hidden) {
+        TrainingOptions candidate = options;
+        candidate.kind = "mlp";
+        candidate.members = 1;
+        candidate.numeric_embedding = embedding;
+        candidate.hidden = hidden;
+        candidates.push_back(std::move(candidate));
+    };
+    if (recipe.numeric_embedding != NumericEmbedding::kNone) {
+        for (int times = 0; times <= kEmbeddedHalvings; ++times)
+            add(recipe.numeric_embedding, Halved(recipe.hidden, times));
+    }
+    for (int times = 0;; ++times) {
+        std::vector<int> hidden = Halved(recipe.hidden, times);
+        if (times > 0 && hidden == candidates.back().hidden)
+            break;
+        add(NumericEmbedding::kNone, hidden);
+    }
+    if (!recipe.hidden.empty())
+        add(NumericEmbedding::kNone, {});
+    return candidates;
+}
+
+Expected<TrainedModel> TrainWithinBudget(const ColumnarTable& table, const TrainingOptions& options,
+                                         Backend& backend, const CancelToken& cancel,
+                                         const std::function<void(const TrainingProgress&)>& progress,
+                                         const ScoreCostFunction& measure) {
+    const auto start = std::chrono::steady_clock::now();
+    const auto seconds = [start] {
+        return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    };
+    DLENT_ASSIGN_OR_RETURN(TrainedModel full, TrainModel(table, options, backend, cancel, progress));
+    DLENT_ASSIGN_OR_RETURN(full.score_cost, measure(full.model));
+    if (!options.max_score_us || full.score_cost.batched <= *options.max_score_us)
+        return full;
+    const double budget = *options.max_score_us;
+    double least = full.score_cost.batched;
+    for (TrainingOptions& candidate : LatencyCandidates(options, full.recipe)) {
+        DLENT_ASSIGN_OR_RETURN(const Model untrained, UntrainedModel(full, candidate, backend));
+        DLENT_ASSIGN_OR_RETURN(const ScoreCost expected, measure(untrained));
+        least = std::min(least, expected.batched);
+        if (expected.batched > kMargin * budget)
+            continue;
+        if (candidate.max_seconds)
+            candidate.max_seconds = std::max(*candidate.max_seconds - seconds(), 0.01);
+        DLENT_ASSIGN_OR_RETURN(TrainedModel model, TrainModel(table, candidate, backend, cancel, progress));
+        DLENT_ASSIGN_OR_RETURN(model.score_cost, measure(model.model));
+        if (model.score_cost.batched > budget)
+            continue;
+        DescribeShrinking(full, candidate, budget, &model);
+        model.seconds = seconds();
+        return model;
+    }
+    return Status(StatusCode::kResourceLimit,
+                  "no network scores a row of this source within " + Number(budget) + " microseconds",
+                  "The fastest that was tried takes " + Number(least) + " on this machine.",
+                  "Raise option \"max_score_us\", or give the network fewer columns.");
+}
+
+}  // namespace dlent
