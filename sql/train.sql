@@ -46,9 +46,9 @@ SELECT told('{"validation": {"method": "random", "fraction": 0.25}}', 'validatio
        told('{"validation": {"method": "none"}}', 'validation', 'method') AS none;
 -- a budget for scores: met, met by a smaller network, met by none; what a row costs is kept with every version
 SELECT told('{"max_score_us": 1000000}', 'latency_budget') IS NULL AS met,
-       told('{"preset": "default", "members": 12, "hidden": [1024, 1024], "epochs": 1, "max_score_us": 5}', 'latency_budget', 'chosen', 'members') AS smaller;
+       told('{"preset": "default", "members": 12, "hidden": [1024, 1024], "epochs": 1, "max_score_us": 20}', 'latency_budget', 'chosen', 'members') AS smaller;
 SELECT metrics ? 'roc_auc' AS measured, details -> 'latency_budget' -> 'without_budget' -> 'metrics' ? 'roc_auc' AS beside,
-       score_us_batched BETWEEN 0 AND 5 AS within, jsonb_path_query_array(findings, '$[*].code') ? 'SHRUNK_FOR_LATENCY' AS said
+       score_us_batched BETWEEN 0 AND 20 AS within, jsonb_path_query_array(findings, '$[*].code') ? 'SHRUNK_FOR_LATENCY' AS said
 FROM dlent.versions WHERE model = 'told' ORDER BY version DESC LIMIT 1;
 SELECT bool_and(score_us_single > 0 AND score_us_batched > 0) AS every_version FROM dlent.versions;
 \set VERBOSITY sqlstate

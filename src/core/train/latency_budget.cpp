@@ -140,8 +140,10 @@ Expected<TrainedModel> TrainWithinBudget(const ColumnarTable& table, const Train
             candidate.max_seconds = std::max(*candidate.max_seconds - seconds(), 0.01);
         DLENT_ASSIGN_OR_RETURN(TrainedModel model, TrainModel(table, candidate, backend, cancel, progress));
         DLENT_ASSIGN_OR_RETURN(model.score_cost, measure(model.model));
-        if (model.score_cost.batched > budget)
+        if (model.score_cost.batched > budget) {
+            least = std::min(least, model.score_cost.batched);
             continue;
+        }
         DescribeShrinking(full, candidate, budget, &model);
         model.seconds = seconds();
         return model;
