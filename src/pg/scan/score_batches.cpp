@@ -1,0 +1,304 @@
+#include "pg/bridge/postgres.h"
+
+#include "pg/scan/score_batches.h"
+
+#include <algorithm>
+
+#include "pg/bridge/error.h"
+#include "pg/bridge/memory.h"
+#include "pg/cache/scorer_cache.h"
+#include "pg/scan/score_call.h"
+
+extern "C" {
+#include "executor/executor.h"
+#include "portability/instr_time.h"
+#include "utils/datum.h"
+}
+
+namespace dlent::pg {
+namespace {
+
+/// Enough for the kernels to run at full speed while a batch stays in the second-level cache.
+constexpr int kMaxBatchRows = 256;
+/// The first batch of a scan, so that whoever wants one row waits for one; each batch may be this many times
+/// the one before it.
+constexpr int kFirstBatchRows = 1;
+constexpr int kBatchGrowth = 8;
+
+/// The tuple in a slot that holds one of the heap; else null.
+const HeapTupleData* HeapTupleOf(const TupleTableSlot* slot) {
+    if (!TTS_IS_BUFFERTUPLE(slot) && !TTS_IS_HEAPTUPLE(slot))
+        return nullptr;
+    return reinterpret_cast<const HeapTupleTableSlot*>(slot)->tuple;
+}
+
+}  // namespace
+
+int ScoreBatchRows(int cells) {
+    const int64_t fitting =
+        static_cast<int64_t>(work_mem) * 1024 / (static_cast<int64_t>(sizeof(Cell)) * std::max(cells, 1));
+    return static_cast<int>(std::clamp<int64_t>(fitting, 1, kMaxBatchRows));
+}
+
+ScoreBatches::ScoreBatches(const ScorePlan& plan, CustomScanState* node)
+    : node_(node), max_batch_rows_(kMaxBatchRows), batch_rows_(kFirstBatchRows) {
+    ListCell* cell = nullptr;
+    foreach (cell, plan.groups)
+        groups_.push_back({*static_cast<ScoreGroup*>(lfirst(cell))});
+    foreach (cell, plan.columns)
+        columns_.push_back({*static_cast<ScoreColumn*>(lfirst(cell)), {}});
+    foreach (cell, plan.passed)
+        passed_.push_back({lfirst_int(cell) - 1, 0, true});
+}
+
+void ScoreBatches::Next(TupleTableSlot* slot) {
+    ExecClearTuple(slot);
+    if (next_ == rows_) {
+        if (!finished_)
+            Fill();
+        if (next_ == rows_)
+            return;
+    }
+    const int row = next_++;
+    int attribute = 0;
+    MemoryContext caller = MemoryContextSwitchTo(node_->ss.ps.ps_ExprContext->ecxt_per_tuple_memory);
+    for (const ColumnState& column : columns_) {
+        const float* outputs = groups_[column.plan.group].OutputsOf(row);
+        slot->tts_isnull[attribute] = outputs == nullptr;
+        slot->tts_values[attribute++] = outputs == nullptr ? Datum{0} : column.format.Make(outputs);
+    }
+    MemoryContextSwitchTo(caller);
+    const size_t first = static_cast<size_t>(row) * passed_.size();
+    for (size_t i = 0; i < passed_.size(); ++i) {
+        slot->tts_values[attribute] = values_[first + i];
+        slot->tts_isnull[attribute++] = nulls_[first + i] != 0;
+    }
+    ExecStoreVirtualTuple(slot);
+}
+
+void ScoreBatches::Restart() {
+    next_ = rows_ = 0;
+    batch_rows_ = kFirstBatchRows;
+    finished_ = false;
+}
+
+void ScoreBatches::Fill() {
+    next_ = rows_ = 0;
+    if (batch_context_ != nullptr)
+        MemoryContextReset(batch_context_);
+    for (GroupState& group : groups_)
+        group.rows = 0;
+    PlanState* child = outerPlanState(node_);
+    const int limit = std::min(batch_rows_, max_batch_rows_);
+    while (rows_ < limit) {
+        TupleTableSlot* slot = ExecProcNode(child);
+        if (TupIsNull(slot)) {
+            finished_ = true;
+            break;
+        }
+        if (!prepared_) {
+            GuardCallback([this, slot] { Prepare(slot->tts_tupleDescriptor); });
+            prepared_ = true;
+        }
+        const HeapTupleData* heap_tuple = HeapTupleOf(slot);
+        const HeapTupleHeaderData* tuple = heap_tuple == nullptr ? nullptr : heap_tuple->t_data;
+        if (tuple != nullptr)
+            PrefetchAfter(*heap_tuple);
+        if (tuple == nullptr || !all_fixed_)
+            slot_getsomeattrs(slot, attributes_needed_);
+        else if (passed_needed_ > 0)
+            slot_getsomeattrs(slot, passed_needed_);
+        MemoryContext caller = MemoryContextSwitchTo(batch_context_);
+        GuardCallback([=, this] { ReadFeatures(slot, tuple); });
+        Keep(slot);
+        MemoryContextSwitchTo(caller);
+        ++rows_;
+        if (kept_bytes_ > static_cast<size_t>(work_mem) * 1024)
+            break;
+    }
+    kept_bytes_ = 0;
+    batch_rows_ = std::min(limit * kBatchGrowth, kMaxBatchRows);
+    if (rows_ > 0)
+        Score();
+}
+
+void ScoreBatches::PrefetchAfter(const HeapTupleData& tuple) {
+    constexpr ptrdiff_t kLine = 64;
+    constexpr ptrdiff_t kRowsAhead = 4;
+    constexpr ptrdiff_t kFarthest = 2048;  // what lies further apart is no neighbour
+    const auto address = reinterpret_cast<intptr_t>(tuple.t_data);
+    const ptrdiff_t stride = address - last_tuple_;
+    last_tuple_ = address;
+    if (stride > kFarthest || stride < -kFarthest)
+        return;
+    const auto length = std::min<ptrdiff_t>(tuple.t_len, kFarthest);
+    for (ptrdiff_t at = 0; at < length; at += kLine)
+        __builtin_prefetch(reinterpret_cast<const void*>(address + kRowsAhead * stride + at));
+}
+
+void ScoreBatches::ReadFeatures(TupleTableSlot* slot, const HeapTupleHeaderData* tuple) {
+    for (GroupState& group : groups_) {
+        if (group.scorer == nullptr) {
+            group.positions[rows_] = -1;
+            continue;
+        }
+        Cell* cells = group.cells.data() + static_cast<size_t>(group.rows) * group.scorer->cell_count();
+        bool given = true;
+        if (tuple != nullptr && group.fixed.has_value() && group.fixed->Decode(tuple, cells)) {
+            group.positions[rows_] = group.rows++;
+            continue;
+        }
+        slot_getsomeattrs(slot, attributes_needed_);
+        if (group.call == nullptr) {
+            group.features->ReadColumns(slot->tts_values, slot->tts_isnull, cells);
+        } else {
+            for (size_t i = 0; i < group.attributes.size(); ++i) {
+                if (group.attributes[i] >= 0)
+                    group.call->args[i] = {slot->tts_values[group.attributes[i]],
+                                           slot->tts_isnull[group.attributes[i]]};
+            }
+            given = group.features->Read(group.call, cells);
+        }
+        group.positions[rows_] = given ? group.rows++ : -1;
+    }
+}
+
+void ScoreBatches::Keep(TupleTableSlot* slot) {
+    const size_t first = static_cast<size_t>(rows_) * passed_.size();
+    for (size_t i = 0; i < passed_.size(); ++i) {
+        const PassedColumn& column = passed_[i];
+        Datum value = slot->tts_values[column.attribute];
+        const bool is_null = slot->tts_isnull[column.attribute];
+        if (!is_null && !column.by_value) {
+            value = datumCopy(value, false, column.length);
+            kept_bytes_ += datumGetSize(value, false, column.length);
+        }
+        values_[first + i] = value;
+        nulls_[first + i] = is_null ? 1 : 0;
+    }
+}
+
+void ScoreBatches::Score() {
+    instr_time start;
+    INSTR_TIME_SET_ZERO(start);
+    const bool timed = node_->ss.ps.instrument != nullptr && node_->ss.ps.instrument->need_timer;
+    if (timed)
+        INSTR_TIME_SET_CURRENT(start);
+    for (GroupState& group : groups_) {
+        if (group.rows > 0)
+            group.scorer->Score(group.rows, group.cells.data(), group.outputs.data());
+    }
+    // Of a node that is not parallel-aware only these reach the leader: counters that other nodes use.
+    if (Instrumentation* instrument = node_->ss.ps.instrument) {
+        instrument->ntuples2 += 1;
+        if (timed) {
+            instr_time end;
+            INSTR_TIME_SET_CURRENT(end);
+            INSTR_TIME_SUBTRACT(end, start);
+            instrument->nfiltered2 += INSTR_TIME_GET_MILLISEC(end);
+        }
+    }
+}
+
+void ScoreBatches::Prepare(TupleDesc child) {
+    EState* estate = node_->ss.ps.state;
+    const ContextScope scope(estate->es_query_cxt);
+    batch_context_ = CallPostgres(
+        [&] { return AllocSetContextCreate(estate->es_query_cxt, "dlent batch", ALLOCSET_DEFAULT_SIZES); });
+    int cells = 0;
+    attributes_needed_ = 0;
+    for (GroupState& group : groups_) {
+        PrepareGroup(&group, child);
+        if (group.scorer != nullptr)
+            cells += group.scorer->cell_count();
+        all_fixed_ = all_fixed_ && group.fixed.has_value();
+    }
+    for (ColumnState& column : columns_) {
+        const GroupState& group = groups_[column.plan.group];
+        if (group.scorer == nullptr)
+            continue;
+        column.format = AnswerFormat(group.scorer->model(), column.plan.answer, group.identity.model);
+    }
+    for (PassedColumn& column : passed_) {
+        column.length = TupleDescAttr(child, column.attribute)->attlen;
+        column.by_value = TupleDescAttr(child, column.attribute)->attbyval;
+        passed_needed_ = std::max(passed_needed_, column.attribute + 1);
+    }
+    attributes_needed_ = std::max(attributes_needed_, passed_needed_);
+    max_batch_rows_ = ScoreBatchRows(cells);
+    for (GroupState& group : groups_) {
+        group.positions.resize(max_batch_rows_);
+        if (group.scorer == nullptr)
+            continue;
+        group.cells.resize(static_cast<size_t>(max_batch_rows_) * std::max(group.scorer->cell_count(), 1));
+        group.outputs.resize(static_cast<size_t>(max_batch_rows_) * group.scorer->output_count());
+    }
+    values_.resize(static_cast<size_t>(max_batch_rows_) * passed_.size());
+    nulls_.resize(values_.size());
+}
+
+void ScoreBatches::PrepareGroup(GroupState* group, TupleDesc child) {
+    const ScoreGroup& plan = group->plan;
+    if (plan.model != nullptr || plan.digest != nullptr) {
+        group->identity = ResolveNamed(plan.model, plan.version, plan.digest);
+    } else {
+        struct Name {
+            const text* value;
+            bool is_null;
+        };
+        const Name name = CallPostgres([&] {
+            Name found = {};
+            auto* argument = static_cast<Expr*>(linitial(plan.call->args));
+            ExprState* expression = ExecInitExpr(argument, &node_->ss.ps);
+            const Datum value = ExecEvalExpr(expression, node_->ss.ps.ps_ExprContext, &found.is_null);
+            found.value = found.is_null ? nullptr : DatumGetTextPP(value);
+            return found;
+        });
+        if (name.is_null)
+            return;
+        group->identity =
+            ResolveVersion(ParseModelReference({VARDATA_ANY(name.value), VARSIZE_ANY_EXHDR(name.value)}),
+                           Privilege::kPredict);
+    }
+    group->scorer = AcquireScorer(group->identity);
+    const Pipeline& pipeline = group->scorer->model().pipeline;
+
+    std::vector<FeatureArguments::Column> columns;
+    group->attributes.assign(list_length(plan.call->args), -1);
+    for (int i = plan.first_feature; i < list_length(plan.call->args); ++i) {
+        const auto* feature = static_cast<Node*>(list_nth(plan.call->args, i));
+        if (!IsA(feature, Var))
+            continue;
+        const int attribute = reinterpret_cast<const Var*>(feature)->varattno - 1;
+        group->attributes[i] = attribute;
+        columns.push_back({attribute, TupleDescAttr(child, attribute)->atttypid});
+        attributes_needed_ = std::max(attributes_needed_, attribute + 1);
+    }
+    MemoryContext context = CurrentMemoryContext;
+    if (plan.columns) {
+        group->features =
+            std::make_unique<FeatureArguments>(columns, pipeline, group->identity.model, context);
+        group->fixed = group->features->FixedColumns(child);
+        return;
+    }
+    group->call = CallPostgres([&] {
+        const int count = list_length(plan.call->args);
+        auto* function = static_cast<FmgrInfo*>(palloc0(sizeof(FmgrInfo)));
+        fmgr_info(plan.call->funcid, function);
+        fmgr_info_set_expr(reinterpret_cast<Node*>(plan.call), function);
+        auto* call = static_cast<FunctionCallInfo>(palloc0(SizeForFunctionCallInfo(count)));
+        InitFunctionCallInfoData(*call, function, count, plan.call->inputcollid, nullptr, nullptr);
+        for (int i = plan.first_feature; i < count; ++i) {
+            const auto* feature = static_cast<Node*>(list_nth(plan.call->args, i));
+            if (IsA(feature, Const))
+                call->args[i] = {reinterpret_cast<const Const*>(feature)->constvalue,
+                                 reinterpret_cast<const Const*>(feature)->constisnull};
+        }
+        return call;
+    });
+    group->features = std::make_unique<FeatureArguments>(group->call, plan.first_feature, pipeline,
+                                                         group->identity.model_id, group->identity.version,
+                                                         group->identity.model, context);
+}
+
+}  // namespace dlent::pg

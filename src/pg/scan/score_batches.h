@@ -1,0 +1,106 @@
+#pragma once
+
+#include "pg/bridge/postgres.h"
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "core/model/scorer.h"
+#include "pg/catalog/models.h"
+#include "pg/functions/answer.h"
+#include "pg/functions/feature_arguments.h"
+#include "pg/scan/score_plan.h"
+
+extern "C" {
+#include "nodes/execnodes.h"
+}
+
+namespace dlent::pg {
+
+/// Most rows that a batch holds when a row has `cells` input cells.
+int ScoreBatchRows(int cells);
+
+/// The rows that a Custom Scan (DlentScore) has read and scored but not emitted yet. What outlives a call of
+/// the node: C++ objects, which the query's memory context owns.
+class ScoreBatches {
+ public:
+    ScoreBatches(const ScorePlan& plan, CustomScanState* node);
+
+    /// Stores the next row in the node's scan slot; leaves it empty at the end. Raises PostgreSQL errors.
+    void Next(TupleTableSlot* slot);
+    /// Begins again with the child's first row.
+    void Restart();
+
+ private:
+    /// One model at work on the features of the rows at hand.
+    struct GroupState {
+        ScoreGroup plan;
+        VersionIdentity identity;
+        std::shared_ptr<Scorer> scorer;  ///< none: the model's name is NULL, and so is every score
+        std::unique_ptr<FeatureArguments> features;
+        std::optional<FixedTupleDecoder> fixed;  ///< reads heap tuples of the child without deforming them
+        FunctionCallInfo call =
+            nullptr;  ///< of features that are not columns: the call as the scalar path has it
+        std::vector<int> attributes;  ///< of the call's arguments in the child's tuple; -1: a constant
+        std::vector<Cell> cells;      ///< [rows × cells] of the rows that have features
+        std::vector<float> outputs;   ///< [rows × outputs]
+        std::vector<int> positions;  ///< of each row of the batch in cells and outputs; -1: its score is NULL
+        int rows = 0;
+
+        float* OutputsOf(int row) {
+            return positions[row] < 0
+                       ? nullptr
+                       : outputs.data() + static_cast<size_t>(positions[row]) * scorer->output_count();
+        }
+    };
+
+    struct ColumnState {
+        ScoreColumn plan;
+        AnswerFormat format;
+    };
+
+    /// A column of the child that is kept for the rows of a batch.
+    struct PassedColumn {
+        int attribute;
+        int16 length;
+        bool by_value;
+    };
+
+    /// Reads rows from the child until the batch is full, and scores them. No frame here holds an object with
+    /// a destructor while PostgreSQL runs.
+    void Fill();
+    /// Asks for the memory of the row after the next ones. A scan walks down a page, row by row, against what
+    /// processors foresee; reading a row that is not in the cache yet costs more than scoring it. A wrong
+    /// guess costs nothing: a prefetch cannot fail.
+    void PrefetchAfter(const HeapTupleData& tuple);
+    void ReadFeatures(TupleTableSlot* slot, const HeapTupleHeaderData* tuple);
+    /// Copies the columns that are passed through.
+    void Keep(TupleTableSlot* slot);
+    /// Answers for all rows of the batch: the one place where a block of rows is scored.
+    void Score();
+    /// Once the first row is there: a scan of nothing needs no model. A C++ frame.
+    void Prepare(TupleDesc child);
+    void PrepareGroup(GroupState* group, TupleDesc child);
+
+    CustomScanState* node_;
+    std::vector<GroupState> groups_;
+    std::vector<ColumnState> columns_;
+    std::vector<PassedColumn> passed_;
+    std::vector<Datum> values_;  ///< [rows × passed columns]
+    std::vector<char> nulls_;
+    MemoryContext batch_context_ = nullptr;
+    size_t kept_bytes_ = 0;
+    int attributes_needed_ = 0;  ///< of the child's columns, by features and passed columns
+    int passed_needed_ = 0;      ///< by passed columns alone
+    bool all_fixed_ = true;      ///< no group needs a deformed tuple, but for NULLs
+    int max_batch_rows_;         ///< by the widest row, once that is known
+    int batch_rows_;             ///< of the next batch
+    int rows_ = 0;
+    int next_ = 0;
+    intptr_t last_tuple_ = 0;  ///< its address
+    bool prepared_ = false;
+    bool finished_ = false;
+};
+
+}  // namespace dlent::pg
