@@ -11,11 +11,25 @@ namespace {
 
 constexpr int kMaxParameters = 40;
 
+uint64_t Run(const char* statement, const Parameter* parameters, int count, bool read_only) {
+    Oid types[kMaxParameters] = {};
+    Datum values[kMaxParameters] = {};
+    char nulls[kMaxParameters] = {};
+    Assert(count <= kMaxParameters);
+    for (int i = 0; i < count; ++i) {
+        types[i] = parameters[i].type;
+        values[i] = parameters[i].value;
+        nulls[i] = parameters[i].is_null ? 'n' : ' ';
+    }
+    const int outcome = SPI_execute_with_args(statement, count, types, values, nulls, read_only, 0);
+    if (outcome < 0)
+        elog(ERROR, "SPI_execute_with_args failed: %s", SPI_result_code_string(outcome));
+    return SPI_processed;
+}
+
 }  // namespace
 
-void BeginCatalogWrite(const char* command, CatalogWrite* write) {
-    PreventCommandIfReadOnly(command);
-    PreventCommandIfParallelMode(command);
+void BeginCatalogRead(CatalogWrite* write) {
     const CatalogRelations& catalog = GetCatalogRelations();
     GetUserIdAndSecContext(&write->caller, &write->security_context);
     SetUserIdAndSecContext(catalog.owner, write->security_context | SECURITY_LOCAL_USERID_CHANGE |
@@ -27,12 +41,23 @@ void BeginCatalogWrite(const char* command, CatalogWrite* write) {
         elog(ERROR, "SPI_connect failed");
 }
 
-void EndCatalogWrite(const CatalogWrite& write) {
-    InvalidateCatalog();
+void BeginCatalogWrite(const char* command, CatalogWrite* write) {
+    PreventCommandIfReadOnly(command);
+    PreventCommandIfParallelMode(command);
+    BeginCatalogRead(write);
+}
+
+void EndCatalogRead(const CatalogWrite& write) {
     if (SPI_finish() != SPI_OK_FINISH)
         elog(ERROR, "SPI_finish failed");
     AtEOXact_GUC(false, write.guc_level);
     SetUserIdAndSecContext(write.caller, write.security_context);
+}
+
+void EndCatalogWrite(const CatalogWrite& write, bool models_changed) {
+    if (models_changed)
+        InvalidateCatalog();
+    EndCatalogRead(write);
     CommandCounterIncrement();
 }
 
@@ -57,19 +82,11 @@ Parameter Of(Oid type, Datum value) {
 }
 
 uint64_t Execute(const char* statement, const Parameter* parameters, int count) {
-    Oid types[kMaxParameters] = {};
-    Datum values[kMaxParameters] = {};
-    char nulls[kMaxParameters] = {};
-    Assert(count <= kMaxParameters);
-    for (int i = 0; i < count; ++i) {
-        types[i] = parameters[i].type;
-        values[i] = parameters[i].value;
-        nulls[i] = parameters[i].is_null ? 'n' : ' ';
-    }
-    const int outcome = SPI_execute_with_args(statement, count, types, values, nulls, false, 0);
-    if (outcome < 0)
-        elog(ERROR, "SPI_execute_with_args failed: %s", SPI_result_code_string(outcome));
-    return SPI_processed;
+    return Run(statement, parameters, count, false);
+}
+
+uint64_t ExecuteReadOnly(const char* statement, const Parameter* parameters, int count) {
+    return Run(statement, parameters, count, true);
 }
 
 Datum Result(uint64_t row, int column, Datum when_null) {

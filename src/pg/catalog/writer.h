@@ -22,8 +22,12 @@ struct CatalogWrite {
 
 /// `command` names what is being done for the errors of read-only transactions and standbys.
 void BeginCatalogWrite(const char* command, CatalogWrite* write);
-/// Makes what was written visible to the next command, and tells every session.
-void EndCatalogWrite(const CatalogWrite& write);
+/// Makes what was written visible to the next command, and tells every session when models have changed.
+void EndCatalogWrite(const CatalogWrite& write, bool models_changed = true);
+
+/// The same for statements that only read the private tables: also in a read-only transaction, on a standby.
+void BeginCatalogRead(CatalogWrite* read);
+void EndCatalogRead(const CatalogWrite& read);
 
 /// One parameter of a statement: its type, its value, or NULL.
 struct Parameter {
@@ -43,6 +47,13 @@ uint64_t Execute(const char* statement, const Parameter* parameters, int count);
 template <int kCount>
 uint64_t Execute(const char* statement, const Parameter (&parameters)[kCount]) {
     return Execute(statement, parameters, kCount);
+}
+
+/// The same for a statement that only reads: it sees what the active snapshot does.
+uint64_t ExecuteReadOnly(const char* statement, const Parameter* parameters, int count);
+template <int kCount>
+uint64_t ExecuteReadOnly(const char* statement, const Parameter (&parameters)[kCount]) {
+    return ExecuteReadOnly(statement, parameters, kCount);
 }
 
 /// Column `column`, from 1, of row `row` of the last statement. Returns `when_null` for NULL.
