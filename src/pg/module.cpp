@@ -3,8 +3,8 @@
 #include "pg/bridge/postgres.h"
 
 #include "pg/bridge/error.h"
-#include "pg/cache/model_file.h"
 #include "pg/cache/scorer_cache.h"
+#include "pg/cache/version_file.h"
 #include "pg/catalog/relations.h"
 #include "pg/functions/progress.h"
 #include "pg/scan/hooks.h"
@@ -27,7 +27,7 @@ void _PG_init() {
         dlent::pg::InstallScanHooks();
         MarkGUCPrefixReserved("dlent");
         dlent::pg::RegisterCatalogCallbacks();
-        dlent::pg::RegisterModelFileCallbacks();
+        dlent::pg::RegisterVersionFileCallbacks();
         dlent::pg::RequestProgressMemory();
         return true;
     });

@@ -3,8 +3,8 @@
 #include "pg/bridge/postgres.h"
 
 #include "pg/bridge/error.h"
-#include "pg/cache/model_file.h"
 #include "pg/cache/scorer_cache.h"
+#include "pg/cache/version_file.h"
 
 extern "C" {
 #include "funcapi.h"
@@ -22,7 +22,7 @@ DLENT_FUNCTION(dlent_cached_model) {
     using namespace dlent::pg;
     return Entry(fcinfo, [&] {
         const VersionDigest digest = DigestOfUuid(PG_GETARG_DATUM(0));
-        const std::optional<ModelFileStatus> file = StatModelFile(digest);
+        const std::optional<VersionFileStatus> file = StatVersionFile({.version = digest});
         const std::optional<CachedModel> cached = FindCachedModel(digest);
         Datum values[kColumnCount] = {};
         bool nulls[kColumnCount] = {!file, !file, false, !cached};

@@ -10,7 +10,7 @@
 #include "pg/bridge/error.h"
 #include "pg/bridge/json.h"
 #include "pg/bridge/memory.h"
-#include "pg/cache/model_file.h"
+#include "pg/cache/version_file.h"
 #include "pg/catalog/lookup.h"
 
 extern "C" {
@@ -112,7 +112,7 @@ PackedModel Pack(const VersionIdentity& identity) {
 
 /// A scorer that reads a mapped file; without one when the file is not there, or not of this library's
 /// making.
-CachedScorer OpenFile(const VersionDigest& digest, const std::shared_ptr<const MappedModel>& file) {
+CachedScorer OpenFile(const VersionDigest& digest, const std::shared_ptr<const MappedFile>& file) {
     CachedScorer opened{.digest = digest, .mapped = true};
     if (file == nullptr)
         return opened;
@@ -126,16 +126,17 @@ CachedScorer OpenFile(const VersionDigest& digest, const std::shared_ptr<const M
 
 /// Packs the version and makes the file, so that the others need not.
 CachedScorer LoadFromCatalog(const VersionIdentity& identity) {
-    ModelFileLock lock(identity.digest);
+    VersionFileLock lock({.version = identity.digest});
     if (lock.waited()) {
-        CachedScorer opened = OpenFile(identity.digest, MapModelFile(identity.digest));
+        CachedScorer opened = OpenFile(identity.digest, MapVersionFile({.version = identity.digest}));
         if (opened.scorer != nullptr) {
             lock.Release();
             return opened;
         }
     }
     const auto packed = std::make_shared<const PackedModel>(Pack(identity));
-    CachedScorer made = OpenFile(identity.digest, CreateModelFile(identity.digest, packed->image()));
+    CachedScorer made =
+        OpenFile(identity.digest, CreateVersionFile({.version = identity.digest}, packed->image()));
     if (made.scorer == nullptr)
         made = {.digest = identity.digest,
                 .scorer = ValueOrThrow(MakeCpuScorer(packed->image(), packed)),
@@ -147,7 +148,7 @@ CachedScorer LoadFromCatalog(const VersionIdentity& identity) {
         const TimestampTz now = GetCurrentTimestamp();
         if (TimestampDifferenceExceeds(last_sweep, now, kSweepIntervalMs)) {
             last_sweep = now;
-            SweepModelFiles();
+            SweepVersionFiles();
         }
     });
     return made;
@@ -158,7 +159,7 @@ CachedScorer LoadFromCatalog(const VersionIdentity& identity) {
 std::shared_ptr<Scorer> AcquireScorer(const VersionIdentity& identity) {
     if (std::shared_ptr<Scorer> cached = Cache().Use(identity.digest))
         return cached;
-    CachedScorer loaded = OpenFile(identity.digest, MapModelFile(identity.digest));
+    CachedScorer loaded = OpenFile(identity.digest, MapVersionFile({.version = identity.digest}));
     if (loaded.scorer == nullptr) {
         // What loading needs beside the scorer (the stored bytes, mostly) goes when it is done.
         MemoryContext loading = CallPostgres([] {

@@ -10,7 +10,7 @@
 
 #include "pg/bridge/error.h"
 #include "pg/bridge/text.h"
-#include "pg/cache/model_file.h"
+#include "pg/cache/version_file.h"
 #include "pg/catalog/contract.h"
 #include "pg/catalog/dependents.h"
 #include "pg/catalog/lookup.h"
@@ -165,7 +165,7 @@ void DeleteVersions(int64_t model_id, int version, const DroppedVersion* version
         parameters);
     for (int i = 0; i < count; ++i) {
         if (versions[i].last_of_digest)
-            RemoveModelFileAtCommit(versions[i].digest);
+            RemoveVersionFilesAtCommit(versions[i].digest);
     }
 }
 

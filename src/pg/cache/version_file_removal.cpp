@@ -1,4 +1,4 @@
-// The end of model files: with their version, or when a sweep finds that nobody needs them.
+// The end of the files: with their version, or when a sweep finds that nobody needs them.
 
 #include "pg/bridge/postgres.h"
 
@@ -7,8 +7,8 @@
 
 #include <cerrno>
 
-#include "pg/cache/model_file.h"
-#include "pg/cache/model_file_name.h"
+#include "pg/cache/version_file.h"
+#include "pg/cache/version_file_name.h"
 #include "pg/catalog/lookup.h"
 
 extern "C" {
@@ -22,29 +22,46 @@ namespace dlent::pg {
 namespace {
 
 struct Removal {
-    VersionDigest digest;
+    VersionDigest version;
     SubTransactionId subtransaction;
 };
 
 /// Of Removal, in the memory of the top transaction.
 List* removals = NIL;
 
-void Remove(const ModelFileName& name) {
-    const ModelFilePath path = name.Path();
+void Remove(const VersionFileName& name) {
+    const VersionFilePath path = name.Path();
     if (unlink(path.data()) != 0 && errno != ENOENT)
         ereport(LOG, (errcode_for_file_access(),
                       errmsg("could not remove model cache file \"%s\": %m", path.data())));
 }
 
+/// The transaction has committed, so nothing here may raise an error.
+void RemoveListed() {
+    DIR* directory = opendir(kVersionFileDirectory);
+    while (const dirent* entry = directory != nullptr ? readdir(directory) : nullptr) {
+        const std::optional<VersionFileName> name = VersionFileName::Parse(entry->d_name);
+        if (!name.has_value() || name->database != MyDatabaseId || name->writer != 0)
+            continue;
+        ListCell* cell;
+        foreach (cell, removals) {
+            if (static_cast<Removal*>(lfirst(cell))->version == name->key.version) {
+                Remove(*name);
+                break;
+            }
+        }
+    }
+    if (directory != nullptr)
+        closedir(directory);
+}
+
 void OnTransactionEnd(XactEvent event, void*) {
     switch (event) {
-        case XACT_EVENT_COMMIT: {
-            ListCell* cell;
-            foreach (cell, removals)
-                Remove({.database = MyDatabaseId, .digest = static_cast<Removal*>(lfirst(cell))->digest});
+        case XACT_EVENT_COMMIT:
+            if (removals != NIL)
+                RemoveListed();
             removals = NIL;
             break;
-        }
         case XACT_EVENT_ABORT:
         case XACT_EVENT_PREPARE:
             removals = NIL;
@@ -68,21 +85,21 @@ void OnSubtransactionEnd(SubXactEvent event, SubTransactionId own, SubTransactio
 }
 
 /// Whether nobody will miss the file.
-bool IsUnneeded(const ModelFileName& name) {
+bool IsUnneeded(const VersionFileName& name) {
     if (name.writer != 0)
         return BackendPidGetProc(name.writer) == nullptr;
     if (name.database != MyDatabaseId)
         return !SearchSysCacheExists1(DATABASEOID, ObjectIdGetDatum(name.database));
-    return !DigestExists(name.digest);
+    return !DigestExists(name.key.version);
 }
 
 }  // namespace
 
-void SweepModelFiles() {
-    DIR* directory = AllocateDir(kModelFileDirectory);
-    while (const dirent* entry = ReadDirExtended(directory, kModelFileDirectory, LOG)) {
+void SweepVersionFiles() {
+    DIR* directory = AllocateDir(kVersionFileDirectory);
+    while (const dirent* entry = ReadDirExtended(directory, kVersionFileDirectory, LOG)) {
         CHECK_FOR_INTERRUPTS();
-        const std::optional<ModelFileName> name = ModelFileName::Parse(entry->d_name);
+        const std::optional<VersionFileName> name = VersionFileName::Parse(entry->d_name);
         if (name.has_value() && IsUnneeded(*name))
             Remove(*name);
     }
@@ -90,15 +107,15 @@ void SweepModelFiles() {
         FreeDir(directory);
 }
 
-void RemoveModelFileAtCommit(const VersionDigest& digest) {
+void RemoveVersionFilesAtCommit(const VersionDigest& version) {
     MemoryContext previous = MemoryContextSwitchTo(TopTransactionContext);
     auto* removal = static_cast<Removal*>(palloc(sizeof(Removal)));
-    *removal = {digest, GetCurrentSubTransactionId()};
+    *removal = {version, GetCurrentSubTransactionId()};
     removals = lappend(removals, removal);
     MemoryContextSwitchTo(previous);
 }
 
-void RegisterModelFileCallbacks() {
+void RegisterVersionFileCallbacks() {
     RegisterXactCallback(OnTransactionEnd, nullptr);
     RegisterSubXactCallback(OnSubtransactionEnd, nullptr);
 }

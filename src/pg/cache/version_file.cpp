@@ -1,7 +1,8 @@
 #include "pg/bridge/postgres.h"
 
-#include "pg/cache/model_file.h"
+#include "pg/cache/version_file.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -11,7 +12,7 @@
 #include <cerrno>
 
 #include "pg/bridge/error.h"
-#include "pg/cache/model_file_name.h"
+#include "pg/cache/version_file_name.h"
 
 extern "C" {
 #include "common/file_perm.h"
@@ -29,8 +30,9 @@ struct FileHeader {
     int32_t format;
     uint32_t crc;  ///< CRC-32C of the file, with 0 in this place
     uint64_t image_bytes;
-    VersionDigest digest;
-    uint8_t reserved[24];
+    VersionDigest version;
+    VersionDigest probe;  ///< zeros: the packed model
+    uint8_t reserved[8];
 };
 static_assert(sizeof(FileHeader) == 64 && std::is_trivially_copyable_v<FileHeader>);
 constexpr char kMagic[] = "dlentmdl";
@@ -38,15 +40,15 @@ constexpr char kMagic[] = "dlentmdl";
 /// Work between two looks at the interrupt flag: a few milliseconds.
 constexpr size_t kSliceBytes = size_t{8} << 20;
 
-/// Tells the advisory locks of model files from those of users, whose fourth field is 1 or 2.
+/// Tells the advisory locks of these files from those of users, whose fourth field is 1 or 2.
 constexpr uint16 kLockKind = 0xd1e7;
 
 /// Of this process, for names of files being written.
 unsigned file_counter = 0;
 bool warned = false;
 
-ModelFileName NameOf(const VersionDigest& digest) {
-    return {.database = MyDatabaseId, .digest = digest};
+VersionFileName NameOf(const VersionFileKey& key) {
+    return {.database = MyDatabaseId, .key = key, .format = FormatOf(key)};
 }
 
 void CheckInterrupts() {
@@ -97,7 +99,7 @@ int Open(const char* path, int flags) {
 /// The name of a file being written, which vanishes unless it was renamed.
 class TemporaryName {
  public:
-    explicit TemporaryName(const ModelFilePath& path) : path_(path) {}
+    explicit TemporaryName(const VersionFilePath& path) : path_(path) {}
     ~TemporaryName() {
         if (!renamed_)
             unlink(path_.data());
@@ -112,7 +114,7 @@ class TemporaryName {
     }
 
  private:
-    const ModelFilePath path_;
+    const VersionFilePath path_;
     bool renamed_ = false;
 };
 
@@ -154,23 +156,24 @@ int OpenTemporary(const char* path) {
     if (fd >= 0 || errno != ENOENT)
         return fd;
     // the directory is made by who first needs it
-    if (MakePGDirectory(kModelFileDirectory) != 0 && errno != EEXIST)
+    if (MakePGDirectory(kVersionFileDirectory) != 0 && errno != EEXIST)
         return -1;
     return Open(path, kFlags);
 }
 
-bool WriteFile(const VersionDigest& digest, std::span<const std::byte> image) {
-    ModelFileName name = NameOf(digest);
-    const ModelFilePath final_path = name.Path();
+bool WriteFile(const VersionFileKey& key, std::span<const std::byte> image) {
+    VersionFileName name = NameOf(key);
+    const VersionFilePath final_path = name.Path();
     name.writer = MyProcPid;
     name.counter = ++file_counter;
-    const ModelFilePath path = name.Path();
+    const VersionFilePath path = name.Path();
 
     FileHeader header = {};
     std::memcpy(header.magic, kMagic, sizeof(header.magic));
-    header.format = kModelFileFormat;
+    header.format = name.format;
     header.image_bytes = image.size();
-    header.digest = digest;
+    header.version = key.version;
+    header.probe = key.probe.value_or(VersionDigest{});
     header.crc = FileCrc(header, image);
 
     const FileDescriptor file(OpenTemporary(path.data()));
@@ -193,26 +196,29 @@ bool WriteFile(const VersionDigest& digest, std::span<const std::byte> image) {
     return true;
 }
 
-LOCKTAG LockTag(const VersionDigest& digest) {
+LOCKTAG LockTag(const VersionFileKey& key) {
+    const VersionDigest probe = key.probe.value_or(VersionDigest{});
     uint32 parts[2];
-    std::memcpy(parts, digest.bytes, sizeof(parts));
+    uint32 more[2];
+    std::memcpy(parts, key.version.bytes, sizeof(parts));
+    std::memcpy(more, probe.bytes, sizeof(more));
     LOCKTAG tag;
-    SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, parts[0], parts[1], kLockKind);
+    SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, parts[0] ^ more[0], parts[1] ^ more[1], kLockKind);
     return tag;
 }
 
 }  // namespace
 
-MappedModel::~MappedModel() {
+MappedFile::~MappedFile() {
     munmap(const_cast<void*>(address_), bytes_);
 }
 
-std::span<const std::byte> MappedModel::image() const {
+std::span<const std::byte> MappedFile::image() const {
     return std::span(static_cast<const std::byte*>(address_), bytes_).subspan(sizeof(FileHeader));
 }
 
-std::shared_ptr<const MappedModel> MapModelFile(const VersionDigest& digest) {
-    const ModelFilePath path = NameOf(digest).Path();
+std::shared_ptr<const MappedFile> MapVersionFile(const VersionFileKey& key) {
+    const VersionFilePath path = NameOf(key).Path();
     const FileDescriptor file(Open(path.data(), O_RDONLY));
     if (file.get() < 0) {
         if (errno != ENOENT)
@@ -239,25 +245,25 @@ std::shared_ptr<const MappedModel> MapModelFile(const VersionDigest& digest) {
         Warn("map", path.data(), errno);
         return nullptr;
     }
-    auto mapped = std::make_shared<const MappedModel>(address, bytes);
+    auto mapped = std::make_shared<const MappedFile>(address, bytes);
     FileHeader header;
     std::memcpy(&header, address, sizeof(header));
     // What lies beyond the size found is never touched; that nobody cuts the file from here on is by design.
-    if (std::memcmp(header.magic, kMagic, sizeof(header.magic)) != 0 || header.format != kModelFileFormat ||
-        header.image_bytes != bytes - sizeof(FileHeader) || header.digest != digest ||
-        header.crc != FileCrc(header, mapped->image()))
+    if (std::memcmp(header.magic, kMagic, sizeof(header.magic)) != 0 || header.format != FormatOf(key) ||
+        header.image_bytes != bytes - sizeof(FileHeader) || header.version != key.version ||
+        header.probe != key.probe.value_or(VersionDigest{}) || header.crc != FileCrc(header, mapped->image()))
         return damaged();
     return mapped;
 }
 
-std::shared_ptr<const MappedModel> CreateModelFile(const VersionDigest& digest,
-                                                   std::span<const std::byte> image) {
-    return WriteFile(digest, image) ? MapModelFile(digest) : nullptr;
+std::shared_ptr<const MappedFile> CreateVersionFile(const VersionFileKey& key,
+                                                    std::span<const std::byte> image) {
+    return WriteFile(key, image) ? MapVersionFile(key) : nullptr;
 }
 
-ModelFileLock::ModelFileLock(const VersionDigest& digest) : digest_(digest) {
-    waited_ = CallPostgres([&digest] {
-        const LOCKTAG tag = LockTag(digest);
+VersionFileLock::VersionFileLock(const VersionFileKey& key) : key_(key) {
+    waited_ = CallPostgres([&key] {
+        const LOCKTAG tag = LockTag(key);
         if (LockAcquire(&tag, ExclusiveLock, false, true) != LOCKACQUIRE_NOT_AVAIL)
             return false;
         (void)LockAcquire(&tag, ExclusiveLock, false, false);
@@ -265,18 +271,44 @@ ModelFileLock::ModelFileLock(const VersionDigest& digest) : digest_(digest) {
     });
 }
 
-void ModelFileLock::Release() {
+void VersionFileLock::Release() {
     CallPostgres([this] {
-        const LOCKTAG tag = LockTag(digest_);
+        const LOCKTAG tag = LockTag(key_);
         LockRelease(&tag, ExclusiveLock, false);
     });
 }
 
-std::optional<ModelFileStatus> StatModelFile(const VersionDigest& digest) {
+std::optional<VersionFileStatus> StatVersionFile(const VersionFileKey& key) {
     struct stat status;
-    if (stat(NameOf(digest).Path().data(), &status) != 0)
+    if (stat(NameOf(key).Path().data(), &status) != 0)
         return std::nullopt;
-    return ModelFileStatus{status.st_size, time_t_to_timestamptz(status.st_mtime)};
+    return VersionFileStatus{status.st_size, time_t_to_timestamptz(status.st_mtime)};
+}
+
+ProbeFile* ListProbeFiles(int* count) {
+    List* found = NIL;
+    DIR* directory = AllocateDir(kVersionFileDirectory);
+    while (const dirent* entry = ReadDirExtended(directory, kVersionFileDirectory, DEBUG1)) {
+        CHECK_FOR_INTERRUPTS();
+        const std::optional<VersionFileName> name = VersionFileName::Parse(entry->d_name);
+        if (!name.has_value() || name->database != MyDatabaseId || name->writer != 0 || !name->key.probe ||
+            name->format != kProbeFormat)
+            continue;
+        // it may go between the two looks
+        const std::optional<VersionFileStatus> status = StatVersionFile(name->key);
+        if (!status.has_value())
+            continue;
+        auto* file = static_cast<ProbeFile*>(palloc(sizeof(ProbeFile)));
+        *file = {name->key.version, *name->key.probe, *status};
+        found = lappend(found, file);
+    }
+    if (directory != nullptr)
+        FreeDir(directory);
+    *count = list_length(found);
+    auto* files = static_cast<ProbeFile*>(palloc(sizeof(ProbeFile) * (*count + 1)));
+    for (int i = 0; i < *count; ++i)
+        files[i] = *static_cast<ProbeFile*>(list_nth(found, i));
+    return files;
 }
 
 }  // namespace dlent::pg
