@@ -12,6 +12,7 @@
 #include "core/metrics/metrics.h"
 #include "core/train/calibration.h"
 #include "core/train/embedding_choice.h"
+#include "core/train/member_runs.h"
 #include "core/train/recipe.h"
 #include "core/train/trainer.h"
 
@@ -86,7 +87,7 @@ struct MemberResult {
 struct Family {
     NumericEmbedding embedding = NumericEmbedding::kNone;
     NetworkSpec network;
-    std::unique_ptr<Network> trainable;  ///< of that architecture, to train member after member in
+    int64_t parameters = 0;  ///< of one member
     std::vector<MemberResult> members;
 
     double MedianBestFraction() const {
@@ -109,8 +110,13 @@ struct Judgement {
 class ModelTraining {
  public:
     ModelTraining(const ColumnarTable& table, const TrainingOptions& options, Backend& backend,
-                  const CancelToken& cancel, const ProgressCallback& progress)
-        : table_(table), options_(options), backend_(backend), cancel_(cancel), progress_(progress) {}
+                  const CancelToken& cancel, const ProgressCallback& progress, TrainingPool* pool)
+        : table_(table),
+          options_(options),
+          backend_(backend),
+          cancel_(cancel),
+          progress_(progress),
+          pool_(pool) {}
 
     Expected<TrainedModel> Run() {
         DLENT_RETURN_IF_ERROR(PrepareRows());
@@ -265,47 +271,32 @@ class ModelTraining {
         return Status::Ok();
     }
 
-    /// Trains the family's network anew as one member.
-    Expected<TrainerResult> TrainOne(Family* family, int member, const Split& split, const char* phase,
-                                     double stop_fraction) {
-        const uint64_t seed = Mix64(options_.seed * 1000003 + static_cast<uint64_t>(member));
-        DLENT_RETURN_IF_ERROR(family->trainable->Initialize(seed));
-        DLENT_RETURN_IF_ERROR(SetPipelineEdges(result_.model.pipeline, family->trainable.get()));
-        TrainerOptions trainer = recipe_.trainer;
-        trainer.seed = seed;
-        trainer.class_weights = class_weights_;
-        trainer.stop_fraction = stop_fraction;
-        if (split.validation.empty())
-            trainer.stopping.rule = StoppingRule::kNone;
-        if (options_.max_seconds) {
-            // what is left, shared by what is left to do
-            const double left = *options_.max_seconds - SecondsSince(start_);
-            trainer.max_seconds = std::max(0.01, left / (run_count_ - run_));
+    void MakeRunner() {
+        MemberRunContext context;
+        context.data = data_.get();
+        context.pipeline = &result_.model.pipeline;
+        context.trainer = recipe_.trainer;
+        context.trainer.class_weights = class_weights_;
+        context.seed = options_.seed;
+        context.members = recipe_.members;
+        context.max_seconds = options_.max_seconds;
+        context.start = start_;
+        runner_ = std::make_unique<MemberRunner>(std::move(context), backend_, pool_, cancel_, progress_);
+    }
+
+    /// Carries runs out and keeps what they log.
+    Expected<std::vector<std::optional<MemberOutcome>>> Train(std::span<const MemberRun> runs,
+                                                              const char* phase) {
+        DLENT_ASSIGN_OR_RETURN(std::vector<std::optional<MemberOutcome>> outcomes, runner_->Run(runs, phase));
+        for (const std::optional<MemberOutcome>& outcome : outcomes) {
+            if (!outcome)
+                continue;
+            const TrainerResult& trained = outcome->trained;
+            result_.log.insert(result_.log.end(), trained.log.begin(), trained.log.end());
+            result_.epochs = std::max(result_.epochs, trained.epochs);
+            rows_per_second_ += trained.rows_per_second / runner_->runs_expected();
         }
-        const ProgressCallback forward = [&](const TrainingProgress& progress) {
-            TrainingProgress whole = progress;
-            whole.phase = phase;
-            whole.member = member;
-            whole.members = recipe_.members;
-            whole.fraction = (run_ + progress.fraction) / run_count_;
-            whole.seconds_elapsed = SecondsSince(start_);
-            whole.seconds_left =
-                whole.fraction > 0.0 ? whole.seconds_elapsed * (1.0 - whole.fraction) / whole.fraction : 0.0;
-            if (progress_)
-                progress_(whole);
-        };
-        DLENT_ASSIGN_OR_RETURN(TrainerResult trained,
-                               TrainNetwork(*family->trainable, backend_, *data_, split.train,
-                                            split.validation, trainer, cancel_, forward));
-        for (EpochRecord& record : trained.log) {
-            record.member = member;
-            record.seconds += SecondsSince(start_) - trained.seconds;
-        }
-        result_.log.insert(result_.log.end(), trained.log.begin(), trained.log.end());
-        result_.epochs = std::max(result_.epochs, trained.epochs);
-        rows_per_second_ += trained.rows_per_second / run_count_;
-        ++run_;
-        return trained;
+        return outcomes;
     }
 
     /// Trains the members; where nothing says how numbers should enter the network, some with their embedding
@@ -315,38 +306,45 @@ class ModelTraining {
         const bool choose = recipe_.choose_embedding && result_.model.pipeline.numeric_count() > 0 &&
                             !plan_.splits[0].validation.empty();
         const int each = folds || !choose ? recipe_.members : std::max(1, recipe_.members / 2);
-        run_count_ = each * (choose ? 2 : 1) + (recipe_.refit ? recipe_.members : 0);
+        MakeRunner();
+        runner_->ExpectRuns(each * (choose ? 2 : 1) + (recipe_.refit ? recipe_.members : 0));
         for (int member = 0; member < (folds ? recipe_.members : 1); ++member) {
             const std::vector<uint32_t>& rows = SplitOf(member).validation;
             held_out_rows_.insert(held_out_rows_.end(), rows.begin(), rows.end());
         }
-        DLENT_RETURN_IF_ERROR(TrainFamily(recipe_.numeric_embedding, each));
-        if (choose && !OutOfTime())
-            DLENT_RETURN_IF_ERROR(TrainFamily(NumericEmbedding::kNone, each));
+        DLENT_RETURN_IF_ERROR(AddFamily(recipe_.numeric_embedding));
+        if (choose)
+            DLENT_RETURN_IF_ERROR(AddFamily(NumericEmbedding::kNone));
+        std::vector<MemberRun> runs;
+        for (const Family& family : families_) {
+            for (int member = 0; member < each; ++member)
+                runs.push_back({&family.network, member, &SplitOf(member), 1.0, &family != &families_[0]});
+        }
+        DLENT_ASSIGN_OR_RETURN(std::vector<std::optional<MemberOutcome>> outcomes, Train(runs, "training"));
+        for (size_t i = 0; i < outcomes.size(); ++i) {
+            if (!outcomes[i])
+                continue;
+            TrainerResult& trained = outcomes[i]->trained;
+            families_[i / static_cast<size_t>(each)].members.push_back(
+                {std::move(outcomes[i]->tensors), trained.best_fraction, trained.best_epoch,
+                 StopReasonName(trained.stop_reason), std::move(trained.validation_logits)});
+        }
+        // one that the time limit left incomplete cannot be judged beside the first
+        if (families_.back().members.size() < static_cast<size_t>(each))
+            families_.pop_back();
         return ComposeMembers();
     }
 
-    Status TrainFamily(NumericEmbedding embedding, int count) {
+    Status AddFamily(NumericEmbedding embedding) {
         Family family;
         family.embedding = embedding;
         Recipe recipe = recipe_;
         recipe.numeric_embedding = embedding;
         DLENT_ASSIGN_OR_RETURN(family.network,
                                BuildNetworkSpec(recipe, result_.model.pipeline, result_.model.target));
-        DLENT_ASSIGN_OR_RETURN(
-            family.trainable,
-            Network::Create(family.network, backend_, std::max(recipe_.trainer.batch_size, 1), true));
-        for (int member = 0; member < count; ++member) {
-            DLENT_ASSIGN_OR_RETURN(TrainerResult trained,
-                                   TrainOne(&family, member, SplitOf(member), "training", 1.0));
-            MemberResult result;
-            result.best_fraction = trained.best_fraction;
-            result.best_epoch = trained.best_epoch;
-            result.stop_reason = StopReasonName(trained.stop_reason);
-            result.held_out_logits = std::move(trained.validation_logits);
-            DLENT_ASSIGN_OR_RETURN(result.tensors, family.trainable->Save());
-            family.members.push_back(std::move(result));
-        }
+        DLENT_ASSIGN_OR_RETURN(const std::unique_ptr<Network> network,
+                               Network::Create(family.network, backend_, 1, false));
+        family.parameters = network->trainable_count();
         families_.push_back(std::move(family));
         return Status::Ok();
     }
@@ -487,7 +485,8 @@ class ModelTraining {
         Judgement judgement;
         if (held_out_rows_.empty())
             return judgement;
-        Report("evaluating", recipe_.members - 1, static_cast<double>(run_) / run_count_);
+        Report("evaluating", recipe_.members - 1,
+               static_cast<double>(runner_->runs_done()) / runner_->runs_expected());
         const TargetEncoder& target = result_.model.target;
         const size_t rows = held_out_rows_.size();
         const size_t outputs = static_cast<size_t>(target.output_count());
@@ -573,16 +572,18 @@ class ModelTraining {
             return Status::Ok();
         }
         const Split all{rows_, {}};
-        run_count_ = run_ + recipe_.members;
+        runner_->ExpectRuns(runner_->runs_done() + recipe_.members);
+        std::vector<MemberRun> runs;
         for (int member = 0; member < recipe_.members; ++member) {
-            if (OutOfTime())
-                break;  // the members trained so far keep the weights they have
-            Family& family = families_[family_of_[member]];
+            const Family& family = families_[family_of_[member]];
             // one split's luck should not decide when to stop
-            DLENT_RETURN_IF_ERROR(
-                TrainOne(&family, member, all, "refitting", family.MedianBestFraction()).status());
-            DLENT_ASSIGN_OR_RETURN(const std::vector<NamedTensorData> tensors, family.trainable->Save());
-            std::vector<NamedTensorData> refitted = TensorsOf(family_of_[member], tensors);
+            runs.push_back({&family.network, member, &all, family.MedianBestFraction(), true});
+        }
+        DLENT_ASSIGN_OR_RETURN(std::vector<std::optional<MemberOutcome>> outcomes, Train(runs, "refitting"));
+        for (int member = 0; member < recipe_.members; ++member) {
+            if (!outcomes[member])
+                continue;  // out of time: the members trained so far keep the weights they have
+            std::vector<NamedTensorData> refitted = TensorsOf(family_of_[member], outcomes[member]->tensors);
             if (static_cast<size_t>(member) < result_.model.members.size())
                 result_.model.members[member] = std::move(refitted);
             else
@@ -591,8 +592,6 @@ class ModelTraining {
         }
         return Status::Ok();
     }
-
-    bool OutOfTime() const { return options_.max_seconds && SecondsSince(start_) >= *options_.max_seconds; }
 
     void Describe() {
         result_.model.network = families_[0].network;
@@ -615,7 +614,7 @@ class ModelTraining {
         if (WillRefit())
             details["refitted_members"] = refitted_;
         details["temperature"] = result_.model.temperature;
-        details["parameters"] = families_[0].trainable->trainable_count() * result_.model.members.size();
+        details["parameters"] = families_[0].parameters * static_cast<int64_t>(result_.model.members.size());
         details["rows_per_second"] = rows_per_second_;
         Json findings = Json::array();
         for (const Finding& finding : result_.findings) {
@@ -648,6 +647,7 @@ class ModelTraining {
     Backend& backend_;
     const CancelToken& cancel_;
     const ProgressCallback& progress_;
+    TrainingPool* const pool_;
     const Clock::time_point start_ = Clock::now();
 
     TrainedModel result_;
@@ -664,8 +664,7 @@ class ModelTraining {
     std::vector<std::string> stop_reasons_;
     Json embedding_choice_ = Json::object();
     std::vector<float> class_weights_;
-    int run_ = 0;        ///< trainings done
-    int run_count_ = 1;  ///< trainings planned
+    std::unique_ptr<MemberRunner> runner_;
     int refitted_ = 0;
     double rows_per_second_ = 0.0;
     std::vector<uint32_t> held_out_rows_;
@@ -675,9 +674,9 @@ class ModelTraining {
 
 Expected<TrainedModel> TrainModel(const ColumnarTable& table, const TrainingOptions& options,
                                   Backend& backend, const CancelToken& cancel,
-                                  const ProgressCallback& progress) {
+                                  const ProgressCallback& progress, TrainingPool* pool) {
     try {
-        return ModelTraining(table, options, backend, cancel, progress).Run();
+        return ModelTraining(table, options, backend, cancel, progress, pool).Run();
     } catch (const std::bad_alloc&) {
         return Status(StatusCode::kOutOfMemory, "out of memory while training");
     }

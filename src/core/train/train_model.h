@@ -15,6 +15,7 @@
 #include "core/train/progress.h"
 #include "core/train/recipe.h"
 #include "core/train/training_options.h"
+#include "core/train/training_pool.h"
 
 namespace dlent {
 
@@ -36,9 +37,11 @@ struct TrainedModel {
 /// Learns a model from the rows of `table` (roles say which column is what). The same rows, options and seed
 /// give the same bytes on the same device, and the order of the rows does not matter, unless it is found to
 /// carry information (NeighbourDependence in core/features/split.h) and validation is left to us. `progress`
-/// may be empty; it is called on this thread.
+/// may be empty; it is called on this thread. With a `pool` networks are trained beside each other, to the
+/// same bytes (but under a time limit).
 Expected<TrainedModel> TrainModel(const ColumnarTable& table, const TrainingOptions& options,
                                   Backend& backend, const CancelToken& cancel,
-                                  const std::function<void(const TrainingProgress&)>& progress);
+                                  const std::function<void(const TrainingProgress&)>& progress,
+                                  TrainingPool* pool = nullptr);
 
 }  // namespace dlent

@@ -6,6 +6,7 @@
 
 #include "core/train/latency_budget.h"
 #include "cpu/cpu_backend.h"
+#include "cpu/cpu_training_pool.h"
 #include "cpu/score_cost.h"
 #include "pg/bridge/error.h"
 #include "pg/bridge/json.h"
@@ -123,10 +124,12 @@ void Train(FunctionCallInfo fcinfo) {
         reading["seconds"] =
             std::chrono::duration<double>(std::chrono::steady_clock::now() - read_start).count();
         const std::unique_ptr<Backend> backend = MakeCpuBackend();
+        const std::unique_ptr<TrainingPool> pool =
+            TrainingThreads() > 1 ? MakeCpuTrainingPool(TrainingThreads()) : nullptr;
         Expected<TrainedModel> result = TrainWithinBudget(
             table, options, *backend, monitor,
             [&monitor](const TrainingProgress& progress) { monitor.Report(progress); },
-            [&monitor](const Model& model) { return MeasureScoreCost(model, monitor); });
+            [&monitor](const Model& model) { return MeasureScoreCost(model, monitor); }, pool.get());
         monitor.ThrowIfFailed();
         return ValueOrThrow(std::move(result));
     }();

@@ -1,0 +1,88 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "core/features/pipeline.h"
+#include "core/features/split.h"
+#include "core/nn/named_tensor.h"
+#include "core/nn/network_spec.h"
+#include "core/train/trainer.h"
+#include "core/train/training_pool.h"
+
+namespace dlent {
+
+/// One training of one network of a model.
+struct MemberRun {
+    const NetworkSpec* network = nullptr;
+    int member = 0;
+    const Split* split = nullptr;
+    double stop_fraction = 1.0;   ///< of the budget, as TrainerOptions has it
+    bool may_be_skipped = false;  ///< when the time limit is reached before it begins
+};
+
+struct MemberOutcome {
+    std::vector<NamedTensorData> tensors;
+    TrainerResult trained;
+};
+
+/// What all trainings of a model have in common.
+struct MemberRunContext {
+    const TrainingData* data = nullptr;
+    const Pipeline* pipeline = nullptr;
+    TrainerOptions trainer;  ///< but for what differs between runs
+    uint64_t seed = 0;
+    int members = 1;                    ///< to be shown
+    std::optional<double> max_seconds;  ///< of the whole model, since `start`
+    std::chrono::steady_clock::time_point start;
+};
+
+/// Carries out the trainings of a model: one after another on this thread and `backend`, or, with a pool,
+/// beside each other on its threads. Both give the same bytes, unless a time limit cuts them short.
+/// Cancelling is noticed, and progress reported, on this thread alone.
+class MemberRunner {
+ public:
+    /// `pool` may be null, `progress` empty; everything passed must outlive the runner.
+    MemberRunner(MemberRunContext context, Backend& backend, TrainingPool* pool, const CancelToken& cancel,
+                 const ProgressCallback& progress)
+        : context_(std::move(context)),
+          backend_(backend),
+          pool_(pool),
+          cancel_(cancel),
+          progress_(progress) {}
+
+    /// How many runs the model will have in all, as far as is known: time left is shared by what is left.
+    void ExpectRuns(int count) { expected_ = count; }
+    int runs_done() const { return done_; }
+    int runs_expected() const { return expected_; }
+
+    /// The outcome of each; absent where it was skipped.
+    Expected<std::vector<std::optional<MemberOutcome>>> Run(std::span<const MemberRun> runs,
+                                                            const char* phase);
+
+    bool OutOfTime() const;
+
+ private:
+    Expected<std::vector<std::optional<MemberOutcome>>> RunOnPool(std::span<const MemberRun> runs,
+                                                                  const char* phase);
+    Expected<MemberOutcome> RunOne(const MemberRun& run, Backend& backend, double max_seconds,
+                                   const CancelToken& cancel, const ProgressCallback& progress) const;
+    /// Seconds that a run may take when `begun` began before it; 0: no limit.
+    double ShareOfTime(int begun) const;
+    double SecondsElapsed() const;
+    /// Of one run; `runs` are those done in all, with fractions.
+    void Report(TrainingProgress report, const char* phase, int member, double runs) const;
+
+    const MemberRunContext context_;
+    Backend& backend_;
+    TrainingPool* const pool_;
+    const CancelToken& cancel_;
+    const ProgressCallback& progress_;
+    int expected_ = 1;
+    int done_ = 0;
+};
+
+}  // namespace dlent
