@@ -36,6 +36,7 @@ CREATE TABLE dlent.version (
     metrics           jsonb NOT NULL,
     details           jsonb NOT NULL,
     findings          jsonb NOT NULL,
+    reference         jsonb NOT NULL, -- what drift is measured against: src/core/drift/reference.h
     options           jsonb NOT NULL,
     device            text NOT NULL,
     seed              numeric(20, 0) NOT NULL,

@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 
+#include "core/drift/reference.h"
 #include "core/features/split.h"
 #include "core/metrics/metrics.h"
 #include "cpu/row_scorer.h"
@@ -83,6 +84,7 @@ TEST_P(TrainModelTasks, SameRowsOptionsAndSeedGiveTheSameBytes) {
     const TrainedModel shuffled = MustTrain(rows.Build(order), With(kQuick, more));
     EXPECT_EQ(Artifact::Of(first.model), Artifact::Of(shuffled.model));
     EXPECT_EQ(first.metrics, shuffled.metrics);
+    EXPECT_EQ(first.reference, shuffled.reference);
     EXPECT_EQ(first.data_fingerprint, shuffled.data_fingerprint);
 
     const TrainedModel other_seed = MustTrain(table, With(With(kQuick, more).c_str(), R"({"seed":43})"));
@@ -248,6 +250,34 @@ TEST(TrainModelValidation, GroupsStayTogether) {
     EXPECT_EQ(fast.details.at("validation").at("method"), "group");
     EXPECT_EQ(fast.validation_rows % 20, 0u);
     EXPECT_NEAR(static_cast<double>(fast.validation_rows), 80.0, 40.0);
+}
+
+TEST(TrainModel, KeepsWhatDriftIsMeasuredAgainst) {
+    for (const Task task : {Task::kBinary, Task::kRegression, Task::kMulticlass}) {
+        const TrainedModel trained = MustTrain(MixedRows(task, 400, 3).Build(), kQuick);
+        const Expected<DriftReference> reference =
+            DriftReference::FromJson(Json::parse(trained.reference.dump()));
+        ASSERT_TRUE(reference.ok()) << reference.status().message();
+        ASSERT_EQ(reference->features.size(), trained.model.pipeline.inputs().size());
+        for (size_t i = 0; i < reference->features.size(); ++i) {
+            EXPECT_EQ(reference->features[i].variable.name, trained.model.pipeline.inputs()[i].name);
+            EXPECT_EQ(reference->features[i].sample.rows, 400u);
+        }
+        EXPECT_EQ(reference->target.present(), 400u);
+        ASSERT_TRUE(reference->prediction.has_value());
+        EXPECT_EQ(reference->prediction->rows, trained.validation_rows);
+        EXPECT_EQ(reference->prediction->categorical, task == Task::kMulticlass);
+        EXPECT_EQ(reference->performance.has_value(), task == Task::kBinary);
+        if (task == Task::kRegression) {
+            // in the target's units, as dlent_predict() answers
+            EXPECT_GE(reference->prediction->sketch.edges.front(), trained.model.target.minimum());
+            EXPECT_LE(reference->prediction->sketch.edges.back(), trained.model.target.maximum());
+        }
+    }
+    // nothing held out: no scores to compare with
+    const TrainedModel all = MustTrain(MixedRows(Task::kBinary, 400, 3).Build(),
+                                       With(kQuick, R"({"validation":{"method":"none"}})"));
+    EXPECT_FALSE(DriftReference::FromJson(all.reference)->prediction.has_value());
 }
 
 TEST(TrainModelValidation, NoneTrainsOnAllRows) {

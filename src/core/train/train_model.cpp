@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <numeric>
 
+#include "core/drift/reference.h"
 #include "core/features/guards.h"
 #include "core/features/row_hash.h"
 #include "core/features/split.h"
@@ -104,6 +105,7 @@ struct Judgement {
     float temperature = 1.0f;
     Json metrics = Json::object();
     std::vector<float> row_losses;  ///< squared error (of the standardised target) or log-loss
+    std::vector<float> answers;     ///< [held-out rows × outputs], in the target's units
 };
 
 /// The work of one TrainModel call: its inputs, and what the steps leave to each other.
@@ -128,6 +130,7 @@ class ModelTraining {
         FitClassWeights();
         DLENT_RETURN_IF_ERROR(TrainFamilies());
         DLENT_RETURN_IF_ERROR(Refit());
+        DLENT_RETURN_IF_ERROR(KeepReference());
         Describe();
         return std::move(result_);
     }
@@ -399,6 +402,7 @@ class ModelTraining {
         DLENT_ASSIGN_OR_RETURN(Judgement judgement, Judge(members));
         result_.model.temperature = judgement.temperature;
         result_.metrics = std::move(judgement.metrics);
+        held_out_answers_ = std::move(judgement.answers);
         return Status::Ok();
     }
 
@@ -535,10 +539,12 @@ class ModelTraining {
                 for (size_t i = 0; i < rows; ++i) {
                     predicted[i] = target.Decode(answers[i]);
                     actual[i] = truth.RawValue(held_out_rows_[i]);
+                    answers[i] = static_cast<float>(predicted[i]);
                 }
                 judgement.metrics = ToJson(EvaluateRegression(predicted, actual, weights));
             }
         }
+        judgement.answers = std::move(answers);
         return judgement;
     }
 
@@ -590,6 +596,15 @@ class ModelTraining {
                 result_.model.members.push_back(std::move(refitted));
             ++refitted_;
         }
+        return Status::Ok();
+    }
+
+    /// What later rows will be compared with.
+    Status KeepReference() {
+        DLENT_ASSIGN_OR_RETURN(const DriftReference reference,
+                               MakeDriftReference(table_, rows_, result_.model.pipeline, result_.model.target,
+                                                  held_out_rows_, held_out_answers_, cancel_));
+        result_.reference = reference.ToJson();
         return Status::Ok();
     }
 
@@ -668,6 +683,7 @@ class ModelTraining {
     int refitted_ = 0;
     double rows_per_second_ = 0.0;
     std::vector<uint32_t> held_out_rows_;
+    std::vector<float> held_out_answers_;  ///< of the members that were chosen
 };
 
 }  // namespace

@@ -21,7 +21,8 @@ namespace dlent {
 
 struct TrainedModel {
     Model model;
-    Json metrics;  ///< on held-out rows, flat scikit-learn names
+    Json metrics;    ///< on held-out rows, flat scikit-learn names
+    Json reference;  ///< what drift is measured against (core/drift/reference.h)
     Json details;  ///< seed, resolved options, validation rule, fold sizes, quality blocks (thresholds, ...)
     std::vector<EpochRecord> log;
     std::vector<Finding> findings;

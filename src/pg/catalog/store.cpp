@@ -41,6 +41,7 @@ struct StoreRequest {
     Datum metrics;
     Datum details;
     Datum findings;
+    Datum reference;
     Datum options;
     const char* device;
     const char* seed;
@@ -152,18 +153,20 @@ int64_t InsertVersion(const StoreRequest& request, int64_t model_id, int number,
                                                DatumGetJsonbP(request.pipeline), request.weights_sha256))),
         Float8(request.score_cost.single),
         Float8(request.score_cost.batched),
+        Of(JSONBOID, request.reference),
     };
     Execute(
         "INSERT INTO dlent.version (model_id, number, kind, task, target, specification, pipeline, "
         "weights_bytes, "
         "weights_sha256, metrics, details, findings, options, device, seed, source, relations, train_rows, "
         "validation_rows, epochs, snapshot, lsn, data_fingerprint, library_version, extension_version, "
-        "server_version, trained_by, started_at, seconds, digest, score_us_single, score_us_batched) "
+        "server_version, trained_by, started_at, seconds, digest, score_us_single, score_us_batched, "
+        "reference) "
         "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15::pg_catalog.numeric, $16, "
         "$17, "
         "$18, $19, $20, $21::pg_catalog.pg_snapshot, $22::pg_catalog.pg_lsn, $23, $24, "
         "(SELECT extversion FROM pg_catalog.pg_extension WHERE extname = 'dlent'), "
-        "pg_catalog.current_setting('server_version'), $25::pg_catalog.name, $26, $27, $28, $29, $30) "
+        "pg_catalog.current_setting('server_version'), $25::pg_catalog.name, $26, $27, $28, $29, $30, $31) "
         "RETURNING id",
         parameters);
     return DatumGetInt64(Result(0, 1));
@@ -311,6 +314,7 @@ StoredVersion StoreVersion(const NewVersion& version) {
         .metrics = JsonbDatum(trained.metrics),
         .details = JsonbDatum(trained.details),
         .findings = JsonbDatum(FindingsJson(trained.findings)),
+        .reference = JsonbDatum(trained.reference.is_null() ? Json::object() : trained.reference),
         .options = JsonbDatum(version.options.is_null() ? Json::object() : version.options),
         .device = version.device.c_str(),
         .seed = seed.c_str(),

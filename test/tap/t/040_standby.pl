@@ -31,6 +31,8 @@ is($standby->safe_psql('postgres', "SET force_parallel_mode = on; $scores"), $fi
 is($standby->safe_psql('postgres', q{SELECT model || ' ' || champion FROM dlent.models}), 'm 1', 'views are there');
 is($standby->safe_psql('postgres', q{SELECT dlent_evaluate('m', 'point') -> 'rows'}), '500', 'it evaluates');
 
+is($standby->safe_psql('postgres', q{SELECT count(*) FROM dlent_drift('m', 'point', '{"performance": false, "prediction": false}') WHERE NOT drifted}), '3', 'it measures drift');
+
 # One connection stays open, with the model cached, while the primary trains and promotes.
 my $session = $standby->background_psql('postgres');
 is($session->query_safe($scores), $first, 'a session has the model cached');
@@ -50,7 +52,7 @@ $session->quit;
 # What writes is refused, and says so.
 for my $statement (
     q{SELECT dlent_train('n', 'point', 'z')}, q{SELECT dlent_promote('m', 2)}, q{SELECT dlent_rollback('m')},
-    q{SELECT dlent_drop_model('m')}, q{SELECT dlent_grant('m', 'predict', '-')})
+    q{SELECT dlent_drop_model('m')}, q{SELECT dlent_drift('m', 'point', '{"store": true}')}, q{SELECT dlent_grant('m', 'predict', '-')})
 {
     my ($status, $out, $err) = $standby->psql('postgres', "\\set VERBOSITY verbose\n$statement");
     like($err, qr/25006/, "refused on a standby: $statement");

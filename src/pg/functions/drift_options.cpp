@@ -1,0 +1,105 @@
+#include "pg/bridge/postgres.h"
+
+#include "pg/functions/drift_options.h"
+
+#include <algorithm>
+
+#include "pg/bridge/error.h"
+#include "pg/bridge/text.h"
+
+namespace dlent::pg {
+namespace {
+
+[[noreturn]] void ThrowOption(const std::string& message) {
+    throw SqlError(
+        ERRCODE_INVALID_PARAMETER_VALUE, message, {},
+        "Valid options are profile, reference, features, threshold, alpha, correction, prediction, "
+        "target, performance, multivariate, concept, attribution, seed, store.");
+}
+
+bool BooleanOption(const std::string& key, const Json& value) {
+    if (!value.is_boolean())
+        ThrowOption("option \"" + key + "\" must be true or false");
+    return value.get<bool>();
+}
+
+std::string TextOption(const std::string& key, const Json& value, const char* what) {
+    if (!value.is_string())
+        ThrowOption("option \"" + key + "\" must be " + what);
+    return value.get<std::string>();
+}
+
+/// true: all of `valid`; or an array of some.
+std::vector<std::string> NamesOption(const std::string& key, const Json& value,
+                                     const std::vector<std::string>& valid) {
+    std::string list;
+    for (const std::string& name : valid)
+        list += (list.empty() ? "" : ", ") + name;
+    if (value.is_boolean())
+        return value.get<bool>() ? valid : std::vector<std::string>();
+    if (!value.is_array())
+        ThrowOption("option \"" + key + "\" must be true, false or an array of " + list);
+    std::vector<std::string> names;
+    for (const Json& entry : value) {
+        if (!entry.is_string() ||
+            std::find(valid.begin(), valid.end(), entry.get<std::string>()) == valid.end())
+            ThrowOption("option \"" + key + "\" must be true, false or an array of " + list);
+        names.push_back(entry.get<std::string>());
+    }
+    return names;
+}
+
+}  // namespace
+
+DriftRequest DriftRequest::Parse(const Json& json) {
+    DriftRequest request;
+    if (!json.is_object())
+        ThrowOption("options must be a JSON object");
+    for (const auto& [key, value] : json.items()) {
+        if (key == "profile") {
+            request.profile = TextOption(key, value, "the name of a profile");
+            request.statistics.profile = ValueOrThrow(ParseDriftProfile(request.profile));
+        } else if (key == "correction") {
+            request.statistics.correction =
+                ValueOrThrow(ParseDriftCorrection(TextOption(key, value, "none, bonferroni or bh")));
+        } else if (key == "reference") {
+            request.reference = FromUtf8(TextOption(key, value, "a source"));
+        } else if (key == "features") {
+            if (!value.is_array() || value.empty())
+                ThrowOption("option \"features\" must be an array of column names");
+            for (const Json& name : value)
+                request.features.push_back(TextOption(key, name, "an array of column names"));
+        } else if (key == "threshold") {
+            if (!value.is_number() || !(value.get<double>() >= 0.0))
+                ThrowOption("option \"threshold\" must be a number of at least 0");
+            request.statistics.threshold = value.get<double>();
+        } else if (key == "alpha") {
+            if (!value.is_number() || !(value.get<double>() > 0.0 && value.get<double>() < 1.0))
+                ThrowOption("option \"alpha\" must be a number between 0 and 1");
+            request.statistics.alpha = value.get<double>();
+        } else if (key == "prediction") {
+            request.prediction = BooleanOption(key, value);
+        } else if (key == "target") {
+            request.target = BooleanOption(key, value);
+        } else if (key == "performance") {
+            request.performance = BooleanOption(key, value);
+        } else if (key == "multivariate") {
+            request.multivariate = NamesOption(key, value, {"mmd", "classifier"});
+        } else if (key == "concept") {
+            request.concept_detectors = NamesOption(key, value, {"adwin", "page_hinkley", "kswin", "ddm"});
+        } else if (key == "attribution") {
+            request.attribution = BooleanOption(key, value);
+        } else if (key == "seed") {
+            if (!value.is_number_unsigned())
+                ThrowOption("option \"seed\" must be a whole number of at least 0");
+            request.seed = value.get<uint64_t>();
+        } else if (key == "store") {
+            request.store = BooleanOption(key, value);
+        } else {
+            ThrowOption("unknown option \"" + FromUtf8(key) + "\"");
+        }
+    }
+    return request;
+}
+
+}  // namespace dlent::pg

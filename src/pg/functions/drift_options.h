@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/base/json.h"
+#include "core/drift/profile.h"
+
+namespace dlent::pg {
+
+/// What a caller asked for; absent: where the rows allow it.
+struct DriftRequest {
+    DriftOptions statistics;
+    std::string profile = "dlent";
+    std::string reference;              ///< a source; empty: what the version learnt from
+    std::vector<std::string> features;  ///< UTF-8; empty: all
+    std::optional<bool> prediction;
+    std::optional<bool> target;
+    std::optional<bool> performance;
+    std::vector<std::string> multivariate;
+    std::vector<std::string> concept_detectors;
+    bool attribution = false;
+    uint64_t seed = 42;
+    bool store = false;
+
+    /// 22023 with a HINT that lists the options.
+    static DriftRequest Parse(const Json& json);
+};
+
+}  // namespace dlent::pg
