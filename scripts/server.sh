@@ -56,7 +56,7 @@ install_private_tree() {
         cp -as "$pkglibdir"/. "$private_lib"/
         echo "$stamp" >"$runtime/pg/.version"
     fi
-    install -m 755 "$build/dlent.so" "$private_lib/dlent.so"
+    install -m 755 "$build/dlent.so" "$build/dlent-gpud" "$build/dlent_fake_gpu.so" "$build/dlent_fake_gpu_old.so" "$private_lib/"
     install -m 644 "$root/dlent.control" "$build"/dlent--*.sql "$private_share/extension/"
     local delta
     for delta in "$root"/sql/extension/upgrade/*.sql; do

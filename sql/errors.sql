@@ -56,7 +56,7 @@ FROM (VALUES
     (16, $$'m', 'pay', 'fraud', '{"activation": "relux"}'$$),
     (17, $$'m', 'pay', 'fraud', '{"kind": "forest"}'$$),
     (18, $$'m', 'pay', 'fraud', '{"kind": "cnn"}'$$),
-    (19, $$'m', 'pay', 'fraud', '{"device": "cuda"}'$$),
+    (19, $$'m', 'pay', 'fraud', '{"device": "cuda:one"}'$$),
     (20, $$'m', 'pay', 'fraud', '{"device": "abacus"}'$$),
     (21, $$'m', 'pay', 'fraud', '{"preset": "slow"}'$$),
     (22, $$'m', 'pay', 'fraud', '{"seed": -1}'$$),

@@ -7,8 +7,10 @@
 #include "pg/cache/version_file.h"
 #include "pg/catalog/relations.h"
 #include "pg/functions/progress.h"
+#include "pg/gpu/settings.h"
 #include "pg/scan/hooks.h"
 #include "pg/settings.h"
+#include "pg/workers/gpu_supervisor.h"
 
 extern "C" {
 
@@ -24,11 +26,13 @@ void _PG_init() {
     dlent::pg::GuardCallback([] {
         dlent::pg::DefineTrainingSettings();
         dlent::pg::DefineModelCacheSettings();
+        dlent::pg::DefineGpuSettings();
         dlent::pg::InstallScanHooks();
         MarkGUCPrefixReserved("dlent");
         dlent::pg::RegisterCatalogCallbacks();
         dlent::pg::RegisterVersionFileCallbacks();
         dlent::pg::RequestProgressMemory();
+        dlent::pg::RegisterGpuSupervisor();
         return true;
     });
 }

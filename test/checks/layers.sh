@@ -7,6 +7,15 @@ if grep -rnE "$foreign" src/core src/cpu; then
     echo "src/core and src/cpu must not include PostgreSQL or CUDA headers" >&2
     exit 1
 fi
+foreign_to_gpu='#include *[<"](postgres|fmgr|utils/|access/|catalog/|executor/|nodes/|storage/|miscadmin|libpq|pg/)'
+if grep -rnE "$foreign_to_gpu" src/gpu; then
+    echo "src/gpu must not include PostgreSQL headers" >&2
+    exit 1
+fi
+if grep -rnE '#include *[<"](cuda|cublas|cudnn|nccl|gpu/cuda)' src/pg src/gpu/protocol src/gpu/daemon; then
+    echo "CUDA belongs to the plugin, src/gpu/cuda" >&2
+    exit 1
+fi
 if grep -rnE '#include *"(cpu|gpu)/' src/core; then
     echo "src/core must not include a device's headers" >&2
     exit 1

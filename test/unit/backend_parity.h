@@ -25,7 +25,11 @@ using Integers = std::vector<int32_t>;
 struct BackendCase {
     std::string name;
     std::function<std::unique_ptr<Backend>()> make;
+    double tolerance_factor = 1.0;  ///< on every tolerance: products in less than fp32
 };
+
+/// Devices other than the CPU, where the program is built for a machine that has some (test/gpu).
+std::vector<BackendCase> DeviceBackends();
 
 inline void PrintTo(const BackendCase& backend, std::ostream* out) {
     *out << backend.name;
@@ -33,7 +37,7 @@ inline void PrintTo(const BackendCase& backend, std::ostream* out) {
 
 /// Those that this machine has.
 inline std::vector<BackendCase> AvailableBackends() {
-    std::vector<BackendCase> cases;
+    std::vector<BackendCase> cases = DeviceBackends();
     const auto add = [&](std::string name, CpuIsa isa) {
         if (isa <= DetectCpuIsa())
             cases.push_back({std::move(name), [isa] { return MakeCpuBackend(isa); }});
@@ -65,10 +69,14 @@ Doubles Wide(const std::vector<T>& values) {
     return Doubles(values.begin(), values.end());
 }
 
+/// Of the device under test.
+inline double tolerance_factor = 1.0;
+
 /// |actual − expected| ≤ tolerance · max(floor, |expected|), everywhere.
 inline void ExpectClose(const std::string& what, const Floats& actual, const Doubles& expected,
                         double tolerance = 2e-5, double floor = 1.0) {
     ASSERT_EQ(actual.size(), expected.size()) << what;
+    tolerance *= tolerance_factor;
     for (size_t i = 0; i < actual.size(); ++i)
         ASSERT_LE(std::abs(actual[i] - expected[i]), tolerance * std::max(floor, std::abs(expected[i])))
             << what << " differs at " << i << ": " << actual[i] << " instead of " << expected[i];
@@ -83,6 +91,7 @@ inline void ExpectGradient(const std::string& what, const Floats& gradient, cons
     constexpr double kStep = 1e-5;
     constexpr size_t kEntries = 128;
     ASSERT_EQ(gradient.size(), point.size()) << what;
+    tolerance *= tolerance_factor;
     double largest = 1e-3;
     for (const float value : gradient)
         largest = std::max(largest, static_cast<double>(std::abs(value)));
@@ -152,6 +161,7 @@ constexpr Activation kActivations[] = {Activation::kIdentity, Activation::kRelu,
 class BackendParity : public ::testing::TestWithParam<BackendCase> {
  protected:
     void SetUp() override {
+        tolerance_factor = GetParam().tolerance_factor;
         backend_ = GetParam().make();
         ASSERT_NE(backend_, nullptr);
     }

@@ -165,7 +165,9 @@ TEST_P(BackendParity, DenseBackward) {
             float* alone = Make(weight.size());
             backend_->DenseBackward(s.rows, s.inputs, s.outputs, Put(x), ldx, Put(weight), Put(dz), alone,
                                     nullptr, nullptr, false);
-            EXPECT_EQ(Get(alone, weight.size()), Get(dweight, weight.size()));
+            // a device may take another algorithm where it sums the bias gradient in the same pass
+            ExpectClose("weight gradient alone", Get(alone, weight.size()),
+                        Wide(Get(dweight, weight.size())));
         }
 }
 

@@ -13,7 +13,8 @@ namespace dlent {
 Expected<TrainedModel> TrainWithinBudget(const ColumnarTable& table, const TrainingOptions& options,
                                          Backend& backend, const CancelToken& cancel,
                                          const std::function<void(const TrainingProgress&)>& progress,
-                                         const ScoreCostFunction& measure, TrainingPool* pool = nullptr);
+                                         const ScoreCostFunction& measure, TrainingPool* pool = nullptr,
+                                         NetworkTrainer* device = nullptr);
 
 /// Options in falling order of what we expect of their networks: one network instead of several; its hidden
 /// layers halved twice; the same without numeric embeddings, halved down to a few units; no hidden layer.

@@ -37,7 +37,7 @@ bool MemberRunner::OutOfTime() const {
 double MemberRunner::ShareOfTime(int begun) const {
     if (!context_.max_seconds)
         return 0.0;
-    const int width = pool_ != nullptr ? pool_->width() : 1;
+    const int width = pool_ != nullptr && context_.device == nullptr ? pool_->width() : 1;
     const int rounds = (std::max(expected_ - begun, 1) + width - 1) / width;
     return std::max(kLeastSeconds, (*context_.max_seconds - SecondsElapsed()) / rounds);
 }
@@ -54,13 +54,20 @@ Expected<MemberOutcome> MemberRunner::RunOne(const MemberRun& run, Backend& back
         trainer.stopping.rule = StoppingRule::kNone;
     DLENT_ASSIGN_OR_RETURN(
         const std::unique_ptr<Network> network,
-        Network::Create(*run.network, backend, std::max(context_.trainer.batch_size, 1), true));
+        Network::Create(*run.network, backend,
+                        context_.device != nullptr ? 1 : std::max(context_.trainer.batch_size, 1),
+                        context_.device == nullptr));
     DLENT_RETURN_IF_ERROR(network->Initialize(seed));
     DLENT_RETURN_IF_ERROR(SetPipelineEdges(*context_.pipeline, network.get()));
     MemberOutcome outcome;
     const double begun_at = SecondsElapsed();
-    DLENT_ASSIGN_OR_RETURN(outcome.trained, TrainNetwork(*network, backend, *context_.data, run.split->train,
-                                                         run.split->validation, trainer, cancel, progress));
+    const std::vector<uint32_t>& rows = run.split->train;
+    const std::vector<uint32_t>& held_out = run.split->validation;
+    DLENT_ASSIGN_OR_RETURN(
+        outcome.trained,
+        context_.device != nullptr
+            ? context_.device->Train(*network, rows, held_out, trainer, cancel, progress)
+            : TrainNetwork(*network, backend, *context_.data, rows, held_out, trainer, cancel, progress));
     for (EpochRecord& record : outcome.trained.log) {
         record.member = run.member;
         record.seconds += begun_at;
@@ -71,7 +78,7 @@ Expected<MemberOutcome> MemberRunner::RunOne(const MemberRun& run, Backend& back
 
 Expected<std::vector<std::optional<MemberOutcome>>> MemberRunner::Run(std::span<const MemberRun> runs,
                                                                       const char* phase) {
-    if (pool_ != nullptr && pool_->width() > 1 && runs.size() > 1)
+    if (context_.device == nullptr && pool_ != nullptr && pool_->width() > 1 && runs.size() > 1)
         return RunOnPool(runs, phase);
     std::vector<std::optional<MemberOutcome>> outcomes(runs.size());
     for (size_t i = 0; i < runs.size(); ++i) {

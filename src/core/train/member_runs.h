@@ -10,6 +10,7 @@
 #include "core/features/split.h"
 #include "core/nn/named_tensor.h"
 #include "core/nn/network_spec.h"
+#include "core/train/network_trainer.h"
 #include "core/train/trainer.h"
 #include "core/train/training_pool.h"
 
@@ -38,11 +39,12 @@ struct MemberRunContext {
     int members = 1;                    ///< to be shown
     std::optional<double> max_seconds;  ///< of the whole model, since `start`
     std::chrono::steady_clock::time_point start;
+    NetworkTrainer* device = nullptr;  ///< carries the trainings out, where it is not null; it has begun
 };
 
 /// Carries out the trainings of a model: one after another on this thread and `backend`, or, with a pool,
-/// beside each other on its threads. Both give the same bytes, unless a time limit cuts them short.
-/// Cancelling is noticed, and progress reported, on this thread alone.
+/// beside each other on its threads, or by a device's trainer. The first two give the same bytes, unless a
+/// time limit cuts them short. Cancelling is noticed, and progress reported, on this thread alone.
 class MemberRunner {
  public:
     /// `pool` may be null, `progress` empty; everything passed must outlive the runner.

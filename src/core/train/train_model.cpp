@@ -14,6 +14,7 @@
 #include "core/train/calibration.h"
 #include "core/train/embedding_choice.h"
 #include "core/train/member_runs.h"
+#include "core/train/network_trainer.h"
 #include "core/train/recipe.h"
 #include "core/train/trainer.h"
 
@@ -112,13 +113,15 @@ struct Judgement {
 class ModelTraining {
  public:
     ModelTraining(const ColumnarTable& table, const TrainingOptions& options, Backend& backend,
-                  const CancelToken& cancel, const ProgressCallback& progress, TrainingPool* pool)
+                  const CancelToken& cancel, const ProgressCallback& progress, TrainingPool* pool,
+                  NetworkTrainer* device)
         : table_(table),
           options_(options),
           backend_(backend),
           cancel_(cancel),
           progress_(progress),
-          pool_(pool) {}
+          pool_(pool),
+          device_(device) {}
 
     Expected<TrainedModel> Run() {
         DLENT_RETURN_IF_ERROR(PrepareRows());
@@ -274,7 +277,8 @@ class ModelTraining {
         return Status::Ok();
     }
 
-    void MakeRunner() {
+    /// Decides where trainings run: here, on the pool's threads, or where the device's trainer is.
+    Status MakeRunner(int runs) {
         MemberRunContext context;
         context.data = data_.get();
         context.pipeline = &result_.model.pipeline;
@@ -284,7 +288,22 @@ class ModelTraining {
         context.members = recipe_.members;
         context.max_seconds = options_.max_seconds;
         context.start = start_;
+        if (device_ != nullptr) {
+            TrainingPlan plan;
+            plan.data = data_.get();
+            plan.numeric = result_.model.pipeline.numeric_count();
+            plan.plain = result_.model.pipeline.plain_count();
+            plan.fields = result_.model.pipeline.field_count();
+            plan.integer_targets = result_.model.target.task() == Task::kMulticlass;
+            plan.train_rows = plan_.splits[0].train.size();
+            plan.trainings = runs;
+            plan.recipe = &recipe_;
+            DLENT_ASSIGN_OR_RETURN(const bool takes_them, device_->Begin(plan, cancel_));
+            context.device = takes_them ? device_ : nullptr;
+        }
         runner_ = std::make_unique<MemberRunner>(std::move(context), backend_, pool_, cancel_, progress_);
+        runner_->ExpectRuns(runs);
+        return Status::Ok();
     }
 
     /// Carries runs out and keeps what they log.
@@ -309,8 +328,7 @@ class ModelTraining {
         const bool choose = recipe_.choose_embedding && result_.model.pipeline.numeric_count() > 0 &&
                             !plan_.splits[0].validation.empty();
         const int each = folds || !choose ? recipe_.members : std::max(1, recipe_.members / 2);
-        MakeRunner();
-        runner_->ExpectRuns(each * (choose ? 2 : 1) + (recipe_.refit ? recipe_.members : 0));
+        DLENT_RETURN_IF_ERROR(MakeRunner(each * (choose ? 2 : 1) + (recipe_.refit ? recipe_.members : 0)));
         for (int member = 0; member < (folds ? recipe_.members : 1); ++member) {
             const std::vector<uint32_t>& rows = SplitOf(member).validation;
             held_out_rows_.insert(held_out_rows_.end(), rows.begin(), rows.end());
@@ -663,6 +681,7 @@ class ModelTraining {
     const CancelToken& cancel_;
     const ProgressCallback& progress_;
     TrainingPool* const pool_;
+    NetworkTrainer* const device_;
     const Clock::time_point start_ = Clock::now();
 
     TrainedModel result_;
@@ -690,9 +709,10 @@ class ModelTraining {
 
 Expected<TrainedModel> TrainModel(const ColumnarTable& table, const TrainingOptions& options,
                                   Backend& backend, const CancelToken& cancel,
-                                  const ProgressCallback& progress, TrainingPool* pool) {
+                                  const ProgressCallback& progress, TrainingPool* pool,
+                                  NetworkTrainer* device) {
     try {
-        return ModelTraining(table, options, backend, cancel, progress, pool).Run();
+        return ModelTraining(table, options, backend, cancel, progress, pool, device).Run();
     } catch (const std::bad_alloc&) {
         return Status(StatusCode::kOutOfMemory, "out of memory while training");
     }

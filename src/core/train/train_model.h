@@ -12,6 +12,7 @@
 #include "core/model/model.h"
 #include "core/model/score_cost.h"
 #include "core/nn/backend.h"
+#include "core/train/network_trainer.h"
 #include "core/train/progress.h"
 #include "core/train/recipe.h"
 #include "core/train/training_options.h"
@@ -39,10 +40,10 @@ struct TrainedModel {
 /// give the same bytes on the same device, and the order of the rows does not matter, unless it is found to
 /// carry information (NeighbourDependence in core/features/split.h) and validation is left to us. `progress`
 /// may be empty; it is called on this thread. With a `pool` networks are trained beside each other, to the
-/// same bytes (but under a time limit).
+/// same bytes (but under a time limit); a `device` may take the trainings over, on the terms of its Begin().
 Expected<TrainedModel> TrainModel(const ColumnarTable& table, const TrainingOptions& options,
                                   Backend& backend, const CancelToken& cancel,
                                   const std::function<void(const TrainingProgress&)>& progress,
-                                  TrainingPool* pool = nullptr);
+                                  TrainingPool* pool = nullptr, NetworkTrainer* device = nullptr);
 
 }  // namespace dlent

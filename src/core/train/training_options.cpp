@@ -222,6 +222,10 @@ const OptionReader kReaders[] = {
          return Status::Ok();
      }},
     {"device", [](Key key, const Json& value, Options* o) { return ReadText(key, value, &o->device); }},
+    {"precision",
+     [](Key key, const Json& value, Options* o) {
+         return ReadChoice(key, value, {"fp32", "tf32", "bf16"}, &o->precision);
+     }},
     {"seed",
      [](Key key, const Json& value, Options* o) {
          if (!value.is_number_unsigned())

@@ -40,6 +40,7 @@ struct TrainingOptions {
     Task task = Task::kAuto;
     Preset preset = Preset::kDefault;
     std::string device = "auto";
+    std::optional<std::string> precision;  ///< of products on a GPU: "fp32", "tf32", "bf16"
     uint64_t seed = 42;
     std::optional<int> epochs;
     std::optional<int> batch_size;

@@ -2,7 +2,9 @@
 
 #include "pg/bridge/postgres.h"
 
+#include <charconv>
 #include <chrono>
+#include <optional>
 
 #include "core/train/latency_budget.h"
 #include "cpu/cpu_backend.h"
@@ -14,6 +16,8 @@
 #include "pg/functions/arguments.h"
 #include "pg/functions/progress.h"
 #include "pg/functions/training_monitor.h"
+#include "pg/gpu/remote_trainer.h"
+#include "pg/gpu/settings.h"
 #include "pg/settings.h"
 #include "pg/source/source.h"
 #include "pg/source/table_reader.h"
@@ -42,15 +46,55 @@ TrainArguments ReadArguments(FunctionCallInfo fcinfo) {
     return arguments;
 }
 
-/// The device that trains; "auto" is the best there is.
-std::string ResolveDevice(const std::string& device) {
+/// Where the user wants a training.
+struct DeviceChoice {
+    bool gpu = false;
+    std::optional<int> index;  ///< of the GPU; any when absent
+};
+
+DeviceChoice ParseDevice(const std::string& device) {
     if (device == "auto" || device == "cpu")
-        return "cpu";
-    if (device == "cuda" || device.starts_with("cuda:"))
-        throw SqlError(ERRCODE_FEATURE_NOT_SUPPORTED, "device \"" + device + "\" is not available",
-                       "This build of dlent has no GPU support.", "Use device auto or cpu.");
+        return {};
+    DeviceChoice choice{true, std::nullopt};
+    if (device == "cuda")
+        return choice;
+    if (device.starts_with("cuda:")) {
+        int index = -1;
+        const char* const end = device.data() + device.size();
+        const auto [rest, error] = std::from_chars(device.data() + strlen("cuda:"), end, index);
+        if (error == std::errc() && rest == end && index >= 0) {
+            choice.index = index;
+            return choice;
+        }
+    }
     throw SqlError(ERRCODE_INVALID_PARAMETER_VALUE, "unknown device \"" + FromUtf8(device) + "\"", {},
-                   "Use auto or cpu.");
+                   "Use auto, cpu, cuda, or one GPU: cuda:0.");
+}
+
+gpu::Precision ParsePrecision(const std::optional<std::string>& name) {
+    for (const gpu::Precision precision : {gpu::Precision::kTf32, gpu::Precision::kBf16}) {
+        if (name == gpu::PrecisionName(precision))
+            return precision;
+    }
+    return gpu::Precision::kFp32;
+}
+
+/// What becomes of a training whose GPU failed: an error, or a warning and another attempt.
+void ReportDeviceFailure(const Status& failure) {
+    if (CurrentGpuPolicy() == GpuPolicy::kRequire)
+        throw SqlError(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                       "the model was not trained on a GPU: " + FromUtf8(failure.message()),
+                       FromUtf8(failure.detail()),
+                       failure.hint().empty() ? "With dlent.gpu = try the CPU would take over."
+                                              : FromUtf8(failure.hint()));
+    const std::string message = "the model is trained on the CPU: " + FromUtf8(failure.message());
+    const std::string detail = FromUtf8(failure.detail());
+    const std::string hint = FromUtf8(failure.hint());
+    CallPostgres([&] {
+        ereport(WARNING, (errmsg_internal("%s", message.c_str()),
+                          detail.empty() ? 0 : errdetail_internal("%s", detail.c_str()),
+                          hint.empty() ? 0 : errhint("%s", hint.c_str())));
+    });
 }
 
 /// Tells the caller what was left out and what looks wrong.
@@ -105,7 +149,11 @@ void Train(FunctionCallInfo fcinfo) {
     const TimestampTz started_at = GetCurrentTimestamp();
     const TrainArguments arguments = ReadArguments(fcinfo);
     const TrainingOptions options = ValueOrThrow(TrainingOptions::Parse(arguments.options));
-    const std::string device = ResolveDevice(options.device);
+    const DeviceChoice choice = ParseDevice(options.device);
+    if (choice.gpu && CurrentGpuPolicy() == GpuPolicy::kOff)
+        throw SqlError(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                       "device \"" + FromUtf8(options.device) + "\" is not available", "dlent.gpu is off.",
+                       "Set dlent.gpu to try or require.");
     CheckMayTrain(arguments.model);
 
     ProgressDisplay display(arguments.model);
@@ -115,6 +163,8 @@ void Train(FunctionCallInfo fcinfo) {
     const ReadPoint read_point = CurrentReadPoint();
     const std::chrono::steady_clock::time_point read_start = std::chrono::steady_clock::now();
     Json reading = Json::object();
+    std::string device = "cpu";
+    Json on_device;
     TrainedModel trained = [&] {
         const ColumnarTable table = ReadTrainingTable(
             &source, columns, MaxTrainingMemory(), [&display](uint64_t rows) { display.ShowReading(rows); });
@@ -126,15 +176,32 @@ void Train(FunctionCallInfo fcinfo) {
         const std::unique_ptr<Backend> backend = MakeCpuBackend();
         const std::unique_ptr<TrainingPool> pool =
             TrainingThreads() > 1 ? MakeCpuTrainingPool(TrainingThreads()) : nullptr;
-        Expected<TrainedModel> result = TrainWithinBudget(
-            table, options, *backend, monitor,
-            [&monitor](const TrainingProgress& progress) { monitor.Report(progress); },
-            [&monitor](const Model& model) { return MeasureScoreCost(model, monitor); }, pool.get());
+        const auto train = [&](NetworkTrainer* on) {
+            return TrainWithinBudget(
+                table, options, *backend, monitor,
+                [&monitor](const TrainingProgress& progress) { monitor.Report(progress); },
+                [&monitor](const Model& model) { return MeasureScoreCost(model, monitor); }, pool.get(), on);
+        };
+        if (choice.gpu) {
+            RemoteTrainer remote(choice.index, ParsePrecision(options.precision));
+            Expected<TrainedModel> result = train(&remote);
+            remote.ThrowIfFailed();
+            monitor.ThrowIfFailed();
+            if (!remote.device_failure()) {
+                device = remote.device_name();
+                on_device = remote.Describe();
+                return ValueOrThrow(std::move(result));
+            }
+            ReportDeviceFailure(*remote.device_failure());
+        }
+        Expected<TrainedModel> result = train(nullptr);
         monitor.ThrowIfFailed();
         return ValueOrThrow(std::move(result));
     }();
     monitor.Finish();
     trained.details["reading"] = std::move(reading);
+    if (!on_device.is_null())
+        trained.details["device"] = std::move(on_device);
     SeparateTables(&trained);
     trained.findings.insert(trained.findings.begin(), columns.findings.begin(), columns.findings.end());
     SendFindings(trained.findings);

@@ -1,0 +1,687 @@
+// The operators of Backend on a GPU. Every call enqueues on the backend's stream; the first fault is kept and told by
+// Synchronize().
+
+#include "gpu/cuda/cuda_backend.h"
+
+#include <cub/device/device_radix_sort.cuh>
+#include <cuda_runtime.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <unordered_map>
+#include <vector>
+
+#include "gpu/cuda/elementwise.cuh"
+#include "gpu/cuda/embedding.cuh"
+#include "gpu/cuda/loss.cuh"
+#include "gpu/cuda/matmul.h"
+#include "gpu/cuda/normalization.cuh"
+#include "gpu/cuda/optimizer.cuh"
+#include "gpu/cuda/reductions.cuh"
+
+namespace dlent::cuda {
+namespace {
+
+constexpr size_t kMaxSharedBytes = 48 << 10;  ///< of a block, without asking for more
+
+class CudaBackend final : public Backend {
+ public:
+    CudaBackend(int device, gpu::Precision precision, const DlentMemoryGate& gate)
+        : device_(device), gate_(gate), matmul_(precision) {}
+
+    ~CudaBackend() override {
+        cudaStreamSynchronize(stream_);
+        for (const auto& [pointer, bytes] : sizes_) {
+            cudaFree(pointer);
+            gate_.release(gate_.context, bytes);
+        }
+        if (stream_ != nullptr)
+            cudaStreamDestroy(stream_);
+    }
+
+    bool Create(std::string* reason) {
+        Check(cudaSetDevice(device_));
+        Check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
+        Check(matmul_.Create());
+        if (fault_.ok())
+            workspace_ = Allocate(Matmul::kWorkspaceBytes);
+        if (fault_.ok() && workspace_ == nullptr)
+            fault_ = {StatusCode::kOutOfMemory, "out of memory for the workspace of products"};
+        *reason = fault_.message();
+        return fault_.ok();
+    }
+
+    const char* name() const override { return "cuda"; }
+
+    // ---- memory ----
+    void* Allocate(size_t bytes) override {
+        if (bytes > std::numeric_limits<size_t>::max() / 2 || !gate_.reserve(gate_.context, bytes))
+            return nullptr;
+        void* pointer = nullptr;
+        if (cudaMalloc(&pointer, std::max<size_t>(bytes, 64)) != cudaSuccess) {
+            cudaGetLastError();  // a refusal is an answer, not a fault
+            gate_.release(gate_.context, bytes);
+            return nullptr;
+        }
+        sizes_[pointer] = bytes;
+        Check(cudaMemsetAsync(pointer, 0, std::max<size_t>(bytes, 64), stream_));
+        return pointer;
+    }
+    void Free(void* pointer) override {
+        const auto found = sizes_.find(pointer);
+        if (found == sizes_.end())
+            return;
+        host_tables_.erase(static_cast<const int32_t*>(pointer));
+        chunks_of_ = {};
+        Check(cudaFree(pointer));  // waits for what uses it
+        gate_.release(gate_.context, found->second);
+        sizes_.erase(found);
+    }
+    void Upload(void* device, const void* host, size_t bytes) override {
+        if (bytes != 0)
+            Check(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, stream_));
+    }
+    void Download(void* host, const void* device, size_t bytes) override {
+        if (bytes != 0)
+            Check(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, stream_));
+    }
+    void Copy(void* to, const void* from, size_t bytes) override {
+        if (bytes != 0)
+            Check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream_));
+    }
+    void Zero(void* device, size_t bytes) override {
+        if (bytes != 0)
+            Check(cudaMemsetAsync(device, 0, bytes, stream_));
+    }
+    Status Synchronize() override {
+        Check(cudaStreamSynchronize(stream_));
+        return std::exchange(fault_, Status::Ok());
+    }
+
+    // ---- linear algebra ----
+    void Gemm(bool transpose_a, bool transpose_b, int m, int n, int k, float alpha, const float* a, int lda,
+              const float* b, int ldb, float beta, float* c, int ldc) override {
+        GemmBatched(transpose_a, transpose_b, m, n, k, alpha, a, lda, 0, b, ldb, 0, beta, c, ldc, 0, 1);
+    }
+    void GemmBatched(bool transpose_a, bool transpose_b, int m, int n, int k, float alpha, const float* a, int lda,
+                     ptrdiff_t stride_a, const float* b, int ldb, ptrdiff_t stride_b, float beta, float* c, int ldc,
+                     ptrdiff_t stride_c, int count) override {
+        if (m == 0 || n == 0 || count == 0)
+            return;
+        if (k == 0) {
+            for (int i = 0; i < count; ++i)
+                Launch(ScaleMatrixKernel, Product(m, n), n, beta, c + i * stride_c, ldc);
+            return;
+        }
+        MatmulCall call;
+        call.transpose_a = transpose_a;
+        call.transpose_b = transpose_b;
+        call.m = m;
+        call.n = n;
+        call.k = k;
+        call.alpha = alpha;
+        call.a = a;
+        call.lda = lda;
+        call.b = b;
+        call.ldb = ldb;
+        call.beta = beta;
+        call.c = call.d = c;
+        call.ldc = call.ldd = ldc;
+        call.count = count;
+        call.stride_a = stride_a;
+        call.stride_b = stride_b;
+        call.stride_d = stride_c;
+        Check(matmul_.Run(call, workspace_, stream_));
+    }
+
+    // ---- dense layer ----
+    void DenseForward(int rows, int inputs, int outputs, const float* x, int ldx, const float* weight,
+                      const float* bias, const float* base, Activation activation, float* preactivation,
+                      float* y) override {
+        if (rows == 0 || outputs == 0)
+            return;
+        const bool fused = preactivation == nullptr &&
+                           (activation == Activation::kRelu || activation == Activation::kIdentity);
+        MatmulCall call;
+        call.m = rows;
+        call.n = outputs;
+        call.k = inputs;
+        call.a = x;
+        call.lda = ldx;
+        call.b = weight;
+        call.ldb = call.ldc = call.ldd = outputs;
+        call.d = y;
+        if (fused && inputs > 0) {
+            call.c = base;
+            call.beta = base == nullptr ? 0.0f : 1.0f;
+            call.bias = const_cast<float*>(bias);
+            const bool relu = activation == Activation::kRelu;
+            call.epilogue = bias != nullptr ? (relu ? MatmulCall::Epilogue::kReluBias : MatmulCall::Epilogue::kBias)
+                                            : (relu ? MatmulCall::Epilogue::kRelu : MatmulCall::Epilogue::kNone);
+            const cublasStatus_t status = matmul_.Run(call, workspace_, stream_);
+            if (status == CUBLAS_STATUS_SUCCESS)
+                return;
+            if (status != CUBLAS_STATUS_NOT_SUPPORTED)
+                return Check(status);
+        }
+        if (inputs > 0) {
+            call.c = nullptr;
+            call.beta = 0.0f;
+            call.bias = nullptr;
+            call.epilogue = MatmulCall::Epilogue::kNone;
+            Check(matmul_.Run(call, workspace_, stream_));
+        }
+        const float* const linear = inputs > 0 ? y : nullptr;
+        WithActivation(activation, [&]<Activation kActivation>() {
+            Launch(FinishDenseKernel<kActivation>, Product(rows, outputs), outputs, linear, base, bias,
+                   preactivation, y);
+        });
+    }
+    void DenseBackward(int rows, int inputs, int outputs, const float* x, int ldx, const float* weight,
+                       const float* dz, float* dweight, float* dbias, float* dx, bool accumulate_dx) override {
+        bool bias_done = dbias == nullptr;
+        if (inputs > 0 && outputs > 0 && rows > 0) {
+            MatmulCall call;
+            call.transpose_a = true;
+            call.m = inputs;
+            call.n = outputs;
+            call.k = rows;
+            call.a = x;
+            call.lda = ldx;
+            call.b = dz;
+            call.ldb = call.ldc = call.ldd = outputs;
+            call.d = dweight;
+            cublasStatus_t status = CUBLAS_STATUS_NOT_SUPPORTED;
+            if (dbias != nullptr) {
+                call.bias = dbias;
+                call.epilogue = MatmulCall::Epilogue::kBiasGradient;
+                status = matmul_.Run(call, workspace_, stream_);
+                bias_done = status == CUBLAS_STATUS_SUCCESS;
+            }
+            if (status == CUBLAS_STATUS_NOT_SUPPORTED) {
+                call.bias = nullptr;
+                call.epilogue = MatmulCall::Epilogue::kNone;
+                status = matmul_.Run(call, workspace_, stream_);
+            }
+            Check(status);
+        }
+        if (!bias_done)
+            ColumnSum(rows, outputs, dz, dbias);
+        if (dx != nullptr)
+            Gemm(false, true, rows, inputs, outputs, 1.0f, dz, outputs, weight, outputs,
+                 accumulate_dx ? 1.0f : 0.0f, dx, ldx);
+    }
+    void ColumnSum(int rows, int columns, const float* x, float* out) override {
+        SumOverRows(rows, columns, out, [=] __device__(int row, int column) {
+            return x[static_cast<size_t>(row) * columns + column];
+        });
+    }
+
+    // ---- element-wise ----
+    void ActivationForward(Activation activation, size_t count, const float* x, float* y) override {
+        WithActivation(activation, [&]<Activation kActivation>() {
+            Launch(ActivationForwardKernel<kActivation>, count, x, y);
+        });
+    }
+    void ActivationBackward(Activation activation, size_t count, const float* x, const float* y, const float* dy,
+                            float* dx) override {
+        if (activation == Activation::kIdentity) {
+            if (dx != dy)
+                Copy(dx, dy, count * sizeof(float));
+            return;
+        }
+        const float* const source = NeedsPreactivation(activation) ? x : y;
+        WithActivation(activation, [&]<Activation kActivation>() {
+            Launch(ActivationBackwardKernel<kActivation>, count, source, dy, dx);
+        });
+    }
+    void ParametricActivationForward(Activation activation, int rows, int columns, const float* x,
+                                     const float* alpha, float* y) override {
+        WithActivation(activation, [&]<Activation kActivation>() {
+            Launch(ParametricForwardKernel<kActivation>, Product(rows, columns), columns, x, alpha, y);
+        });
+    }
+    void ParametricActivationBackward(Activation activation, int rows, int columns, const float* x,
+                                      const float* alpha, const float* dy, float* dx, float* dalpha) override {
+        ParametricGradient(activation, rows, columns, x, dy, dalpha);  // first: dx may be dy
+        WithActivation(activation, [&]<Activation kActivation>() {
+            Launch(ParametricBackwardKernel<kActivation>, Product(rows, columns), columns, x, alpha, dy, dx);
+        });
+    }
+    void Axpy(size_t count, float alpha, const float* x, float* y) override {
+        Launch(AxpyKernel, count, alpha, x, y);
+    }
+    void SmoothClipForward(size_t count, float limit, const float* x, float* y) override {
+        Launch(SmoothClipForwardKernel, count, 1.0f / limit, x, y);
+    }
+    void SmoothClipBackward(size_t count, float limit, const float* x, const float* dy, float* dx,
+                            bool accumulate) override {
+        Launch(SmoothClipBackwardKernel, count, 1.0f / limit, x, dy, dx, accumulate);
+    }
+    void CopyColumns(int rows, int columns, const float* from, int ld_from, float* to, int ld_to,
+                     bool accumulate) override {
+        Launch(CopyColumnsKernel, Product(rows, columns), columns, from, ld_from, to, ld_to, accumulate);
+    }
+    void Dropout(size_t count, float rate, uint64_t seed, uint64_t step, const float* x, float* y) override {
+        if (rate >= 1.0f)
+            return Zero(y, count * sizeof(float));
+        // (word >> 8) · 2⁻²⁴ ≥ rate, in integers
+        const auto least = static_cast<uint32_t>(std::ceil(rate * 16777216.0f));
+        if (count > 0)
+            LaunchOn(BlocksFor((count + 3) / 4), kThreads, 0, DropoutKernel, count, least, 1.0f / (1.0f - rate), seed, step, current_step_, x, y);
+    }
+
+    // ---- embeddings ----
+    void EmbeddingSumForward(int rows, int fields, int width, const int32_t* codes, const int32_t* offsets,
+                             const float* table, float* out, bool accumulate) override {
+        Launch(EmbeddingSumForwardKernel, Product(rows, width), fields, width, codes, offsets, table, out,
+               accumulate);
+    }
+    void EmbeddingSumBackward(int rows, int fields, int width, const int32_t* codes, const int32_t* offsets,
+                              const float* dout, int table_rows, float* dtable) override {
+        TableGradient(rows, fields, width, codes, fields, offsets, dout, width, table_rows, dtable);
+    }
+    void EmbeddingForward(int rows, int width, const int32_t* codes, int code_stride, const float* table,
+                          float* out, int ld_out) override {
+        Launch(EmbeddingForwardKernel, Product(rows, width), width, codes, code_stride, table, out, ld_out);
+    }
+    void EmbeddingBackward(int rows, int width, const int32_t* codes, int code_stride, const float* dout,
+                           int ld_dout, int table_rows, float* dtable) override {
+        TableGradient(rows, 1, width, codes, code_stride, nullptr, dout, ld_dout, table_rows, dtable);
+    }
+    void PiecewiseLinearForward(int rows, int features, int width, const float* x, const int32_t* bin_offsets,
+                                const float* edges, const float* weight, int32_t* bins, float* fractions,
+                                float* out) override {
+        const std::vector<int32_t>* const offsets = HostTable(bin_offsets, features + 1);
+        if (offsets == nullptr)
+            return;
+        auto* const below = Scratch<float>(Product(offsets->back(), width));
+        if (below == nullptr)
+            return;
+        Launch(BinPrefixKernel, Product(features, width), width, bin_offsets, weight, below);
+        Launch(LocateBinsKernel, Product(rows, features), features, x, bin_offsets, edges, bins, fractions);
+        Launch(PiecewiseLinearKernel, Product(rows, features) * width, features, width, bin_offsets, bins,
+               fractions, weight, below, out);
+    }
+    void PiecewiseLinearBackward(int rows, int features, int width, const int32_t* bins, const float* fractions,
+                                 const int32_t* bin_offsets, const float* dout, float* dweight) override {
+        const std::vector<int32_t>* const offsets = HostTable(bin_offsets, features + 1);
+        if (offsets == nullptr || features == 0 || width == 0)
+            return;
+        int most_bins = 0;
+        for (int f = 0; f < features; ++f)
+            most_bins = std::max(most_bins, (*offsets)[f + 1] - (*offsets)[f]);
+        const size_t total = Product(offsets->back(), width);
+        const int splits = std::max(1, std::min((rows + 63) / 64, 2112 / features));
+        auto* const whole = Scratch<float>(2 * splits * total);
+        if (whole == nullptr)
+            return;
+        float* const part = whole + splits * total;
+        const size_t shared = 2 * Product(most_bins, width) * sizeof(float);
+        const bool in_shared = shared <= kMaxSharedBytes;
+        const dim3 grid(static_cast<unsigned>(features), static_cast<unsigned>(splits));
+        const int threads = std::min(kThreads, (width + 31) / 32 * 32);
+        LaunchOn(grid, threads, in_shared ? shared : 0, BinSumsKernel, rows, features, width, splits, total, bins, fractions, bin_offsets, dout, in_shared, whole, part);
+        Launch(BinFinishKernel, Product(features, width), width, splits, total, bin_offsets, whole, part,
+               dweight);
+    }
+    void NumericLinearForward(int rows, int features, int width, const float* x, const float* weight,
+                              const float* bias, float* out, bool accumulate) override {
+        Launch(NumericLinearForwardKernel, Product(rows, features) * width, features * width, width, x, weight,
+               bias, out, accumulate);
+    }
+    void NumericLinearBackward(int rows, int features, int width, const float* x, const float* dout, float* dweight,
+                               float* dbias) override {
+        const int columns = features * width;
+        SumOverRows(rows, columns, dweight, [=] __device__(int row, int column) {
+            return x[static_cast<size_t>(row) * features + column / width] *
+                   dout[static_cast<size_t>(row) * columns + column];
+        });
+        if (dbias != nullptr)
+            ColumnSum(rows, columns, dout, dbias);
+    }
+    void PeriodicForward(int rows, int features, int frequencies, const float* x, const float* coefficients,
+                         float* out) override {
+        Launch(PeriodicForwardKernel, Product(rows, features) * frequencies, features, frequencies, x, coefficients,
+               out);
+    }
+    void PeriodicBackward(int rows, int features, int frequencies, const float* x, const float* coefficients,
+                          const float* dout, float* dcoefficients) override {
+        SumOverRows(rows, features * frequencies, dcoefficients, [=] __device__(int row, int column) {
+            const int f = column / frequencies;
+            const int j = column % frequencies;
+            const size_t entry = static_cast<size_t>(row) * features + f;
+            const float* const gradient = dout + entry * 2 * frequencies;
+            float sine;
+            float cosine;
+            sincospif(2.0f * coefficients[column] * x[entry], &sine, &cosine);
+            return 6.28318531f * x[entry] * (gradient[frequencies + j] * cosine - gradient[j] * sine);
+        });
+    }
+    void FeatureDenseForward(int rows, int features, int inputs, int outputs, const float* x, const float* weight,
+                             const float* bias, float* y) override {
+        GemmBatched(false, false, rows, outputs, inputs, 1.0f, x, features * inputs, inputs, weight, outputs,
+                    Stride(inputs, outputs), 0.0f, y, features * outputs, outputs, features);
+        if (bias != nullptr)
+            Launch(AddRowKernel, Product(rows, features) * outputs, features * outputs, bias, y);
+    }
+    void FeatureDenseBackward(int rows, int features, int inputs, int outputs, const float* x, const float* weight,
+                              const float* dy, float* dweight, float* dbias, float* dx) override {
+        GemmBatched(true, false, inputs, outputs, rows, 1.0f, x, features * inputs, inputs, dy, features * outputs,
+                    outputs, 0.0f, dweight, outputs, Stride(inputs, outputs), features);
+        if (dx != nullptr)
+            GemmBatched(false, true, rows, inputs, outputs, 1.0f, dy, features * outputs, outputs, weight, outputs,
+                        Stride(inputs, outputs), 0.0f, dx, features * inputs, inputs, features);
+        if (dbias != nullptr)
+            ColumnSum(rows, features * outputs, dy, dbias);
+    }
+
+    // ---- normalisation ----
+    void BatchNormForward(int rows, int columns, const float* x, const float* gamma, const float* beta,
+                          float epsilon, float momentum, bool training, float* running_mean,
+                          float* running_variance, float* saved_mean, float* saved_rstd, float* y) override {
+        if (training) {
+            ColumnSum(rows, columns, x, saved_mean);
+            Launch(ScaleByKernel, static_cast<size_t>(columns), 1.0f / static_cast<float>(rows), saved_mean);
+            SumOverRows(rows, columns, saved_rstd, [=] __device__(int row, int column) {
+                const float centred = x[static_cast<size_t>(row) * columns + column] - saved_mean[column];
+                return centred * centred;
+            });
+            LaunchOn(BlocksFor(columns), kThreads, 0, BatchNormStatisticsKernel, rows, columns, epsilon, momentum, running_mean, running_variance, saved_mean, saved_rstd);
+        } else {
+            LaunchOn(BlocksFor(columns), kThreads, 0, BatchNormReadKernel, columns, epsilon, running_mean, running_variance, saved_mean, saved_rstd);
+        }
+        Launch(BatchNormForwardKernel, Product(rows, columns), columns, x, gamma, beta, saved_mean, saved_rstd, y);
+    }
+    void BatchNormBackward(int rows, int columns, const float* x, const float* gamma, const float* saved_mean,
+                           const float* saved_rstd, const float* dy, float* dx, float* dgamma, float* dbeta) override {
+        ColumnSum(rows, columns, dy, dbeta);
+        SumOverRows(rows, columns, dgamma, [=] __device__(int row, int column) {
+            const size_t at = static_cast<size_t>(row) * columns + column;
+            return dy[at] * (x[at] - saved_mean[column]) * saved_rstd[column];
+        });
+        Launch(BatchNormBackwardKernel, Product(rows, columns), columns, 1.0f / static_cast<float>(rows), x, gamma,
+               saved_mean, saved_rstd, dy, dgamma, dbeta, dx);
+    }
+    void LayerNormForward(int rows, int columns, const float* x, const float* gamma, const float* beta,
+                          float epsilon, float* saved_mean, float* saved_rstd, float* y) override {
+        if (rows > 0)
+            LaunchOn(std::min(rows, kMaxBlocks), kThreads, 0, LayerNormForwardKernel, rows, columns, x, gamma, beta, epsilon, saved_mean, saved_rstd, y);
+    }
+    void LayerNormBackward(int rows, int columns, const float* x, const float* gamma, const float* saved_mean,
+                           const float* saved_rstd, const float* dy, float* dx, float* dgamma, float* dbeta) override {
+        ColumnSum(rows, columns, dy, dbeta);
+        SumOverRows(rows, columns, dgamma, [=] __device__(int row, int column) {
+            const size_t at = static_cast<size_t>(row) * columns + column;
+            return dy[at] * (x[at] - saved_mean[row]) * saved_rstd[row];
+        });
+        if (rows > 0)
+            LaunchOn(std::min(rows, kMaxBlocks), kThreads, 0, LayerNormBackwardKernel, rows, columns, x, gamma, saved_mean, saved_rstd, dy, dx);
+    }
+
+    // ---- batch ensembles ----
+    void EnsembleScaleForward(int batch, int members, int width, const float* x, bool broadcast, const float* scale,
+                              float* y) override {
+        Launch(EnsembleScaleForwardKernel, Product(batch, members) * width, members, width, x, broadcast, scale, y);
+    }
+    void EnsembleScaleBackward(int batch, int members, int width, const float* x, bool broadcast,
+                               const float* scale, const float* dy, float* dx, bool accumulate_dx,
+                               float* dscale) override {
+        const int columns = members * width;
+        SumOverRows(batch, columns, dscale, [=] __device__(int row, int column) {
+            const size_t from = broadcast ? static_cast<size_t>(row) * width + column % width
+                                          : static_cast<size_t>(row) * columns + column;
+            return dy[static_cast<size_t>(row) * columns + column] * x[from];
+        });
+        if (dx != nullptr)
+            Launch(EnsembleScaleBackwardKernel, Product(batch, broadcast ? width : columns), members, width,
+                   broadcast, scale, dy, dx, accumulate_dx);
+    }
+    void EnsembleBias(int batch, int members, int width, const float* bias, float* y) override {
+        Launch(AddRowKernel, Product(batch, members) * width, members * width, bias, y);
+    }
+
+    // ---- losses ----
+    void Loss(const LossSpec& spec, int rows, int outputs, int members, const float* logits, const void* targets,
+              const float* row_weights, double* accumulator, float* dlogits) override {
+        if (rows == 0)
+            return;
+        const bool classes = spec.kind == LossKind::kSoftmaxCrossEntropy ||
+                             (spec.kind == LossKind::kFocal && outputs > 1);
+        const LossRows batch = {spec.kind,  spec.label_smoothing, spec.focal_gamma, spec.huber_delta,
+                                spec.quantile, spec.class_weights, rows,            outputs,
+                                members,    classes,              targets,          row_weights};
+        const int blocks = std::min(BlocksFor(rows), kSumBlocks);
+        auto* const parts = Scratch<double>(2 * kSumBlocks + 1);
+        if (parts == nullptr)
+            return;
+        auto* const factor = reinterpret_cast<float*>(parts + 2 * kSumBlocks);
+        LaunchOn(blocks, kThreads, 0, LossKernel, batch, logits, parts, dlogits);
+        LaunchOn(1, kThreads, 0, LossFinishKernel, blocks, parts, accumulator, factor);
+        if (dlogits != nullptr)
+            Launch(LossGradientKernel, Product(rows, classes ? outputs : 1), factor, dlogits);
+    }
+    void Probabilities(int rows, int outputs, float inverse_temperature, const float* logits,
+                       float* probabilities) override {
+        if (rows > 0)
+            LaunchOn(BlocksFor(rows), kThreads, 0, ProbabilitiesKernel, rows, outputs, inverse_temperature, logits, probabilities);
+    }
+
+    // ---- optimisation ----
+    void GradientClipScale(size_t count, const float* gradient, float max_norm, float* scale) override {
+        auto* const parts = Scratch<double>(kSumBlocks);
+        if (parts == nullptr)
+            return;
+        const int blocks = std::max(1, std::min(BlocksFor(count), kSumBlocks));
+        LaunchOn(blocks, kThreads, 0, SumOfSquaresKernel, count, gradient, parts);
+        LaunchOn(1, kThreads, 0, ClipScaleKernel, blocks, parts, max_norm, scale);
+    }
+    void AdamWStep(const AdamWStepSpec& spec, std::span<const ParameterSegment> segments, const float* gradient,
+                   const float* gradient_scale, float* parameters, float* first_moment,
+                   float* second_moment) override {
+        const auto step = static_cast<double>(spec.step);
+        const auto correction1 = static_cast<float>(1.0 - std::pow(static_cast<double>(spec.beta1), step));
+        const auto correction2 = static_cast<float>(1.0 - std::pow(static_cast<double>(spec.beta2), step));
+        if (const int blocks = ChunksOf(segments); blocks > 0)
+            LaunchOn(blocks, kThreads, 0, AdamWKernel, chunks_, spec.learning_rate, spec.beta1, spec.beta2, spec.epsilon, correction1, correction2,
+                         current_step_, gradient_scale, gradient, parameters, first_moment, second_moment);
+    }
+    void SgdStep(const SgdStepSpec& spec, std::span<const ParameterSegment> segments, const float* gradient,
+                 const float* gradient_scale, float* parameters, float* momentum) override {
+        if (const int blocks = ChunksOf(segments); blocks > 0)
+            LaunchOn(blocks, kThreads, 0, SgdKernel, chunks_, spec.learning_rate, spec.momentum,
+                                                                 spec.nesterov, current_step_, gradient_scale,
+                                                                 gradient, parameters, momentum);
+    }
+    void Lerp(size_t count, float weight, const float* source, float* target) override {
+        Launch(LerpKernel, count, weight, current_step_, source, target);
+    }
+    void CheckFinite(size_t count, const float* values, int32_t* flag) override {
+        Launch(CheckFiniteKernel, count, values, flag);
+    }
+
+ private:
+    static size_t Product(int a, int b) { return static_cast<size_t>(a) * static_cast<size_t>(b); }
+    static ptrdiff_t Stride(int a, int b) { return static_cast<ptrdiff_t>(a) * b; }
+
+    /// Keeps the first fault.
+    void Check(cudaError_t result) {
+        if (result == cudaSuccess)
+            return;
+        cudaGetLastError();
+        if (fault_.ok())
+            fault_ = {result == cudaErrorMemoryAllocation ? StatusCode::kOutOfMemory : StatusCode::kInternal,
+                      std::string("CUDA: ") + cudaGetErrorString(result)};
+    }
+    void Check(cublasStatus_t result) {
+        if (result != CUBLAS_STATUS_SUCCESS && fault_.ok())
+            fault_ = {StatusCode::kInternal, std::string("cuBLASLt: ") + cublasLtGetStatusString(result)};
+    }
+    template <typename... Parameters, typename... Arguments>
+    void LaunchOn(dim3 grid, dim3 block, size_t shared_bytes, void (*kernel)(Parameters...), Arguments... arguments) {
+        kernel<<<grid, block, shared_bytes, stream_>>>(arguments...);
+        Check(cudaGetLastError());
+    }
+    /// A loop kernel over `count`, its first parameter.
+    template <typename... Parameters, typename... Arguments>
+    void Launch(void (*kernel)(size_t, Parameters...), size_t count, Arguments... arguments) {
+        if (count > 0)
+            LaunchOn(BlocksFor(count), kThreads, 0, kernel, count, arguments...);
+    }
+
+    /// Memory that lasts until the next call: operators follow each other on one stream.
+    template <typename T>
+    T* Scratch(size_t count) {
+        const size_t bytes = std::max<size_t>(count * sizeof(T), 64);
+        if (bytes > scratch_bytes_) {
+            if (scratch_ != nullptr)
+                Free(scratch_);
+            scratch_ = Allocate(bytes);
+            scratch_bytes_ = scratch_ == nullptr ? 0 : bytes;
+            if (scratch_ == nullptr && fault_.ok())
+                fault_ = {StatusCode::kOutOfMemory, "out of memory for the workspace of an operator"};
+        }
+        return static_cast<T*>(scratch_);
+    }
+
+    /// out[column] = Σ_rows op(row, column).
+    template <typename Op>
+    void SumOverRows(int rows, int columns, float* out, Op op) {
+        if (columns == 0)
+            return;
+        const int splits = RowSplits(rows, columns);
+        float* const parts = splits == 1 ? out : Scratch<float>(Product(splits, columns));
+        if (parts == nullptr)
+            return;
+        const dim3 grid(static_cast<unsigned>((columns + kTileColumns - 1) / kTileColumns),
+                        static_cast<unsigned>(splits));
+        LaunchOn(grid, dim3(kTileColumns, kTileRows), 0, ColumnPartsKernel<Op>, rows, columns, splits, op, parts);
+        if (splits > 1)
+            Launch(ColumnFinishKernel, static_cast<size_t>(columns), splits, parts, out);
+    }
+
+    void ParametricGradient(Activation activation, int rows, int columns, const float* x, const float* dy,
+                            float* dalpha);
+
+    void TableGradient(int rows, int fields, int width, const int32_t* codes, int code_stride,
+                       const int32_t* offsets, const float* dout, int ld_dout, int table_rows, float* dtable) {
+        if (table_rows == 0 || width == 0)
+            return;
+        const size_t count = Product(rows, fields);
+        int bits = 1;
+        while (bits < 32 && (uint64_t{1} << bits) <= static_cast<uint64_t>(table_rows))
+            ++bits;
+        size_t sort_bytes = 0;
+        Check(cub::DeviceRadixSort::SortPairs(nullptr, sort_bytes, static_cast<const uint32_t*>(nullptr),
+                                              static_cast<uint32_t*>(nullptr), static_cast<const uint32_t*>(nullptr),
+                                              static_cast<uint32_t*>(nullptr), count, 0, bits, stream_));
+        const size_t padded = (count + 63) / 64 * 64;
+        auto* const keys = Scratch<uint32_t>(4 * padded + (sort_bytes + 3) / 4);
+        if (keys == nullptr)
+            return;
+        uint32_t* const batch_rows = keys + padded;
+        uint32_t* const sorted_keys = batch_rows + padded;
+        uint32_t* const sorted_rows = sorted_keys + padded;
+        if (count > 0) {
+            Launch(TableKeysKernel, count, fields, codes, code_stride, offsets, static_cast<uint32_t>(table_rows),
+                   keys, batch_rows);
+            // stable: the rows of a key stay in order
+            Check(cub::DeviceRadixSort::SortPairs(sorted_rows + padded, sort_bytes, keys, sorted_keys, batch_rows,
+                                                  sorted_rows, count, 0, bits, stream_));
+        }
+        LaunchOn(std::min(table_rows, kMaxBlocks), dim3(32, kSegmentGroups), 0, TableGradientKernel, count, width,
+                 sorted_keys, sorted_rows, dout, ld_dout, static_cast<uint32_t>(table_rows), dtable);
+    }
+
+    /// A small table of a network on the host: read back when first seen, known until it is freed.
+    const std::vector<int32_t>* HostTable(const int32_t* device, int count) {
+        std::vector<int32_t>& table = host_tables_[device];
+        if (table.size() != static_cast<size_t>(count)) {
+            table.resize(static_cast<size_t>(count));
+            Download(table.data(), device, table.size() * sizeof(int32_t));
+            Check(cudaStreamSynchronize(stream_));
+            if (!fault_.ok()) {
+                host_tables_.erase(device);
+                return nullptr;
+            }
+        }
+        return &table;
+    }
+
+    /// The chunks of some segments on the device, and how many they are; made when the segments change.
+    int ChunksOf(std::span<const ParameterSegment> segments) {
+        const auto same = [](const ParameterSegment& a, const ParameterSegment& b) {
+            return a.offset == b.offset && a.count == b.count &&
+                   a.learning_rate_multiplier == b.learning_rate_multiplier && a.weight_decay == b.weight_decay;
+        };
+        if (chunks_ != nullptr && std::equal(segments.begin(), segments.end(), chunks_of_.begin(), chunks_of_.end(), same))
+            return chunk_count_;
+        std::vector<ParameterChunk> chunks;
+        for (const ParameterSegment& segment : segments) {
+            for (size_t begin = 0; begin < segment.count; begin += kChunk)
+                chunks.push_back({segment.offset + begin,
+                                  static_cast<int>(std::min<size_t>(kChunk, segment.count - begin)),
+                                  segment.learning_rate_multiplier, segment.weight_decay});
+        }
+        if (chunks_ != nullptr)
+            Free(chunks_);
+        chunks_ = static_cast<ParameterChunk*>(Allocate(chunks.size() * sizeof(ParameterChunk)));
+        chunk_count_ = 0;
+        if (chunks_ == nullptr) {
+            fault_ = {StatusCode::kOutOfMemory, "out of memory for the optimiser"};
+            return 0;
+        }
+        Upload(chunks_, chunks.data(), chunks.size() * sizeof(ParameterChunk));
+        chunk_count_ = static_cast<int>(chunks.size());
+        chunks_of_.assign(segments.begin(), segments.end());
+        return chunk_count_;
+    }
+
+    const int device_;
+    const DlentMemoryGate& gate_;
+    Matmul matmul_;
+    cudaStream_t stream_ = nullptr;
+    Status fault_;
+    std::unordered_map<void*, size_t> sizes_;
+    void* workspace_ = nullptr;
+    void* scratch_ = nullptr;
+    size_t scratch_bytes_ = 0;
+    std::unordered_map<const int32_t*, std::vector<int32_t>> host_tables_;
+    std::vector<ParameterSegment> chunks_of_;
+    ParameterChunk* chunks_ = nullptr;
+    int chunk_count_ = 0;
+    const DeviceStep* current_step_ = nullptr;
+};
+
+/// dalpha = Σ_rows dy · (f(x) − x).
+template <Activation kActivation>
+struct AlphaGradient {
+    int columns;
+    const float* x;
+    const float* dy;
+    __device__ float operator()(int row, int column) const {
+        const size_t at = static_cast<size_t>(row) * columns + column;
+        return dy[at] * (Activate<kActivation>(x[at]) - x[at]);
+    }
+};
+
+void CudaBackend::ParametricGradient(Activation activation, int rows, int columns, const float* x,
+                                     const float* dy, float* dalpha) {
+    WithActivation(activation, [&]<Activation kActivation>() {
+        SumOverRows(rows, columns, dalpha, AlphaGradient<kActivation>{columns, x, dy});
+    });
+}
+
+}  // namespace
+
+std::unique_ptr<Backend> MakeCudaBackend(int device, gpu::Precision precision, const DlentMemoryGate& gate,
+                                         std::string* reason) {
+    auto backend = std::make_unique<CudaBackend>(device, precision, gate);
+    if (!backend->Create(reason))
+        return nullptr;
+    return backend;
+}
+
+}  // namespace dlent::cuda

@@ -1,0 +1,61 @@
+#include "gpu/daemon/training.h"
+
+#include <algorithm>
+#include <memory>
+
+#include "core/nn/network.h"
+#include "core/train/trainer.h"
+
+namespace dlent::gpu {
+namespace {
+
+/// Held-out rows are run in larger batches than training uses, while their activations stay small.
+constexpr int kEvaluationRows = 4096;
+
+/// Says which of the two limits a job met.
+Status Explain(const Status& status, const JobMemory& memory, const Device& device) {
+    if (status.code() != StatusCode::kOutOfMemory)
+        return status;
+    const DeviceStatus now = device.status();
+    std::string detail = status.detail();
+    if (memory.refused())
+        detail += (detail.empty() ? "" : " ") + std::string("Jobs may hold ") +
+                  std::to_string(now.memory_limit >> 20) + " MB of \"" + now.name + "\", and hold " +
+                  std::to_string(now.memory_used >> 20) + " MB.";
+    return {StatusCode::kOutOfMemory, "out of memory on the GPU", std::move(detail),
+            "Raise dlent.gpu_memory, use a smaller batch_size, or train on the CPU."};
+}
+
+}  // namespace
+
+Expected<Parcel> RunTraining(Device& device, const TrainJob& job, const ImageData& data,
+                             const JobSignal& signal, const ProgressCallback& progress) {
+    Device::Place place;
+    if (!Device::Place::Take(device, signal, &place))
+        return Status::Cancelled();
+    signal.Beat();
+    JobMemory memory(device);
+    DLENT_ASSIGN_OR_RETURN(const DeviceBackend backend, device.MakeBackend(job.precision, memory.gate()));
+    const auto run = [&]() -> Expected<Parcel> {
+        const int evaluation_rows = static_cast<int>(
+            std::min<size_t>(job.validation_rows.size(), kEvaluationRows / std::max(job.network.members, 1)));
+        DLENT_ASSIGN_OR_RETURN(
+            const std::unique_ptr<Network> network,
+            Network::Create(job.network, *backend, std::max(job.options.batch_size, evaluation_rows), true));
+        DLENT_RETURN_IF_ERROR(network->Load(job.tensors));
+        DLENT_RETURN_IF_ERROR(data.Check(job.network, network->outputs(), signal));
+        DLENT_RETURN_IF_ERROR(CheckRows(job.train_rows, data));
+        DLENT_RETURN_IF_ERROR(CheckRows(job.validation_rows, data));
+        DLENT_ASSIGN_OR_RETURN(const TrainerResult result,
+                               TrainNetwork(*network, *backend, data, job.train_rows, job.validation_rows,
+                                            job.options, signal, progress));
+        DLENT_ASSIGN_OR_RETURN(const std::vector<NamedTensorData> tensors, network->Save());
+        return PackResult(result, tensors, signal);
+    };
+    Expected<Parcel> result = run();
+    if (!result.ok())
+        return Explain(result.status(), memory, device);
+    return result;
+}
+
+}  // namespace dlent::gpu

@@ -1,0 +1,69 @@
+// The memory of a job and of a result is hostile bytes. The first 32 bytes of the input are the four sizes of
+// a message, the rest is the memory.
+
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <vector>
+
+#include "gpu/protocol/job.h"
+
+namespace {
+
+using namespace dlent;
+using namespace dlent::gpu;
+
+constexpr size_t kHeaderBytes = 32;
+constexpr size_t kMaxMemory = 1 << 20;
+
+void Require(bool holds) {
+    if (!holds)
+        std::abort();
+}
+
+void CheckJob(const TrainJob& job) {
+    Require(job.network.Validate().ok());
+    Require(job.options.batch_size >= 1 && std::isfinite(job.options.learning_rate));
+    const auto parcel = PackJob(job.network, job.tensors, job.options, job.precision, job.train_rows,
+                                job.validation_rows, NeverCancelled());
+    Require(parcel.ok());
+    const auto again = UnpackJob(parcel->body, {parcel->memory.data(), parcel->memory.size()});
+    Require(again.ok() && again->train_rows == job.train_rows &&
+            again->validation_rows == job.validation_rows && again->tensors.size() == job.tensors.size());
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+    if (size < kHeaderBytes)
+        return 0;
+    uint64_t sizes[4];
+    std::memcpy(sizes, data, kHeaderBytes);
+    const Json job_body = {{"description", sizes[0]},
+                           {"tensors", sizes[1]},
+                           {"train_rows", sizes[2]},
+                           {"validation_rows", sizes[3]}};
+    const Json result_body = {{"description", sizes[0]}, {"tensors", sizes[1]}, {"logits", sizes[2]}};
+    std::vector<std::byte> memory(size - kHeaderBytes);
+    std::memcpy(memory.data(), data + kHeaderBytes, memory.size());
+    const auto fit = [&memory](const Expected<size_t>& bytes) {
+        if (bytes.ok() && *bytes <= kMaxMemory)
+            memory.resize(*bytes);
+        return bytes.ok() && *bytes <= kMaxMemory;
+    };
+    if (fit(JobBytes(job_body))) {
+        const auto job = UnpackJob(job_body, memory);
+        if (job.ok())
+            CheckJob(*job);
+    }
+    if (fit(ResultBytes(result_body))) {
+        const auto result = UnpackResult(result_body, memory);
+        if (result.ok()) {
+            const auto parcel = PackResult(result->result, result->tensors, NeverCancelled());
+            Require(parcel.ok());
+            Require(UnpackResult(parcel->body, {parcel->memory.data(), parcel->memory.size()}).ok());
+        }
+    }
+    return 0;
+}

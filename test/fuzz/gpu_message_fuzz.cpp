@@ -1,0 +1,58 @@
+// A message of the GPU protocol is hostile bytes: DecodeMessage answers with an error, or with an object that
+// encoded again reads as itself, and no reader of its members takes what is out of range.
+
+#include <cstdint>
+#include <cstdlib>
+#include <string_view>
+
+#include "gpu/protocol/job.h"
+#include "gpu/protocol/message.h"
+
+namespace {
+
+using namespace dlent;
+using namespace dlent::gpu;
+
+void Require(bool holds) {
+    if (!holds)
+        std::abort();
+}
+
+void ReadAsEverything(const Json& body) {
+    if (const auto shape = ImageShape::FromJson(body); shape.ok()) {
+        Require(shape->rows > 0);
+        const auto layout = ImageLayout::Of(*shape);
+        Require(!layout.ok() || layout->bytes >= shape->rows * sizeof(float));
+        Require(ImageShape::FromJson(shape->ToJson()).ok());
+    }
+    if (const auto bytes = JobBytes(body); bytes.ok())
+        Require(*bytes > 0);
+    if (const auto bytes = ResultBytes(body); bytes.ok())
+        Require(*bytes > 0);
+    if (const auto progress = ProgressFromJson(body); progress.ok())
+        Require(ProgressFromJson(ProgressToJson(*progress)).ok());
+    if (const auto status = DeviceStatus::FromJson(body); status.ok())
+        Require(DeviceStatus::FromJson(status->ToJson()).ok());
+    Require(!StatusFromJson(body).ok());
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+    const std::string_view bytes(reinterpret_cast<const char*>(data), size);
+    if (const auto object = ParseObject(bytes); object.ok())
+        ReadAsEverything(*object);
+    const auto message = DecodeMessage(bytes);
+    if (!message.ok()) {
+        Require(message.status().code() == StatusCode::kCorrupt ||
+                message.status().code() == StatusCode::kUnsupported);
+        return 0;
+    }
+    ReadAsEverything(message->body);
+    const auto encoded = EncodeMessage(message->type, message->body);
+    if (!encoded.ok())  // what was written shorter than we write it
+        return 0;
+    const auto again = DecodeMessage(*encoded);
+    Require(again.ok() && again->type == message->type && again->body == message->body);
+    return 0;
+}

@@ -1,0 +1,92 @@
+# What the tests of the GPU process share. There is no GPU here: dlent_fake_gpu is a stand-in on the CPU, whose faults a file orders.
+package GpuTesting;
+
+use strict;
+use warnings;
+
+use Exporter 'import';
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time usleep);
+
+our @EXPORT = qw(gpu_node order wait_until alive parent_of signal_process gpu_pid start_session);
+
+my $orders;
+
+# A server with the stand-in; more lines of configuration may follow.
+sub gpu_node
+{
+    my ($name, $conf) = @_;
+    my $node = PostgreSQL::Test::Cluster->new($name);
+    $orders = $node->basedir . '/gpu_orders';
+    $ENV{DLENT_FAKE_GPU} = $orders;
+    $node->init;
+    $node->append_conf('postgresql.conf', "dlent.progress_messages = off\ndlent.gpu_plugin = 'dlent_fake_gpu'\n" . ($conf // ''));
+    return $node;
+}
+
+# What the stand-in does from now on: "hang", "slow=1000", "devices=2", ...
+sub order
+{
+    my (@words) = @_;
+    open my $out, '>', $orders or die "$orders: $!";
+    print $out join(' ', @words), "\n";
+    close $out;
+}
+
+sub wait_until
+{
+    my ($what, $test, $seconds) = @_;
+    my $until = time() + ($seconds // 60);
+    while (time() < $until) {
+        return 1 if $test->();
+        usleep(5000);
+    }
+    fail("$what in time");
+    return 0;
+}
+
+# A process, and not just its remains.
+sub alive
+{
+    my ($pid) = @_;
+    open my $status, '<', "/proc/$pid/stat" or return 0;
+    my $line = <$status> // '';
+    return $line =~ /\) ([A-Z])/ && $1 ne 'Z';
+}
+
+sub parent_of
+{
+    my ($pid) = @_;
+    return slurp_file("/proc/$pid/stat") =~ /\) \S (\d+)/ ? $1 : undef;
+}
+
+# Never a process group by mistake.
+sub signal_process
+{
+    my ($signal, @pids) = @_;
+    for my $pid (@pids) {
+        die "no process to send SIG$signal to" unless defined $pid && $pid =~ /^[0-9]+$/ && $pid > 1;
+        kill $signal, $pid;
+    }
+}
+
+sub gpu_pid
+{
+    my ($node, $gpu) = @_;
+    $gpu //= 0;
+    return $node->safe_psql('postgres', "SELECT pid FROM dlent.gpus WHERE gpu = $gpu");
+}
+
+# A session that runs a statement and does not wait for it.
+sub start_session
+{
+    my ($node, $statement) = @_;
+    my $session = $node->background_psql('postgres', on_error_stop => 0);
+    my $pid = $session->query('SELECT pg_backend_pid()');
+    $session->query_until(qr/started/, "\\echo started\n$statement;\n");
+    return ($session, $pid);
+}
+
+1;
