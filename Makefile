@@ -45,6 +45,12 @@ quality: setup
 	@$(MAKE) -s all
 	@bench/quality_run.sh
 
+# what test/gpu/run.sh needs on a machine with a card, in one folder
+gpu-bundle: setup
+	@$(MAKE) -s all
+	@cmake --build $(BUILD_DIR) --target dlent_device_tests dlent_device_bench
+	@scripts/gpu_bundle.sh
+
 # core and fuzzers under AddressSanitizer and UndefinedBehaviorSanitizer, then the server's suites with the runtime preloaded
 asan: setup
 	@$(MAKE) -s all BUILD_DIR=$(BUILD_DIR)-asan CMAKE_FLAGS="-DDLENT_SANITIZE=address,undefined"
@@ -59,4 +65,4 @@ tidy: all
 clean:
 	rm -rf $(BUILD_DIR) $(BUILD_DIR)-asan
 
-.PHONY: all setup install installcheck demo demo-stop test bench quality asan format tidy clean
+.PHONY: all setup install installcheck demo demo-stop test bench quality gpu-bundle asan format tidy clean
