@@ -8,6 +8,7 @@
 
 #include "core/drift/reference.h"
 #include "core/features/guards.h"
+#include "core/features/quantile_sample.h"
 #include "core/features/row_hash.h"
 #include "core/features/split.h"
 #include "core/metrics/metrics.h"
@@ -134,6 +135,7 @@ class ModelTraining {
         DLENT_RETURN_IF_ERROR(TrainFamilies());
         DLENT_RETURN_IF_ERROR(Refit());
         DLENT_RETURN_IF_ERROR(KeepReference());
+        DLENT_RETURN_IF_ERROR(FitExplainer());
         Describe();
         return std::move(result_);
     }
@@ -623,6 +625,32 @@ class ModelTraining {
                                MakeDriftReference(table_, rows_, result_.model.pipeline, result_.model.target,
                                                   held_out_rows_, held_out_answers_, cancel_));
         result_.reference = reference.ToJson();
+        return Status::Ok();
+    }
+
+    /// Classes are labels as they are; numbers become their quarters.
+    Status FitExplainer() {
+        DLENT_ASSIGN_OR_RETURN(const TargetEncoder::Binding truth, result_.model.target.Bind(table_));
+        std::vector<int32_t> of_rows(rows_.size());
+        if (result_.model.target.task() == Task::kRegression) {
+            std::vector<float> values(rows_.size());
+            truth.Values(rows_, values.data());
+            std::vector<float> sorted = values;
+            std::vector<float> scratch;
+            SortFloats(&sorted, &scratch);
+            const float cuts[] = {SortedQuantile(sorted, 0.25), SortedQuantile(sorted, 0.5),
+                                  SortedQuantile(sorted, 0.75)};
+            for (size_t i = 0; i < values.size(); ++i)
+                of_rows[i] = static_cast<int32_t>(std::lower_bound(cuts, cuts + 3, values[i]) - cuts);
+        } else {
+            truth.Classes(rows_, of_rows.data());
+        }
+        std::vector<int32_t> labels(table_.rows(), -1);
+        for (size_t i = 0; i < rows_.size(); ++i)
+            labels[rows_[i]] = of_rows[i];
+        DLENT_ASSIGN_OR_RETURN(
+            result_.explainer,
+            ExplainerStatistics::Fit(table_, rows_, result_.model.pipeline, labels, options_.seed, cancel_));
         return Status::Ok();
     }
 

@@ -7,6 +7,7 @@
 #include "core/base/cancel.h"
 #include "core/base/json.h"
 #include "core/base/status.h"
+#include "core/explain/explained_features.h"
 #include "core/features/finding.h"
 #include "core/features/table.h"
 #include "core/model/model.h"
@@ -31,9 +32,10 @@ struct TrainedModel {
     uint64_t validation_rows = 0;
     int epochs = 0;  ///< most that any member ran
     double seconds = 0.0;
-    Recipe recipe;                 ///< as it was carried out
-    ScoreCost score_cost;          ///< when measured (TrainWithinBudget)
-    std::string data_fingerprint;  ///< hex, independent of row order
+    Recipe recipe;                  ///< as it was carried out
+    ExplainerStatistics explainer;  ///< what explanations need to know of the training rows
+    ScoreCost score_cost;           ///< when measured (TrainWithinBudget)
+    std::string data_fingerprint;   ///< hex, independent of row order
 };
 
 /// Learns a model from the rows of `table` (roles say which column is what). The same rows, options and seed
