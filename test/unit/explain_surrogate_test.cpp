@@ -225,7 +225,6 @@ TEST(ExplainSurrogate, SurvivesDegenerateColumns) {
             }
         }
     }
-              2u);
 }
 
 }  // namespace

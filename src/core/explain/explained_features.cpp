@@ -165,6 +165,29 @@ int ExplainedFeature::CodeOf(Discretizer discretizer, double value) const {
     return binning(discretizer).BinOf(value);
 }
 
+uint64_t ExplainedFeature::CountOf(Discretizer discretizer, int code) const {
+    if (code < 0)
+        return 0;
+    const size_t index = static_cast<size_t>(code);
+    if (kind == ColumnKind::kCategory)
+        return index < level_counts.size() ? level_counts[index] : 0;
+    if (code == NullCode(discretizer))
+        return null_count;
+    if (categorical)
+        return index < level_counts.size() ? level_counts[index] : 0;
+    if (discretizer == Discretizer::kNone)
+        return CodeCounts(discretizer)[0];
+    const std::vector<Binning::Bin>& bins = binning(discretizer).bins;
+    return index < bins.size() ? bins[index].count : 0;
+}
+
+int ExplainedFeature::InstanceCode(Discretizer discretizer, double value, bool compat) const {
+    if (compat && !categorical && std::isnan(value))
+        return NullCode(discretizer) - 1;
+    const int code = CodeOf(discretizer, value);
+    return code >= 0 ? code : static_cast<int>(level_counts.size());
+}
+
 void ExplainerStatistics::AddFeatures(const Pipeline& pipeline) {
     cell_count_ = pipeline.cell_count();
     if (FeatureCount(pipeline) > kMaxFeatures)

@@ -51,8 +51,13 @@ struct ExplainedFeature {
     int NullCode(Discretizer discretizer) const;
     /// Training rows of each code.
     std::vector<uint64_t> CodeCounts(Discretizer discretizer) const;
+    /// Of one code; 0 for a code that does not exist.
+    uint64_t CountOf(Discretizer discretizer, int code) const;
     /// The code of an explained value (NaN: NULL); -1 for a level that has none.
     int CodeOf(Discretizer discretizer, double value) const;
+    /// The same for the row to explain, where a level without a code gets the next number. `compat`: a NULL
+    /// number lies in the top bin, as the reference has it.
+    int InstanceCode(Discretizer discretizer, double value, bool compat) const;
 };
 
 /// What the explainer keeps of a version's training rows: everything that sampling and conditions need.

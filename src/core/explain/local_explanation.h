@@ -2,17 +2,27 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
+
+#include "core/base/status.h"
+#include "core/features/target.h"
 
 namespace dlent {
 
 /// The scale on which contributions add up. Probabilities saturate; logits do not.
 enum class Link : uint8_t { kProbability, kLogit, kIdentity /* regression */ };
 
+const char* LinkName(Link link);
+Expected<Link> ParseLink(std::string_view name);
+
 /// One reason: what a feature's value adds to the answer.
 struct Contribution {
-    int feature = 0;            ///< of ExplainerStatistics::features()
-    int code = -1;              ///< LIME: the bin or level of the instance; -1 when the number itself is used
+    int feature = 0;  ///< of ExplainerStatistics::features()
+    /// LIME: the bin or level of the instance; -1 when the number itself is used, or for a level that has no
+    /// code
+    int code = -1;
+    bool unseen = false;        ///< training had no row with this value
     double coefficient = 0.0;   ///< LIME: of the surrogate; else the contribution
     double contribution = 0.0;  ///< coefficient times the surrogate's input at the instance
     double std_error =
@@ -36,10 +46,35 @@ struct LabelExplanation {
 
 struct LocalExplanation {
     Link link = Link::kProbability;
-    int samples = 0;  ///< perturbed rows, or integration steps
+    int samples = 0;  ///< perturbed rows (the instance included), or integration steps
     double kernel_width = 0.0;
-    std::string selection;  ///< the one that was used, never "auto"; empty for Integrated Gradients
+    std::string selection;      ///< the one that was used, never "auto"; empty for Integrated Gradients
+    bool shared_probe = false;  ///< LIME: the samples are those of the probe
     std::vector<LabelExplanation> labels;  ///< in the order asked for, or by falling probability
 };
+
+/// The classes to explain, from a network's answer to the instance: `labels` as they are, or the `top_labels`
+/// most probable ones, or the most probable one. kInvalidArgument for a class that the target does not have.
+Expected<std::vector<int>> ChooseLabels(const TargetEncoder& target, const std::vector<int>& labels,
+                                        int top_labels, const float* outputs);
+
+/// The output of Scorer that tells of a class.
+int OutputOf(const TargetEncoder& target, int label);
+
+/// A class's answer on the link's scale, from that output: the probability of class 0 of two is 1 − that of
+/// class 1. Logits of probabilities nearer than 2⁻²⁴ to 0 or 1 are those of 2⁻²⁴ from there, as float32 knows
+/// no closer.
+double LinkedValue(Link link, const TargetEncoder& target, int label, float output);
+
+/// How far two methods agree on why one class got its answer.
+struct Agreement {
+    double rank_correlation =
+        0.0;  ///< Spearman's, of the contributions of all features (0 where a method names none)
+    double top_overlap = 0.0;     ///< share of the first's `top` features among the second's
+    double sign_agreement = 0.0;  ///< share of the first's `top` features with the same sign in the second
+    int top = 0;
+};
+Agreement CompareExplanations(const LabelExplanation& first, const LabelExplanation& second,
+                              int feature_count, int top);
 
 }  // namespace dlent
