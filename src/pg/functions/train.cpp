@@ -13,6 +13,7 @@
 #include "pg/bridge/error.h"
 #include "pg/bridge/json.h"
 #include "pg/catalog/models.h"
+#include "pg/expectations/training_gate.h"
 #include "pg/functions/arguments.h"
 #include "pg/functions/progress.h"
 #include "pg/functions/training_monitor.h"
@@ -156,6 +157,8 @@ void Train(FunctionCallInfo fcinfo) {
                        "Set dlent.gpu to try or require.");
     CheckMayTrain(arguments.model);
 
+    const Json expectations = CheckTrainingData(arguments.model, arguments.source);
+
     ProgressDisplay display(arguments.model);
     TrainingMonitor monitor(arguments.model, ProgressMessages(), &display);
     Source source = Source::Open(arguments.source);
@@ -203,6 +206,8 @@ void Train(FunctionCallInfo fcinfo) {
     if (!on_device.is_null())
         trained.details["device"] = std::move(on_device);
     SeparateTables(&trained);
+    if (!expectations.empty())
+        trained.details["expectations"] = expectations;
     trained.findings.insert(trained.findings.begin(), columns.findings.begin(), columns.findings.end());
     SendFindings(trained.findings);
 

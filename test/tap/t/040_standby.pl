@@ -15,6 +15,7 @@ $primary->safe_psql('postgres', q{
     CREATE EXTENSION dlent;
     CREATE TABLE point AS
     SELECT (i * 7919 % 1000) / 10.0 AS x, i % 13 AS y, (i * 7919 % 1000) + (i * 104729 % 601) > 800 AS z FROM generate_series(1, 500) AS i ORDER BY hashint4(i);
+    SELECT dlent_expect('m', 'rows', 'count(*) = 500'), dlent_expect('m', 'answers', 'prediction BETWEEN 0 AND 1');
     SELECT dlent_train('m', 'point', 'z', '{"preset": "fast", "epochs": 2, "seed": 1}');
 });
 $primary->backup('base');
@@ -32,6 +33,7 @@ is($standby->safe_psql('postgres', q{SELECT model || ' ' || champion FROM dlent.
 is($standby->safe_psql('postgres', q{SELECT dlent_evaluate('m', 'point') -> 'rows'}), '500', 'it evaluates');
 
 is($standby->safe_psql('postgres', q{SELECT count(*) FROM dlent_drift('m', 'point', '{"performance": false, "prediction": false}') WHERE NOT drifted}), '3', 'it measures drift');
+is($standby->safe_psql('postgres', q{SELECT string_agg(name || ' ' || status, ',' ORDER BY name) FROM dlent_check('m', 'point')}), 'answers pass,rows pass', 'it checks expectations');
 
 # One connection stays open, with the model cached, while the primary trains and promotes.
 my $session = $standby->background_psql('postgres');

@@ -26,6 +26,8 @@ $node->safe_psql('source', q{
     SELECT dlent_train('m', '"Odd Point"', 'z', '{"preset": "fast", "epochs": 2, "hidden": [300, 300]}');
     SELECT dlent_train('m', 'SELECT "X" + 1 AS more, z FROM "Odd Point" WHERE y > 2', 'z', '{"preset": "fast", "epochs": 2}');
     SELECT dlent_train('two', '"Odd Point"', 'z', '{"preset": "fast", "epochs": 1}');
+    SELECT dlent_expect('two', 'answers', 'prediction >= 0', '{"tolerance": 0.1}');
+    SELECT dlent_check('two', '"Odd Point"', '{"store": true}');
     SELECT dlent_drift('two', '"Odd Point"', '{"store": true}');
     SELECT dlent_promote('m', 2, 'a reason');
     SELECT dlent_rollback('m');
@@ -44,7 +46,7 @@ my $scores = q{SET search_path = public, elsewhere;
 my $state = q{SELECT (SELECT json_agg(m ORDER BY model) FROM dlent.models AS m), (SELECT json_agg(v.model || v.version || v.status || v.source || v.weights_sha256 || v.digest || v.contract || v.reference ORDER BY model, version) FROM dlent.versions AS v),
     (SELECT json_agg(l ORDER BY model, version, step) FROM dlent.training_log AS l), (SELECT json_agg(e ORDER BY id) FROM dlent.events AS e),
     (SELECT json_agg(g ORDER BY model, grantee) FROM dlent.grants AS g WHERE grantee NOT LIKE 'unknown%'),
-    (SELECT json_agg(d ORDER BY report, feature, kind) FROM dlent.drift_reports AS d)};
+    (SELECT json_agg(d ORDER BY report, feature, kind) FROM dlent.drift_reports AS d), (SELECT json_agg(x) FROM dlent.expectations AS x), (SELECT json_agg(r) FROM dlent.expectation_results AS r)};
 my $contracts = q{SELECT string_agg(viewname || viewowner || definition, ',' ORDER BY viewname) FROM pg_views WHERE schemaname = 'dlent' AND viewname LIKE 'contract%'};
 my $before = $node->safe_psql('source', $scores);
 my $state_before = $node->safe_psql('source', $state);
