@@ -62,6 +62,15 @@ ALTER SEQUENCE dlent.version_id_seq OWNED BY dlent.version.id;
 CREATE INDEX version_digest_idx ON dlent.version (digest);
 COMMENT ON TABLE dlent.version IS 'A trained version of a model: what it is, how good it is, and where it came from';
 
+-- pg_dump knows contract views as views like any other. A restore creates them before it brings the rows of versions, and with
+-- these they are tied to the extension again, so that DROP EXTENSION takes them along.
+CREATE FUNCTION dlent.tie_contracts() RETURNS trigger
+LANGUAGE c AS 'MODULE_PATHNAME', 'dlent_tie_contracts';
+COMMENT ON FUNCTION dlent.tie_contracts() IS 'Ties restored contract views to the extension';
+REVOKE ALL ON FUNCTION dlent.tie_contracts() FROM PUBLIC;
+CREATE TRIGGER tie_contracts AFTER INSERT ON dlent.version
+    FOR EACH STATEMENT EXECUTE FUNCTION dlent.tie_contracts();
+
 CREATE TABLE dlent.weight_chunk (
     version_id bigint NOT NULL,
     sequence   int NOT NULL CHECK (sequence >= 0),

@@ -172,7 +172,7 @@ void DropContract(int64_t model_id, int version) {
         performDeletion(&view, DROP_RESTRICT, 0);
 }
 
-void AdoptContracts() {
+void TieContracts() {
     const CatalogRelations& catalog = GetCatalogRelations();
     const Parameter parameters[] = {Of(OIDOID, ObjectIdGetDatum(catalog.schema))};
     const uint64_t strays = Execute(
@@ -189,6 +189,11 @@ void AdoptContracts() {
         ObjectAddressSet(view, RelationRelationId, DatumGetObjectId(Result(i, 1)));
         recordDependencyOn(&view, &extension, DEPENDENCY_AUTO_EXTENSION);
     }
+}
+
+void AdoptContracts() {
+    TieContracts();
+    const Parameter parameters[] = {Of(OIDOID, ObjectIdGetDatum(GetCatalogRelations().schema))};
     Execute(
         "UPDATE dlent.model AS m SET owner = c.relowner "
         "FROM dlent.version AS v, pg_catalog.pg_class AS c "

@@ -35,8 +35,12 @@ void CreateContract(int64_t model_id, int version, const char* model, Oid owner,
 /// Drops the view of a version, if it is there. Fails when somebody built on it.
 void DropContract(int64_t model_id, int version);
 
-/// After a restore, contract views are no longer tied to the extension, and REASSIGN OWNED may have given
-/// them another owner than their model's: sets both right. To be called within a catalog write.
+/// Ties contract views to the extension that a restore created as views like any other. To be called within a
+/// catalog write.
+void TieContracts();
+
+/// The same, and gives models the owners that REASSIGN OWNED has given their contract views. To be called
+/// within a catalog write.
 void AdoptContracts();
 
 /// For each input the attribute number of `relation` that it is taken from, or 0 when the contract does not

@@ -18,6 +18,7 @@
 #include "pg/catalog/writer.h"
 
 extern "C" {
+#include "commands/trigger.h"
 #include "utils/acl.h"
 #include "utils/syscache.h"
 }
@@ -337,4 +338,20 @@ DLENT_FUNCTION(dlent_grant) {
 DLENT_FUNCTION(dlent_revoke) {
     using namespace dlent::pg;
     return Entry(fcinfo, [&] { return GrantOrRevoke(fcinfo, false); });
+}
+
+/// A trigger on dlent.version.
+DLENT_FUNCTION(dlent_tie_contracts) {
+    using namespace dlent::pg;
+    return Entry(fcinfo, [&] {
+        if (!CALLED_AS_TRIGGER(fcinfo))
+            throw SqlError(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED, "not called as a trigger");
+        CallPostgres([] {
+            CatalogWrite write;
+            BeginCatalogWrite("restoring versions", &write);
+            TieContracts();
+            EndCatalogWrite(write, false);
+        });
+        return PointerGetDatum(nullptr);
+    });
 }

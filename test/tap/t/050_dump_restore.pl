@@ -68,6 +68,8 @@ for my $database ('target', 'archive')
     my ($status, $out, $err) = $node->psql($database, 'ALTER TABLE "Odd Point" DROP COLUMN price');
     like($err, qr/cannot drop column price .* because other objects depend on it/, "$database: contracts hold");
 
+    is($node->safe_psql($database, 'BEGIN; DROP EXTENSION dlent; SELECT count(*) FROM pg_namespace WHERE nspname = $$dlent$$; ROLLBACK'), '0', "$database: DROP EXTENSION takes restored contracts along");
+
     # numbers go on, contracts belong to the extension again
     is($node->safe_psql($database, q{SET search_path = public, elsewhere; SET ROLE owner;
         SELECT version FROM dlent_train('m', '"Odd Point"', 'z', '{"preset": "fast", "epochs": 1}')}), '3', "$database: the next version");
