@@ -34,6 +34,7 @@ is($standby->safe_psql('postgres', q{SELECT dlent_evaluate('m', 'point') -> 'row
 
 is($standby->safe_psql('postgres', q{SELECT count(*) FROM dlent_drift('m', 'point', '{"performance": false, "prediction": false}') WHERE NOT drifted}), '3', 'it measures drift');
 is($standby->safe_psql('postgres', q{SELECT string_agg(name || ' ' || status, ',' ORDER BY name) FROM dlent_check('m', 'point')}), 'answers pass,rows pass', 'it checks expectations');
+is($standby->safe_psql('postgres', q{SELECT count(*) FROM dlent_profile('point')}), '3', 'it profiles');
 
 # One connection stays open, with the model cached, while the primary trains and promotes.
 my $session = $standby->background_psql('postgres');
