@@ -11,6 +11,9 @@
 #include "pg/scan/hooks.h"
 #include "pg/settings.h"
 #include "pg/workers/gpu_supervisor.h"
+#include "pg/workers/job_settings.h"
+#include "pg/workers/job_worker.h"
+#include "pg/workers/scheduler_memory.h"
 
 extern "C" {
 
@@ -27,11 +30,14 @@ void _PG_init() {
         dlent::pg::DefineTrainingSettings();
         dlent::pg::DefineModelCacheSettings();
         dlent::pg::DefineGpuSettings();
+        dlent::pg::DefineJobSettings();
         dlent::pg::InstallScanHooks();
         MarkGUCPrefixReserved("dlent");
         dlent::pg::RegisterCatalogCallbacks();
         dlent::pg::RegisterVersionFileCallbacks();
+        dlent::pg::RegisterJobCallbacks();
         dlent::pg::RequestProgressMemory();
+        dlent::pg::RequestSchedulerMemory();
         dlent::pg::RegisterGpuSupervisor();
         return true;
     });

@@ -120,13 +120,13 @@ Expected<TrainedModel> TrainWithinBudget(const ColumnarTable& table, const Train
                                          Backend& backend, const CancelToken& cancel,
                                          const std::function<void(const TrainingProgress&)>& progress,
                                          const ScoreCostFunction& measure, TrainingPool* pool,
-                                         NetworkTrainer* device) {
+                                         NetworkTrainer* device, CheckpointStore* checkpoints) {
     const auto start = std::chrono::steady_clock::now();
     const auto seconds = [start] {
         return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     };
     DLENT_ASSIGN_OR_RETURN(TrainedModel full,
-                           TrainModel(table, options, backend, cancel, progress, pool, device));
+                           TrainModel(table, options, backend, cancel, progress, pool, device, checkpoints));
     DLENT_ASSIGN_OR_RETURN(full.score_cost, measure(full.model));
     if (!options.max_score_us || full.score_cost.batched <= *options.max_score_us)
         return full;
@@ -140,8 +140,8 @@ Expected<TrainedModel> TrainWithinBudget(const ColumnarTable& table, const Train
             continue;
         if (candidate.max_seconds)
             candidate.max_seconds = std::max(*candidate.max_seconds - seconds(), 0.01);
-        DLENT_ASSIGN_OR_RETURN(TrainedModel model,
-                               TrainModel(table, candidate, backend, cancel, progress, pool, device));
+        DLENT_ASSIGN_OR_RETURN(TrainedModel model, TrainModel(table, candidate, backend, cancel, progress,
+                                                              pool, device, checkpoints));
         DLENT_ASSIGN_OR_RETURN(model.score_cost, measure(model.model));
         if (model.score_cost.batched > budget) {
             least = std::min(least, model.score_cost.batched);

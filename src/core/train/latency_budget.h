@@ -14,7 +14,8 @@ Expected<TrainedModel> TrainWithinBudget(const ColumnarTable& table, const Train
                                          Backend& backend, const CancelToken& cancel,
                                          const std::function<void(const TrainingProgress&)>& progress,
                                          const ScoreCostFunction& measure, TrainingPool* pool = nullptr,
-                                         NetworkTrainer* device = nullptr);
+                                         NetworkTrainer* device = nullptr,
+                                         CheckpointStore* checkpoints = nullptr);
 
 /// Options in falling order of what we expect of their networks: one network instead of several; its hidden
 /// layers halved twice; the same without numeric embeddings, halved down to a few units; no hidden layer.

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/base/random.h"
+#include "core/formats/sha256.h"
 #include "core/train/recipe.h"
 
 namespace dlent {
@@ -76,38 +77,110 @@ Expected<MemberOutcome> MemberRunner::RunOne(const MemberRun& run, Backend& back
     return outcome;
 }
 
+std::string MemberRunner::CheckpointKey(const MemberRun& run) const {
+    std::string bytes;
+    const auto append = [&bytes](const auto& values) {
+        const size_t count = values.size();
+        bytes.append(reinterpret_cast<const char*>(&count), sizeof(count));
+        bytes.append(reinterpret_cast<const char*>(values.data()), count * sizeof(values[0]));
+    };
+    append(context_.checkpoints.facts);
+    append(run.network->ToJson().dump());
+    append(context_.trainer.class_weights);
+    append(std::vector<double>{run.stop_fraction});
+    append(std::vector<uint64_t>{context_.seed, static_cast<uint64_t>(run.member)});
+    std::vector<uint64_t> hashes;
+    for (const std::vector<uint32_t>* rows : {&run.split->train, &run.split->validation}) {
+        hashes.clear();
+        for (const uint32_t row : *rows)
+            hashes.push_back(context_.checkpoints.row_hashes[row]);
+        append(hashes);
+    }
+    return Sha256Hex(bytes);
+}
+
+Expected<std::optional<MemberOutcome>> MemberRunner::FindCheckpoint(const MemberRun& run,
+                                                                    const std::string& key) const {
+    std::optional<MemberOutcome> outcome;
+    DLENT_ASSIGN_OR_RETURN(const std::optional<Checkpoint> checkpoint, context_.checkpoints.store->Find(key));
+    if (!checkpoint)
+        return outcome;
+    DLENT_ASSIGN_OR_RETURN(const std::unique_ptr<Network> network,
+                           Network::Create(*run.network, backend_, 1, false));
+    const size_t logits = run.split->validation.size() * context_.checkpoints.logits_per_row;
+    Expected<TrainerResult> trained = DecodeCheckpoint(*checkpoint, logits, network.get());
+    if (!trained.ok())
+        return outcome;
+    outcome.emplace();
+    outcome->trained = std::move(*trained);
+    for (EpochRecord& record : outcome->trained.log)
+        record.member = run.member;
+    DLENT_ASSIGN_OR_RETURN(outcome->tensors, network->Save());
+    return outcome;
+}
+
+Status MemberRunner::KeepCheckpoint(const std::string& key, const MemberOutcome& outcome) const {
+    // what the clock has ended would not end there again
+    if (context_.checkpoints.store == nullptr || outcome.trained.stop_reason == StopReason::kTimeLimit)
+        return Status::Ok();
+    return context_.checkpoints.store->Keep(key, EncodeCheckpoint(outcome.trained, outcome.tensors));
+}
+
 Expected<std::vector<std::optional<MemberOutcome>>> MemberRunner::Run(std::span<const MemberRun> runs,
                                                                       const char* phase) {
-    if (context_.device == nullptr && pool_ != nullptr && pool_->width() > 1 && runs.size() > 1)
-        return RunOnPool(runs, phase);
-    std::vector<std::optional<MemberOutcome>> outcomes(runs.size());
+    Outcomes outcomes(runs.size());
+    std::vector<std::string> keys(runs.size());
+    size_t left = runs.size();
+    for (size_t i = 0; i < runs.size() && context_.checkpoints.store != nullptr; ++i) {
+        keys[i] = CheckpointKey(runs[i]);
+        DLENT_ASSIGN_OR_RETURN(outcomes[i], FindCheckpoint(runs[i], keys[i]));
+        left -= outcomes[i].has_value() ? 1 : 0;
+    }
+    done_ += static_cast<int>(runs.size() - left);
+    if (context_.device == nullptr && pool_ != nullptr && pool_->width() > 1 && left > 1)
+        DLENT_RETURN_IF_ERROR(RunOnPool(runs, keys, phase, &outcomes));
+    else
+        DLENT_RETURN_IF_ERROR(RunHere(runs, keys, phase, &outcomes));
+    return outcomes;
+}
+
+Status MemberRunner::RunHere(std::span<const MemberRun> runs, const std::vector<std::string>& keys,
+                             const char* phase, Outcomes* outcomes) {
     for (size_t i = 0; i < runs.size(); ++i) {
-        if (runs[i].may_be_skipped && OutOfTime())
+        std::optional<MemberOutcome>& outcome = (*outcomes)[i];
+        if (outcome || (runs[i].may_be_skipped && OutOfTime()))
             continue;
         const ProgressCallback forward = [&](const TrainingProgress& report) {
             Report(report, phase, runs[i].member, done_ + report.fraction);
         };
-        DLENT_ASSIGN_OR_RETURN(outcomes[i], RunOne(runs[i], backend_, ShareOfTime(done_), cancel_, forward));
+        DLENT_ASSIGN_OR_RETURN(outcome, RunOne(runs[i], backend_, ShareOfTime(done_), cancel_, forward));
         ++done_;
+        DLENT_RETURN_IF_ERROR(KeepCheckpoint(keys[i], *outcome));
     }
-    return outcomes;
+    return Status::Ok();
 }
 
-Expected<std::vector<std::optional<MemberOutcome>>> MemberRunner::RunOnPool(std::span<const MemberRun> runs,
-                                                                            const char* phase) {
+Status MemberRunner::RunOnPool(std::span<const MemberRun> runs, const std::vector<std::string>& keys,
+                               const char* phase, Outcomes* outcomes) {
     struct Progress {
         TrainingProgress report;
         bool is_new = false;
     };
-    std::vector<std::optional<MemberOutcome>> outcomes(runs.size());
-    std::vector<Status> failures(runs.size());
+    std::vector<size_t> left;
+    for (size_t i = 0; i < runs.size(); ++i) {
+        if (!(*outcomes)[i])
+            left.push_back(i);
+    }
+    std::vector<Status> failures(left.size());
+    Status keeping;
     std::mutex mutex;  // of what follows
-    std::vector<Progress> latest(runs.size());
+    std::vector<Progress> latest(left.size());
+    std::vector<size_t> finished;  // not kept yet
     int begun = done_;
     StopFlag stop;
 
     const auto task = [&](int index, Backend& backend) {
-        const MemberRun& run = runs[static_cast<size_t>(index)];
+        const MemberRun& run = runs[left[static_cast<size_t>(index)]];
         try {
             if (stop.IsCancelled() || (run.may_be_skipped && OutOfTime()))
                 return;
@@ -124,18 +197,34 @@ Expected<std::vector<std::optional<MemberOutcome>>> MemberRunner::RunOnPool(std:
                     slot = {report, true};
                     slot.report.epoch_ended = epoch_ended;
                 });
-            if (outcome.ok())
-                outcomes[static_cast<size_t>(index)] = std::move(*outcome);
-            else
+            if (outcome.ok()) {
+                const std::scoped_lock lock(mutex);
+                (*outcomes)[left[static_cast<size_t>(index)]] = std::move(*outcome);
+                finished.push_back(left[static_cast<size_t>(index)]);
+            } else {
                 failures[static_cast<size_t>(index)] = outcome.status();
+            }
         } catch (const std::bad_alloc&) {
             failures[static_cast<size_t>(index)] = {StatusCode::kOutOfMemory, "out of memory while training"};
         }
         if (!failures[static_cast<size_t>(index)].ok())
             stop.Raise();
     };
+    // outcomes are written once and read here alone until all tasks are done
+    const auto keep = [&] {
+        std::vector<size_t> kept;
+        {
+            const std::scoped_lock lock(mutex);
+            kept.swap(finished);
+        }
+        for (const size_t i : kept) {
+            if (keeping.ok())
+                keeping = KeepCheckpoint(keys[i], *(*outcomes)[i]);
+        }
+    };
     const auto watch = [&] {
-        if (cancel_.IsCancelled())
+        keep();
+        if (cancel_.IsCancelled() || !keeping.ok())
             stop.Raise();
         std::vector<Progress> reports(latest.size());
         double fraction = 0.0;
@@ -149,10 +238,12 @@ Expected<std::vector<std::optional<MemberOutcome>>> MemberRunner::RunOnPool(std:
         }
         for (size_t i = 0; i < reports.size(); ++i) {
             if (reports[i].is_new)
-                Report(reports[i].report, phase, runs[i].member, done_ + fraction);
+                Report(reports[i].report, phase, runs[left[i]].member, done_ + fraction);
         }
     };
-    DLENT_RETURN_IF_ERROR(pool_->Run(static_cast<int>(runs.size()), task, watch));
+    DLENT_RETURN_IF_ERROR(pool_->Run(static_cast<int>(left.size()), task, watch));
+    keep();
+    DLENT_RETURN_IF_ERROR(keeping);
     if (cancel_.IsCancelled())
         return Status::Cancelled();
     // a failure cancels the others, whose own status says nothing then
@@ -162,9 +253,9 @@ Expected<std::vector<std::optional<MemberOutcome>>> MemberRunner::RunOnPool(std:
     }
     for (const Status& failure : failures)
         DLENT_RETURN_IF_ERROR(failure);
-    for (const std::optional<MemberOutcome>& outcome : outcomes)
-        done_ += outcome.has_value() ? 1 : 0;
-    return outcomes;
+    for (const size_t i : left)
+        done_ += (*outcomes)[i].has_value() ? 1 : 0;
+    return Status::Ok();
 }
 
 void MemberRunner::Report(TrainingProgress report, const char* phase, int member, double runs) const {

@@ -4,12 +4,14 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "core/features/pipeline.h"
 #include "core/features/split.h"
 #include "core/nn/named_tensor.h"
 #include "core/nn/network_spec.h"
+#include "core/train/checkpoint.h"
 #include "core/train/network_trainer.h"
 #include "core/train/trainer.h"
 #include "core/train/training_pool.h"
@@ -30,6 +32,14 @@ struct MemberOutcome {
     TrainerResult trained;
 };
 
+/// Where finished runs are kept, and what names them beside network, rows and numbers of the run itself.
+struct RunCheckpoints {
+    CheckpointStore* store = nullptr;      ///< null: nowhere
+    std::string facts;                     ///< pipeline, target and recipe, as text
+    std::span<const uint64_t> row_hashes;  ///< of the rows of the data
+    size_t logits_per_row = 0;             ///< that a network gives
+};
+
 /// What all trainings of a model have in common.
 struct MemberRunContext {
     const TrainingData* data = nullptr;
@@ -40,11 +50,13 @@ struct MemberRunContext {
     std::optional<double> max_seconds;  ///< of the whole model, since `start`
     std::chrono::steady_clock::time_point start;
     NetworkTrainer* device = nullptr;  ///< carries the trainings out, where it is not null; it has begun
+    RunCheckpoints checkpoints;
 };
 
 /// Carries out the trainings of a model: one after another on this thread and `backend`, or, with a pool,
 /// beside each other on its threads, or by a device's trainer. The first two give the same bytes, unless a
-/// time limit cuts them short. Cancelling is noticed, and progress reported, on this thread alone.
+/// time limit cuts them short. Cancelling is noticed, progress reported, and the store of
+/// checkpoints called, on this thread alone.
 class MemberRunner {
  public:
     /// `pool` may be null, `progress` empty; everything passed must outlive the runner.
@@ -68,8 +80,16 @@ class MemberRunner {
     bool OutOfTime() const;
 
  private:
-    Expected<std::vector<std::optional<MemberOutcome>>> RunOnPool(std::span<const MemberRun> runs,
-                                                                  const char* phase);
+    using Outcomes = std::vector<std::optional<MemberOutcome>>;
+    /// These carry out the runs that have no outcome yet; `keys` name their checkpoints.
+    Status RunHere(std::span<const MemberRun> runs, const std::vector<std::string>& keys, const char* phase,
+                   Outcomes* outcomes);
+    Status RunOnPool(std::span<const MemberRun> runs, const std::vector<std::string>& keys, const char* phase,
+                     Outcomes* outcomes);
+    std::string CheckpointKey(const MemberRun& run) const;
+    /// What is damaged counts as not there: the network is trained anew.
+    Expected<std::optional<MemberOutcome>> FindCheckpoint(const MemberRun& run, const std::string& key) const;
+    Status KeepCheckpoint(const std::string& key, const MemberOutcome& outcome) const;
     Expected<MemberOutcome> RunOne(const MemberRun& run, Backend& backend, double max_seconds,
                                    const CancelToken& cancel, const ProgressCallback& progress) const;
     /// Seconds that a run may take when `begun` began before it; 0: no limit.

@@ -115,14 +115,15 @@ class ModelTraining {
  public:
     ModelTraining(const ColumnarTable& table, const TrainingOptions& options, Backend& backend,
                   const CancelToken& cancel, const ProgressCallback& progress, TrainingPool* pool,
-                  NetworkTrainer* device)
+                  NetworkTrainer* device, CheckpointStore* checkpoints)
         : table_(table),
           options_(options),
           backend_(backend),
           cancel_(cancel),
           progress_(progress),
           pool_(pool),
-          device_(device) {}
+          device_(device),
+          checkpoints_(checkpoints) {}
 
     Expected<TrainedModel> Run() {
         DLENT_RETURN_IF_ERROR(PrepareRows());
@@ -148,7 +149,7 @@ class ModelTraining {
         const int weight_column = FindRole(table_, ColumnRole::kWeight);
         weight_cell_ = weight_column >= 0 ? table_.first_cell(weight_column) : -1;
 
-        DLENT_ASSIGN_OR_RETURN(const std::vector<uint64_t> hashes, HashRows(table_, cancel_));
+        DLENT_ASSIGN_OR_RETURN(std::vector<uint64_t> hashes, HashRows(table_, cancel_));
         std::vector<uint32_t> usable = RowsWithTarget(table_);
         rows_without_target_ = table_.rows() - usable.size();
         if (weight_cell_ >= 0) {
@@ -165,6 +166,8 @@ class ModelTraining {
         for (const uint32_t row : rows_)
             row_hashes_.push_back(hashes[row]);
         result_.data_fingerprint = DataFingerprint(hashes);
+        if (checkpoints_ != nullptr)
+            table_hashes_ = std::move(hashes);
         return cancel_.IsCancelled() ? Status::Cancelled() : Status::Ok();
     }
 
@@ -302,6 +305,17 @@ class ModelTraining {
             plan.recipe = &recipe_;
             DLENT_ASSIGN_OR_RETURN(const bool takes_them, device_->Begin(plan, cancel_));
             context.device = takes_them ? device_ : nullptr;
+        }
+        if (checkpoints_ != nullptr) {
+            const Json facts = {{"pipeline", result_.model.pipeline.ToJson()},
+                                {"target", result_.model.target.ToJson()},
+                                {"recipe", recipe_.ToJson()},
+                                {"on_device", context.device != nullptr}};
+            context.checkpoints.store = checkpoints_;
+            context.checkpoints.row_hashes = table_hashes_;
+            context.checkpoints.facts = facts.dump();
+            context.checkpoints.logits_per_row = static_cast<size_t>(recipe_.ensemble_width) *
+                                                 static_cast<size_t>(result_.model.target.output_count());
         }
         runner_ = std::make_unique<MemberRunner>(std::move(context), backend_, pool_, cancel_, progress_);
         runner_->ExpectRuns(runs);
@@ -710,14 +724,16 @@ class ModelTraining {
     const ProgressCallback& progress_;
     TrainingPool* const pool_;
     NetworkTrainer* const device_;
+    CheckpointStore* const checkpoints_;
     const Clock::time_point start_ = Clock::now();
 
     TrainedModel result_;
     Recipe recipe_;
     int weight_cell_ = -1;
     size_t rows_without_target_ = 0;
-    std::vector<uint32_t> rows_;        ///< with a target, in canonical order
-    std::vector<uint64_t> row_hashes_;  ///< of rows_
+    std::vector<uint32_t> rows_;          ///< with a target, in canonical order
+    std::vector<uint64_t> row_hashes_;    ///< of rows_
+    std::vector<uint64_t> table_hashes_;  ///< of all rows, where checkpoints are kept
     SplitPlan plan_;
     std::unique_ptr<TableTrainingData> data_;
     std::vector<Family> families_;  ///< the first is of the model's architecture
@@ -738,9 +754,9 @@ class ModelTraining {
 Expected<TrainedModel> TrainModel(const ColumnarTable& table, const TrainingOptions& options,
                                   Backend& backend, const CancelToken& cancel,
                                   const ProgressCallback& progress, TrainingPool* pool,
-                                  NetworkTrainer* device) {
+                                  NetworkTrainer* device, CheckpointStore* checkpoints) {
     try {
-        return ModelTraining(table, options, backend, cancel, progress, pool, device).Run();
+        return ModelTraining(table, options, backend, cancel, progress, pool, device, checkpoints).Run();
     } catch (const std::bad_alloc&) {
         return Status(StatusCode::kOutOfMemory, "out of memory while training");
     }

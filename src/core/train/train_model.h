@@ -13,6 +13,7 @@
 #include "core/model/model.h"
 #include "core/model/score_cost.h"
 #include "core/nn/backend.h"
+#include "core/train/checkpoint.h"
 #include "core/train/network_trainer.h"
 #include "core/train/progress.h"
 #include "core/train/recipe.h"
@@ -43,9 +44,12 @@ struct TrainedModel {
 /// carry information (NeighbourDependence in core/features/split.h) and validation is left to us. `progress`
 /// may be empty; it is called on this thread. With a `pool` networks are trained beside each other, to the
 /// same bytes (but under a time limit); a `device` may take the trainings over, on the terms of its Begin().
+/// What `checkpoints` has is not trained again, to the same bytes; it may be null, and is called on this
+/// thread.
 Expected<TrainedModel> TrainModel(const ColumnarTable& table, const TrainingOptions& options,
                                   Backend& backend, const CancelToken& cancel,
                                   const std::function<void(const TrainingProgress&)>& progress,
-                                  TrainingPool* pool = nullptr, NetworkTrainer* device = nullptr);
+                                  TrainingPool* pool = nullptr, NetworkTrainer* device = nullptr,
+                                  CheckpointStore* checkpoints = nullptr);
 
 }  // namespace dlent

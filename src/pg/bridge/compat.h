@@ -8,8 +8,10 @@
 #endif
 
 extern "C" {
+#include "catalog/pg_database.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/value.h"
+#include "utils/acl.h"
 #include "utils/regproc.h"
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"
@@ -49,6 +51,22 @@ inline PlannedStmt* PlanQuery(Query* query, const char* text, int cursor_options
     return pg_plan_query(query, text, cursor_options, nullptr, nullptr);
 #else
     return pg_plan_query(query, text, cursor_options, nullptr);
+#endif
+}
+
+/// PostgreSQL 16 checks privileges on all kinds of objects by two functions.
+inline bool MayConnect(Oid database, Oid role) {
+#if PG_VERSION_NUM >= 160000
+    return object_aclcheck(DatabaseRelationId, database, role, ACL_CONNECT) == ACLCHECK_OK;
+#else
+    return pg_database_aclcheck(database, role, ACL_CONNECT) == ACLCHECK_OK;
+#endif
+}
+inline bool OwnsDatabase(Oid database, Oid role) {
+#if PG_VERSION_NUM >= 160000
+    return object_ownercheck(DatabaseRelationId, database, role);
+#else
+    return pg_database_ownercheck(database, role);
 #endif
 }
 

@@ -37,6 +37,8 @@ std::string Line(const std::string& model, const TrainingProgress& progress) {
 void TrainingMonitor::Report(const TrainingProgress& progress) {
     if (display_ != nullptr)
         display_->ShowTraining(progress);
+    if (listener_)
+        Guard([&] { listener_(progress); });
     if (!progress.epoch_ended)
         return;
     last_ = progress;
@@ -54,18 +56,14 @@ void TrainingMonitor::Finish() {
 }
 
 void TrainingMonitor::Send(const TrainingProgress& progress) {
-    if (error_ != nullptr)
-        return;
-    try {
+    Guard([&] {
         std::string line = Line(model_, progress);
         if (progress.seconds_left >= 1.0)
             line += ", about " + std::to_string(std::lround(progress.seconds_left)) + " s left";
         CallPostgres([&line] { ereport(INFO, (errmsg_internal("%s", line.c_str()))); });
         last_is_sent_ = true;
         sent_at_ = progress.seconds_elapsed;
-    } catch (const PgError& error) {
-        error_ = error.data();
-    }
+    });
 }
 
 void TrainingMonitor::ThrowIfFailed() const {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "core/train/progress.h"
@@ -13,9 +14,10 @@ namespace dlent::pg {
 /// ThrowIfFailed().
 class TrainingMonitor final : public CancelToken {
  public:
-    /// `model` in the server's encoding.
-    TrainingMonitor(std::string model, bool messages, ProgressDisplay* display)
-        : model_(std::move(model)), messages_(messages), display_(display) {}
+    /// `model` in the server's encoding. `listener` may be empty, and may throw PgError.
+    TrainingMonitor(std::string model, bool messages, ProgressDisplay* display,
+                    std::function<void(const TrainingProgress&)> listener = {})
+        : model_(std::move(model)), messages_(messages), display_(display), listener_(std::move(listener)) {}
 
     bool IsCancelled() const override { return error_ != nullptr || interrupts_.IsCancelled(); }
 
@@ -24,6 +26,18 @@ class TrainingMonitor final : public CancelToken {
     /// The last line, which the client always gets.
     void Finish();
     void ThrowIfFailed() const;
+    /// Runs `function` on behalf of the core; false when a PgError was thrown and kept, now or before.
+    template <typename Function>
+    bool Guard(Function&& function) {
+        if (error_ != nullptr)
+            return false;
+        try {
+            function();
+        } catch (const PgError& error) {
+            error_ = error.data();
+        }
+        return error_ == nullptr;
+    }
 
  private:
     void Send(const TrainingProgress& progress);
@@ -31,6 +45,7 @@ class TrainingMonitor final : public CancelToken {
     const std::string model_;
     const bool messages_;
     ProgressDisplay* const display_;
+    const std::function<void(const TrainingProgress&)> listener_;
     InterruptToken interrupts_;
     ErrorData* error_ = nullptr;
     TrainingProgress last_;  ///< the last end of an epoch

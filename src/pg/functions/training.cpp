@@ -1,0 +1,183 @@
+// The steps of a training, for dlent_train() and for jobs.
+
+#include "pg/bridge/postgres.h"
+
+#include "pg/functions/training.h"
+
+#include <charconv>
+#include <chrono>
+
+#include "core/train/latency_budget.h"
+#include "cpu/cpu_backend.h"
+#include "cpu/cpu_training_pool.h"
+#include "cpu/score_cost.h"
+#include "pg/bridge/text.h"
+#include "pg/expectations/training_gate.h"
+#include "pg/gpu/remote_trainer.h"
+#include "pg/gpu/settings.h"
+#include "pg/settings.h"
+
+namespace dlent::pg {
+namespace {
+
+/// Where the user wants a training.
+void ParseDevice(const std::string& device, TrainingRequest* request) {
+    if (device == "auto" || device == "cpu")
+        return;
+    request->gpu = true;
+    if (device == "cuda")
+        return;
+    if (device.starts_with("cuda:")) {
+        int index = -1;
+        const char* const end = device.data() + device.size();
+        const auto [rest, error] = std::from_chars(device.data() + strlen("cuda:"), end, index);
+        if (error == std::errc() && rest == end && index >= 0) {
+            request->gpu_index = index;
+            return;
+        }
+    }
+    throw SqlError(ERRCODE_INVALID_PARAMETER_VALUE, "unknown device \"" + FromUtf8(device) + "\"", {},
+                   "Use auto, cpu, cuda, or one GPU: cuda:0.");
+}
+
+gpu::Precision ParsePrecision(const std::optional<std::string>& name) {
+    for (const gpu::Precision precision : {gpu::Precision::kTf32, gpu::Precision::kBf16}) {
+        if (name == gpu::PrecisionName(precision))
+            return precision;
+    }
+    return gpu::Precision::kFp32;
+}
+
+/// What becomes of a training whose GPU failed: an error, or a warning and another attempt.
+void ReportDeviceFailure(const Status& failure) {
+    if (CurrentGpuPolicy() == GpuPolicy::kRequire)
+        throw SqlError(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                       "the model was not trained on a GPU: " + FromUtf8(failure.message()),
+                       FromUtf8(failure.detail()),
+                       failure.hint().empty() ? "With dlent.gpu = try the CPU would take over."
+                                              : FromUtf8(failure.hint()));
+    const std::string message = "the model is trained on the CPU: " + FromUtf8(failure.message());
+    const std::string detail = FromUtf8(failure.detail());
+    const std::string hint = FromUtf8(failure.hint());
+    CallPostgres([&] {
+        ereport(WARNING, (errmsg_internal("%s", message.c_str()),
+                          detail.empty() ? 0 : errdetail_internal("%s", detail.c_str()),
+                          hint.empty() ? 0 : errhint("%s", hint.c_str())));
+    });
+}
+
+/// Metrics are numbers by name; the tables for plots that come with them are kept among the details.
+void SeparateTables(TrainedModel* trained) {
+    Json numbers = Json::object();
+    Json tables = Json::object();
+    for (auto& [name, value] : trained->metrics.items()) {
+        Json& part = value.is_structured() ? tables : numbers;
+        part[name] = std::move(value);
+    }
+    trained->metrics = std::move(numbers);
+    if (!tables.empty())
+        trained->details["quality"] = std::move(tables);
+}
+
+}  // namespace
+
+TrainingRequest TrainingRequest::Check(std::string model, std::string source, std::string target,
+                                       Json options) {
+    TrainingRequest request;
+    request.model = std::move(model);
+    request.source = std::move(source);
+    request.target = std::move(target);
+    request.options_json = std::move(options);
+    request.options = ValueOrThrow(TrainingOptions::Parse(request.options_json));
+    ParseDevice(request.options.device, &request);
+    if (request.gpu && CurrentGpuPolicy() == GpuPolicy::kOff)
+        throw SqlError(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                       "device \"" + FromUtf8(request.options.device) + "\" is not available",
+                       "dlent.gpu is off.", "Set dlent.gpu to try or require.");
+    CheckMayTrain(request.model);
+    return request;
+}
+
+TrainingRows ReadTrainingRows(const TrainingRequest& request, ProgressDisplay* display) {
+    const TimestampTz started_at = GetCurrentTimestamp();
+    Json expectations = CheckTrainingData(request.model, request.source);
+    Source source = Source::Open(request.source);
+    TrainingColumns columns = PlanTrainingColumns(source, request.target, request.options);
+    ReadPoint read_point = CurrentReadPoint();
+    const std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
+    ColumnarTable table = ReadTrainingTable(&source, columns, MaxTrainingMemory(),
+                                            [display](uint64_t rows) { display->ShowReading(rows); });
+    display->ShowReading(table.rows());
+    Json reading = Json::object();
+    reading["rows"] = table.rows();
+    reading["bytes"] = table.memory_bytes();
+    reading["seconds"] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    TrainingRows rows{std::move(table)};
+    rows.findings = std::move(columns.findings);
+    rows.read_point = std::move(read_point);
+    rows.relation = source.relation();
+    rows.relations = source.relations();
+    rows.reading = std::move(reading);
+    rows.expectations = std::move(expectations);
+    rows.started_at = started_at;
+    return rows;
+}
+
+Expected<TrainedOnDevice> TrainOnRows(const TrainingRequest& request, const TrainingRows& rows,
+                                      TrainingMonitor* monitor, CheckpointStore* checkpoints) {
+    const std::unique_ptr<Backend> backend = MakeCpuBackend();
+    const std::unique_ptr<TrainingPool> pool =
+        TrainingThreads() > 1 ? MakeCpuTrainingPool(TrainingThreads()) : nullptr;
+    const auto train = [&](NetworkTrainer* on) {
+        return TrainWithinBudget(
+            rows.table, request.options, *backend, *monitor,
+            [monitor](const TrainingProgress& progress) { monitor->Report(progress); },
+            [monitor](const Model& model) { return MeasureScoreCost(model, *monitor); }, pool.get(), on,
+            checkpoints);
+    };
+    if (request.gpu) {
+        RemoteTrainer remote(request.gpu_index, ParsePrecision(request.options.precision));
+        Expected<TrainedModel> trained = train(&remote);
+        remote.ThrowIfFailed();
+        monitor->ThrowIfFailed();
+        if (!remote.device_failure()) {
+            if (!trained.ok())
+                return trained.status();
+            if (const Json description = remote.Describe(); !description.is_null())
+                trained->details["device"] = description;
+            return TrainedOnDevice{std::move(*trained), remote.device_name()};
+        }
+        ReportDeviceFailure(*remote.device_failure());
+    }
+    Expected<TrainedModel> trained = train(nullptr);
+    monitor->ThrowIfFailed();
+    if (!trained.ok())
+        return trained.status();
+    return TrainedOnDevice{std::move(*trained), "cpu"};
+}
+
+StoredVersion StoreTraining(const TrainingRequest& request, const TrainingRows& rows,
+                            TrainedOnDevice* trained) {
+    TrainedModel& model = trained->model;
+    model.details["reading"] = rows.reading;
+    SeparateTables(&model);
+    if (!rows.expectations.empty())
+        model.details["expectations"] = rows.expectations;
+    model.findings.insert(model.findings.begin(), rows.findings.begin(), rows.findings.end());
+    NewVersion version;
+    version.model = request.model;
+    version.trained = &model;
+    version.options = request.options_json;
+    version.device = trained->device;
+    version.seed = request.options.seed;
+    version.promote = request.options.promote;
+    version.source = request.source;
+    version.relation = rows.relation;
+    version.relations = rows.relations;
+    version.snapshot = rows.read_point.snapshot;
+    version.lsn = rows.read_point.lsn;
+    version.started_at = rows.started_at;
+    return StoreVersion(version);
+}
+
+}  // namespace dlent::pg

@@ -1,0 +1,277 @@
+#include "pg/workers/scheduler_memory.h"
+
+#include <csignal>
+
+extern "C" {
+#include "postmaster/bgworker_internals.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+#include "storage/proc.h"
+#include "storage/procarray.h"
+#include "storage/shmem.h"
+#include "storage/spin.h"
+}
+
+namespace dlent::pg {
+namespace {
+
+/// More databases with the extension than that go without a scheduler.
+constexpr int kMaxDatabases = 1024;
+
+struct DatabaseEntry {
+    Oid database;  ///< InvalidOid: free
+    bool absent;
+    int scheduler_pid;
+    Latch* scheduler_latch;
+    int holder_pid;
+};
+
+struct WorkerEntry {
+    int pid;
+    Oid database;
+};
+
+struct SchedulerMemory {
+    slock_t lock;  ///< of everything below; held for a pass over the tables
+    int launcher_pid;
+    Latch* launcher_latch;
+    DatabaseEntry databases[kMaxDatabases];
+    int worker_count;
+    WorkerEntry workers[FLEXIBLE_ARRAY_MEMBER];
+};
+
+SchedulerMemory* memory = nullptr;
+shmem_request_hook_type previous_request_hook = nullptr;
+shmem_startup_hook_type previous_startup_hook = nullptr;
+
+Size MemorySize() {
+    return add_size(offsetof(SchedulerMemory, workers), mul_size(sizeof(WorkerEntry), max_worker_processes));
+}
+
+void RequestMemory() {
+    if (previous_request_hook != nullptr)
+        previous_request_hook();
+    RequestAddinShmemSpace(MemorySize());
+}
+
+void StartMemory() {
+    if (previous_startup_hook != nullptr)
+        previous_startup_hook();
+    LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+    bool found = false;
+    memory = static_cast<SchedulerMemory*>(ShmemInitStruct("dlent schedulers", MemorySize(), &found));
+    if (!found) {
+        memset(static_cast<void*>(memory), 0, MemorySize());
+        SpinLockInit(&memory->lock);
+        memory->worker_count = max_worker_processes;
+    }
+    LWLockRelease(AddinShmemInitLock);
+}
+
+/// Runs `function` under the lock; it calls nothing.
+template <typename Function>
+auto Locked(Function function) {
+    SpinLockAcquire(&memory->lock);
+    if constexpr (std::is_void_v<decltype(function())>) {
+        function();
+        SpinLockRelease(&memory->lock);
+    } else {
+        const auto result = function();
+        SpinLockRelease(&memory->lock);
+        return result;
+    }
+}
+
+/// The entry of a database; a free one is made it when there is none. Null when the table is full.
+DatabaseEntry* EntryOf(Oid database, bool create) {
+    DatabaseEntry* free = nullptr;
+    for (DatabaseEntry& entry : memory->databases) {
+        if (entry.database == database)
+            return &entry;
+        if (entry.database == InvalidOid && free == nullptr)
+            free = &entry;
+    }
+    if (!create || free == nullptr)
+        return nullptr;
+    *free = {};
+    free->database = database;
+    return free;
+}
+
+void Wake(Latch* latch) {
+    if (latch != nullptr)
+        SetLatch(latch);
+}
+
+void UnregisterScheduler(int, Datum) {
+    Locked([] {
+        DatabaseEntry* const entry = EntryOf(MyDatabaseId, false);
+        if (entry != nullptr && entry->scheduler_pid == MyProcPid) {
+            entry->scheduler_pid = 0;
+            entry->scheduler_latch = nullptr;
+        }
+    });
+}
+
+void UnregisterLauncher(int, Datum) {
+    Locked([] {
+        if (memory->launcher_pid == MyProcPid) {
+            memory->launcher_pid = 0;
+            memory->launcher_latch = nullptr;
+        }
+    });
+}
+
+void UnregisterWorker(int, Datum) {
+    Locked([] {
+        for (int i = 0; i < memory->worker_count; ++i) {
+            if (memory->workers[i].pid == MyProcPid)
+                memory->workers[i] = {};
+        }
+    });
+}
+
+}  // namespace
+
+void RequestSchedulerMemory() {
+    if (!process_shared_preload_libraries_in_progress)
+        return;
+    previous_request_hook = shmem_request_hook;
+    shmem_request_hook = RequestMemory;
+    previous_startup_hook = shmem_startup_hook;
+    shmem_startup_hook = StartMemory;
+}
+
+bool SchedulerMemoryExists() {
+    return memory != nullptr;
+}
+
+bool SchedulerIsAlive() {
+    return memory != nullptr && StateOfDatabase(MyDatabaseId) == DatabaseState::kAlive;
+}
+
+void WakeScheduler() {
+    if (memory == nullptr)
+        return;
+    Wake(Locked([] {
+        DatabaseEntry* const entry = EntryOf(MyDatabaseId, true);
+        if (entry != nullptr && entry->scheduler_pid != 0)
+            return entry->scheduler_latch;
+        if (entry != nullptr)
+            entry->absent = false;
+        return memory->launcher_latch;
+    }));
+}
+
+void RegisterScheduler() {
+    before_shmem_exit(UnregisterScheduler, 0);
+    Locked([] {
+        if (DatabaseEntry* const entry = EntryOf(MyDatabaseId, true); entry != nullptr) {
+            entry->scheduler_pid = MyProcPid;
+            entry->scheduler_latch = MyLatch;
+            entry->absent = false;
+        }
+    });
+}
+
+void ReportExtensionAbsent() {
+    Locked([] {
+        if (DatabaseEntry* const entry = EntryOf(MyDatabaseId, true); entry != nullptr)
+            entry->absent = true;
+    });
+}
+
+void RegisterLauncher() {
+    before_shmem_exit(UnregisterLauncher, 0);
+    Locked([] {
+        memory->launcher_pid = MyProcPid;
+        memory->launcher_latch = MyLatch;
+    });
+}
+
+DatabaseState StateOfDatabase(Oid database) {
+    return Locked([database] {
+        const DatabaseEntry* const entry = EntryOf(database, false);
+        if (entry == nullptr)
+            return DatabaseState::kUnknown;
+        if (entry->scheduler_pid != 0)
+            return DatabaseState::kAlive;
+        return entry->absent ? DatabaseState::kAbsent : DatabaseState::kUnknown;
+    });
+}
+
+void ForgetDatabases(bool (*exists)(Oid, void*), void* argument) {
+    Locked([&] {
+        for (DatabaseEntry& entry : memory->databases) {
+            if (entry.database != InvalidOid && entry.scheduler_pid == 0 && entry.holder_pid == 0 &&
+                !exists(entry.database, argument))
+                entry = {};
+        }
+    });
+}
+
+void HoldDatabase(Oid database) {
+    if (memory == nullptr)
+        return;
+    Wake(Locked([database]() -> Latch* {
+        DatabaseEntry* const entry = EntryOf(database, true);
+        if (entry == nullptr)
+            return nullptr;
+        entry->holder_pid = MyProcPid;
+        return entry->scheduler_latch;
+    }));
+}
+
+void ReleaseDatabase(Oid database) {
+    if (memory == nullptr)
+        return;
+    Wake(Locked([database] {
+        DatabaseEntry* const entry = EntryOf(database, false);
+        if (entry != nullptr && entry->holder_pid == MyProcPid)
+            entry->holder_pid = 0;
+        return memory->launcher_latch;
+    }));
+}
+
+bool IsHeld(Oid database) {
+    const int holder = Locked([database] {
+        const DatabaseEntry* const entry = EntryOf(database, false);
+        return entry == nullptr ? 0 : entry->holder_pid;
+    });
+    if (holder == 0 || BackendPidGetProc(holder) != nullptr)
+        return holder != 0;
+    Locked([database, holder] {
+        DatabaseEntry* const entry = EntryOf(database, false);
+        if (entry != nullptr && entry->holder_pid == holder)
+            entry->holder_pid = 0;
+    });
+    return false;
+}
+
+void RegisterJobWorker(Oid database) {
+    if (memory == nullptr)
+        return;
+    before_shmem_exit(UnregisterWorker, 0);
+    Locked([database] {
+        for (int i = 0; i < memory->worker_count; ++i) {
+            if (memory->workers[i].pid == 0) {
+                memory->workers[i] = {MyProcPid, database};
+                return;
+            }
+        }
+    });
+}
+
+void TerminateJobWorkers(Oid database) {
+    if (memory == nullptr)
+        return;
+    for (int i = 0; i < memory->worker_count; ++i) {
+        const int pid = Locked(
+            [i, database] { return memory->workers[i].database == database ? memory->workers[i].pid : 0; });
+        if (pid != 0)
+            kill(pid, SIGTERM);
+    }
+}
+
+}  // namespace dlent::pg

@@ -1,0 +1,153 @@
+// Jobs that do what dlent_train() does: {"source": "...", "target": "...", "options": {...}}. What is left
+// out is as the champion was trained, so that {} trains it anew on today's rows.
+
+#include "pg/bridge/postgres.h"
+
+#include "pg/bridge/json.h"
+#include "pg/bridge/text.h"
+#include "pg/catalog/lookup.h"
+#include "pg/catalog/writer.h"
+#include "pg/functions/training.h"
+#include "pg/workers/sql_action.h"
+
+namespace dlent::pg {
+namespace {
+
+constexpr SqlArgument kArguments[] = {{"source", SqlArgument::Type::kText, false},
+                                      {"target", SqlArgument::Type::kText, false},
+                                      {"options", SqlArgument::Type::kJson, false}};
+
+/// The arguments with which the champion was trained; 55000 without one.
+Json ChampionsArguments(const std::string& model) {
+    struct Recipe {
+        const char* source;
+        const char* target;
+        const char* options;
+    };
+    const Recipe recipe = CallPostgres([&model] {
+        const MemoryContext context = CurrentMemoryContext;
+        FoundVersion version;
+        FindVersion(model.c_str(), 0, Privilege::kManage, &version);
+        CatalogWrite read;
+        BeginCatalogRead(&read);
+        const Parameter parameters[] = {Int8(version.id)};
+        Recipe found{};
+        if (Execute("SELECT source, target, options::pg_catalog.text FROM dlent.version WHERE id = $1",
+                    parameters) > 0) {
+            const auto text = [context](int column) {
+                const char* value = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column);
+                return value == nullptr ? nullptr : MemoryContextStrdup(context, value);
+            };
+            found = {text(1), text(2), text(3)};
+        }
+        EndCatalogRead(read);
+        return found;
+    });
+    if (recipe.source == nullptr || recipe.target == nullptr)
+        throw SqlError(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                       "model \"" + model + "\" has no champion to be trained anew", {},
+                       "Give the arguments source and target.");
+    Json options = ParseJson(recipe.options);
+    options.erase("promote");  // a decision of then
+    return {{"source", ToUtf8(recipe.source)},
+            {"target", ToUtf8(recipe.target)},
+            {"options", std::move(options)}};
+}
+
+TrainingRequest RequestOf(const std::string& model, const Json& arguments) {
+    Json whole = arguments;
+    if (!arguments.contains("source") || !arguments.contains("target")) {
+        const Json champions = ChampionsArguments(model);
+        for (const auto& [key, value] : champions.items()) {
+            if (!whole.contains(key))
+                whole[key] = value;
+        }
+    }
+    return TrainingRequest::Check(model, FromUtf8(whole.at("source").get<std::string>()),
+                                  FromUtf8(whole.at("target").get<std::string>()),
+                                  whole.value("options", Json::object()));
+}
+
+Json Check(const std::string& model, const Json& arguments) {
+    Json checked = CheckSqlArguments(arguments, kArguments, std::size(kArguments));
+    const TrainingRequest request = RequestOf(model, checked);
+    // who asks is told of a wrong name now, not by a failed job
+    PlanTrainingColumns(Source::Open(request.source), request.target, request.options);
+    return checked;
+}
+
+/// The job's checkpoints, each in a transaction of its own. An error cancels the training and is thrown
+/// behind it.
+class JobCheckpoints final : public CheckpointStore {
+ public:
+    JobCheckpoints(JobContext* context, TrainingMonitor* monitor) : context_(context), monitor_(monitor) {}
+
+    Expected<std::optional<Checkpoint>> Find(const std::string& key) override {
+        std::optional<Checkpoint> found;
+        DLENT_RETURN_IF_ERROR(InTransaction([&] { found = FindCheckpoint(context_->job().id, key); }));
+        return found;
+    }
+    Status Keep(const std::string& key, const Checkpoint& checkpoint) override {
+        return InTransaction([&] { KeepCheckpoint(context_->job().id, key, checkpoint); });
+    }
+
+ private:
+    template <typename Function>
+    Status InTransaction(Function function) {
+        const bool done = monitor_->Guard([&] {
+            context_->Begin();
+            function();
+            context_->Commit();
+        });
+        return done ? Status::Ok() : Status::Cancelled();
+    }
+
+    JobContext* const context_;
+    TrainingMonitor* const monitor_;
+};
+
+Json ProgressJson(const TrainingProgress& progress) {
+    Json json = {{"phase", progress.phase}, {"fraction", progress.fraction}};
+    if (progress.epochs > 0) {
+        json["member"] = progress.member + 1;
+        json["members"] = progress.members;
+        json["epoch"] = progress.epoch;
+        json["epochs"] = progress.epochs;
+        json["train_loss"] = progress.train_loss;
+        json["rows_per_second"] = progress.rows_per_second;
+    }
+    json["seconds_left"] = progress.seconds_left;
+    return json;
+}
+
+Json Run(JobContext& context) {
+    const TrainingRequest request = RequestOf(context.job().model, context.job().arguments);
+    ProgressDisplay display(request.model);
+    TrainingMonitor monitor(request.model, false, &display, [&context](const TrainingProgress& progress) {
+        context.Report(ProgressJson(progress));
+    });
+    context.Report({{"phase", "reading"}});
+    context.Commit();
+    context.Begin();
+    TrainingRows rows = ReadTrainingRows(request, &display);
+    // no snapshot is held, no lock on the source, while the networks learn
+    context.Commit();
+    JobCheckpoints checkpoints(&context, &monitor);
+    Expected<TrainedOnDevice> trained = TrainOnRows(request, rows, &monitor, &checkpoints);
+    rows.table = ColumnarTable({});
+    display.ShowPhase("storing");
+    context.Report({{"phase", "storing"}});
+    context.Begin();
+    TrainedOnDevice done = ValueOrThrow(std::move(trained));
+    const StoredVersion stored = StoreTraining(request, rows, &done);
+    const TrainedModel& model = done.model;
+    return {{"version", stored.version},     {"champion", stored.champion},    {"kind", model.model.kind},
+            {"device", ToUtf8(done.device)}, {"train_rows", model.train_rows}, {"epochs", model.epochs},
+            {"seconds", model.seconds},      {"metrics", model.metrics}};
+}
+
+}  // namespace
+
+const JobAction kTrainAction = {"train", Check, Run};
+
+}  // namespace dlent::pg
