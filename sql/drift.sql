@@ -55,6 +55,12 @@ SELECT feature, statistic, drifted, p_value < 0.05 AS sure FROM dlent_drift('ret
 WHERE feature = '(rows)';
 SELECT bool_or(drifted) FROM dlent_drift('returns', 'SELECT * FROM same LIMIT 1500', '{"reference": "SELECT * FROM same OFFSET 1500", "multivariate": ["mmd"]}');
 
+-- ---- by time ----
+SELECT details ->> 'window' AS window, sum((details -> 'rows')::int) AS rows, bool_or(drifted) AS drifted
+FROM dlent_drift('returns', 'SELECT at, amount + CASE WHEN at >= ''2026-01-25 00:00+00'' THEN 30 ELSE 0 END AS amount FROM same',
+                 '{"features": ["amount"], "time_column": "at", "window": "3 days"}')
+GROUP BY 1 ORDER BY 1;
+
 -- ---- profiles ----
 SELECT p AS profile, o.reference IS NOT NULL AS two_sources, string_agg(DISTINCT d.statistic, ',' ORDER BY d.statistic) AS statistics,
        string_agg(d.feature, ',' ORDER BY d.feature) FILTER (WHERE d.drifted) AS drifted
@@ -128,6 +134,11 @@ SELECT * FROM dlent_drift('returns', 'SELECT at, amount, age, channel, member FR
 SELECT * FROM dlent_drift('returns', 'SELECT at, amount, age, channel, member FROM same', '{"target": true}');
 SELECT * FROM dlent_drift('price', 'same', '{"performance": true}');
 SELECT * FROM dlent_drift('returns', 'same', '{"store": 1}');
+SELECT * FROM dlent_drift('returns', 'same', '{"window": "1 day"}');
+SELECT * FROM dlent_drift('returns', 'same', '{"window": "1 month", "time_column": "at"}');
+SELECT * FROM dlent_drift('returns', 'same', '{"window": "soon", "time_column": "at"}');
+SELECT * FROM dlent_drift('returns', 'same', '{"window": "1 day", "time_column": "amount"}');
+SELECT * FROM dlent_drift('returns', 'same', '{"window": "1 day", "time_column": "at", "concept": true}');
 
 -- a version goes with its reports
 SELECT dlent_drop_model('returns');

@@ -79,6 +79,13 @@ SELECT dlent_expect('credit', 'channel_exists', 'channel IS NULL OR EXISTS (SELE
 SELECT status, failing > 200 AS many FROM dlent_check('credit', 'loan', '{"names": ["channel_exists"]}');
 SELECT dlent_drop_expectation('credit', 'channel_exists');
 
+-- cancel goes through
+SELECT dlent_expect('credit', 'slow', 'pg_sleep(60) IS NOT NULL');
+SET statement_timeout = '100ms';
+SELECT * FROM dlent_check('credit', 'loan', '{"names": ["slow"]}');
+RESET statement_timeout;
+SELECT dlent_drop_expectation('credit', 'slow');
+
 -- ---- names mean what they meant to the author ----
 CREATE SCHEMA trap;
 CREATE FUNCTION trap.small(amount float8) RETURNS boolean LANGUAGE sql AS 'SELECT false';

@@ -115,8 +115,9 @@ Expected<IsotonicCalibrator> IsotonicCalibrator::FromJson(const Json& json) {
     for (size_t i = 0; i < scores.size(); ++i) {
         if (!scores[i].is_number() || !rates[i].is_number())
             return corrupt();
-        const Knot knot{scores[i].get<double>(), rates[i].get<double>()};
-        if (!(knot.rate >= 0.0 && knot.rate <= 1.0) ||
+        // floats, as ToJson() writes them
+        const Knot knot{scores[i].get<float>(), rates[i].get<float>()};
+        if (!std::isfinite(knot.score) || !(knot.rate >= 0.0 && knot.rate <= 1.0) ||
             (i > 0 && !(knot.score > calibrator.knots_.back().score)))
             return corrupt();
         calibrator.knots_.push_back(knot);

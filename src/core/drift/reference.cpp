@@ -197,6 +197,8 @@ Expected<DriftReference> DriftReference::FromJson(const Json& json) {
         performance.f1 = NumberOr(stored, "f1", NAN);
         performance.roc_auc = NumberOr(stored, "roc_auc", NAN);
         performance.positive_rate = NumberOr(stored, "positive_rate", NAN);
+        if (!(performance.rows >= 0.0) || !(performance.accuracy >= 0.0 && performance.accuracy <= 1.0))
+            return corrupt();
         performance.accuracy_variance = performance.accuracy * (1.0 - performance.accuracy);
         reference.performance = performance;
     }

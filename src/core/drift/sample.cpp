@@ -269,7 +269,7 @@ Expected<DriftSample> DriftSample::FromJson(const Json& json) {
         if (!value.is_number())
             return false;
         *count = value.get<double>();
-        return *count >= 0.0 && *count < 1e15;
+        return *count >= 0.0 && *count < 1e15 && *count == std::floor(*count);
     };
     double rows = 0.0;
     double missing = 0.0;
@@ -292,6 +292,11 @@ Expected<DriftSample> DriftSample::FromJson(const Json& json) {
             level.text = entry[0].get<std::string>();
             sample.levels.push_back(std::move(level));
         }
+        double total = sample.other_count;
+        for (const Level& level : sample.levels)
+            total += level.count;
+        if (total != static_cast<double>(sample.present()))
+            return corrupt();
         return sample;
     }
     if (!json.contains("edges") || !json["edges"].is_array() || !json.contains("counts") ||
@@ -307,6 +312,8 @@ Expected<DriftSample> DriftSample::FromJson(const Json& json) {
         sample.sketch.counts.push_back(count);
     }
     sample.sketch.exact = json.contains("exact") && json["exact"] == true;
+    if (sample.sketch.total() != static_cast<double>(sample.present()))
+        return corrupt();
     return sample;
 }
 

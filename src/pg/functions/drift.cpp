@@ -23,23 +23,13 @@
 #include "pg/catalog/models.h"
 #include "pg/functions/arguments.h"
 #include "pg/functions/drift_options.h"
-#include "pg/settings.h"
-#include "pg/source/decode.h"
-#include "pg/source/table_reader.h"
+#include "pg/functions/drift_rows.h"
 
 namespace dlent::pg {
 namespace {
 
 constexpr const char* kPrediction = "(prediction)";
 constexpr const char* kRows = "(rows)";
-
-/// Rows of a source, as far as the report needs them.
-struct DriftRows {
-    ColumnarTable table;
-    std::vector<uint32_t> rows;
-    bool complete = false;  ///< all inputs of the model are there
-    bool has_target = false;
-};
 
 /// The work of one call.
 class DriftReport {
@@ -64,29 +54,41 @@ class DriftReport {
     }
 
     std::vector<DriftFinding> Run(const std::string& source) {
-        current_ = Read(source);
-        const bool two_sources = !request_.reference.empty();
-        if (two_sources)
-            past_ = Read(request_.reference);
+        current_ = ReadDriftRows(model_, request_, source, true);
+        if (!request_.reference.empty())
+            past_ = ReadDriftRows(model_, request_, request_.reference, false);
         CheckWanted();
-        Collect(two_sources);
-        std::vector<DriftFinding> findings =
-            ValueOrThrow(CompareSamples(comparisons_, request_.statistics, token_), token_);
-        if (request_.statistics.profile == DriftProfile::kEvidently)
-            AddShare(&findings);
-        if (two_sources)
-            AddMultivariate(&findings);
-        AddPerformance(&findings);
-        AddConcept(&findings);
-        if (request_.attribution)
-            AddAttribution(&findings);
+        if (request_.window == 0)
+            return Judge(true);
+        std::vector<DriftFinding> findings;
+        for (DriftWindow& window : SplitByWindow(current_, request_.window)) {
+            current_.rows = std::move(window.rows);
+            for (DriftFinding& finding : Judge(false)) {
+                finding.details["window"] = window.start;
+                findings.push_back(std::move(finding));
+            }
+        }
         return findings;
     }
 
  private:
-    bool Wanted(const std::string& feature) const {
-        return request_.features.empty() || std::find(request_.features.begin(), request_.features.end(),
-                                                      feature) != request_.features.end();
+    /// The report on the rows of current_. `whole`: they are all there are.
+    std::vector<DriftFinding> Judge(bool whole) {
+        comparisons_.clear();
+        samples_.clear();
+        Collect();
+        std::vector<DriftFinding> findings =
+            ValueOrThrow(CompareSamples(comparisons_, request_.statistics, token_), token_);
+        if (request_.statistics.profile == DriftProfile::kEvidently)
+            AddShare(&findings);
+        if (past_)
+            AddMultivariate(&findings);
+        AddPerformance(&findings);
+        if (whole)
+            AddConcept(&findings);
+        if (request_.attribution)
+            AddAttribution(&findings);
+        return findings;
     }
 
     void CheckFeatures() const {
@@ -105,61 +107,14 @@ class DriftReport {
         }
     }
 
-    DriftRows Read(const std::string& text) {
-        Source source = Source::Open(text);
-        TrainingColumns columns;
-        bool complete = true;
-        for (const PipelineInput& input : model_.pipeline.inputs()) {
-            const std::string name = FromUtf8(input.name);
-            // what only the prediction needs may be absent
-            const bool needed = Wanted(input.name) || request_.prediction.value_or(false);
-            const int attribute = needed ? source.Require(name, "feature") : source.Find(name);
-            if (attribute < 0) {
-                complete = false;
-                continue;
-            }
-            Add(source, attribute, input.name, input.kind, ColumnRole::kFeature, input.width, input.type_name,
-                &columns);
-        }
-        DriftRows result{ColumnarTable({}), {}, complete, false};
-        const std::string target = FromUtf8(model_.target.column());
-        if (request_.target.value_or(true)) {
-            const int attribute = request_.target ? source.Require(target, "target") : source.Find(target);
-            if (attribute >= 0) {
-                result.has_target = true;
-                Add(source, attribute, model_.target.column(), model_.target.column_kind(),
-                    ColumnRole::kTarget, CellsOf(model_.target.column_kind()), model_.target.type_name(),
-                    &columns);
-            }
-        }
-        result.table = ReadTrainingTable(&source, columns, MaxTrainingMemory(), [](uint64_t) {});
-        result.rows.resize(result.table.rows());
-        std::iota(result.rows.begin(), result.rows.end(), 0u);
-        return result;
-    }
-
-    static void Add(const Source& source, int attribute, const std::string& name, ColumnKind kind,
-                    ColumnRole role, int width, const std::string& type_name, TrainingColumns* columns) {
-        // Whether this type can be read as that kind is known before any row is read.
-        DecodeTarget target;
-        target.name = source.columns()[attribute].name;
-        target.kind = kind;
-        (void)ValueDecoder::Create(target, source.columns()[attribute].type);
-        TrainingColumns::Column column;
-        column.definition.name = name;
-        column.definition.kind = kind;
-        column.definition.role = role;
-        column.definition.width = width;
-        column.definition.type_name = type_name;
-        column.attribute = attribute;
-        column.type = source.columns()[attribute].type;
-        columns->columns.push_back(std::move(column));
-    }
-
     void CheckWanted() const {
         if (request_.performance.value_or(false) && (model_.target.task() != Task::kBinary))
             throw SqlError(ERRCODE_INVALID_PARAMETER_VALUE,
                            "option \"performance\" is for models of two classes");
+        if (!request_.concept_detectors.empty() && request_.window > 0)
+            throw SqlError(ERRCODE_INVALID_PARAMETER_VALUE,
+                           "options \"concept\" and \"window\" exclude each other", {},
+                           "Detectors of change go through all rows in their order.");
         if (!request_.concept_detectors.empty() && !current_.has_target)
             throw SqlError(ERRCODE_UNDEFINED_COLUMN,
                            "option \"concept\" needs the target column \"" +
@@ -188,11 +143,12 @@ class DriftReport {
         return nullptr;
     }
 
-    void Collect(bool two_sources) {
+    void Collect() {
+        const bool two_sources = past_.has_value();
         const bool keep_order = request_.statistics.profile == DriftProfile::kNannyml;
         for (size_t i = 0; i < model_.pipeline.inputs().size(); ++i) {
             const std::string& name = model_.pipeline.inputs()[i].name;
-            if (!Wanted(name))
+            if (!request_.Wants(name))
                 continue;
             const DriftSample* const current = Column(current_, name, false);
             const DriftSample* const past =
@@ -201,11 +157,11 @@ class DriftReport {
                 Compare(name, "feature", past, current);
         }
         if (UsesPrediction()) {
-            current_scores_ = Score(current_);
+            current_scores_ = Score(current_.table, current_.rows);
             const DriftSample* past = nullptr;
             if (two_sources) {
                 if (past_->complete)
-                    past = Keep(SampleAnswers(model_.target, Score(*past_), keep_order));
+                    past = Keep(SampleAnswers(model_.target, Score(past_->table, past_->rows), keep_order));
             } else if (reference_->prediction) {
                 past = &*reference_->prediction;
             }
@@ -233,9 +189,9 @@ class DriftReport {
         return nullptr;
     }
 
-    std::vector<float> Score(const DriftRows& rows) {
-        const TableScorer scorer = ValueOrThrow(TableScorer::Create(scorer_.get(), rows.table));
-        return ValueOrThrow(scorer.Score(rows.rows, token_), token_);
+    std::vector<float> Score(const ColumnarTable& table, const std::vector<uint32_t>& rows) {
+        const TableScorer scorer = ValueOrThrow(TableScorer::Create(scorer_.get(), table));
+        return ValueOrThrow(scorer.Score(rows, token_), token_);
     }
 
     /// Evidently's verdict on the whole: half of the features.
@@ -327,7 +283,12 @@ class DriftReport {
         if (model_.target.task() != Task::kBinary || !request_.performance.value_or(true) ||
             !UsesPrediction() || !reference_ || !reference_->performance || current_scores_.empty())
             return;
-        const std::vector<double> scores(current_scores_.begin(), current_scores_.end());
+        // more rows would make the estimate no better
+        constexpr size_t kMostScores = 200000;
+        const size_t count = std::min(current_scores_.size(), kMostScores);
+        std::vector<double> scores(count);
+        for (size_t i = 0; i < count; ++i)
+            scores[i] = current_scores_[i * current_scores_.size() / count];
         std::vector<double> probabilities = scores;
         if (reference_->calibration) {
             for (double& probability : probabilities)
@@ -365,8 +326,6 @@ class DriftReport {
             return;
         if (!current_.complete)
             throw SqlError(ERRCODE_UNDEFINED_COLUMN, "option \"concept\" needs every feature of the model");
-        if (current_scores_.empty() && !current_.rows.empty())
-            current_scores_ = Score(current_);
         const std::vector<double> errors = Errors();
         const bool regression = model_.target.task() == Task::kRegression;
         for (const std::string& name : request_.concept_detectors) {
@@ -409,16 +368,17 @@ class DriftReport {
     std::string FromTarget() const { return model_.target.column(); }
 
     /// 1 where the label was wrong, or the absolute error; rows without an outcome are left out.
-    std::vector<double> Errors() const {
+    std::vector<double> Errors() {
         const TargetEncoder& target = model_.target;
         const TargetEncoder::Binding truth = ValueOrThrow(target.Bind(current_.table));
         const size_t outputs = static_cast<size_t>(target.output_count());
         const std::vector<uint32_t> known = RowsWithTarget(current_.table);
+        const std::vector<float> scores = Score(current_.table, known);
         std::vector<double> errors;
         errors.reserve(known.size());
         if (target.task() == Task::kRegression) {
-            for (const uint32_t row : known)
-                errors.push_back(std::abs(static_cast<double>(current_scores_[row]) - truth.RawValue(row)) /
+            for (size_t i = 0; i < known.size(); ++i)
+                errors.push_back(std::abs(static_cast<double>(scores[i]) - truth.RawValue(known[i])) /
                                  std::max<double>(target.standard_deviation(), 1e-30));
             return errors;
         }
@@ -431,7 +391,7 @@ class DriftReport {
             classes.assign(values.begin(), values.end());
         }
         for (size_t i = 0; i < known.size(); ++i) {
-            const float* const answer = &current_scores_[known[i] * outputs];
+            const float* const answer = &scores[i * outputs];
             const int32_t label =
                 outputs == 1 ? answer[0] >= 0.5f
                              : static_cast<int32_t>(std::max_element(answer, answer + outputs) - answer);

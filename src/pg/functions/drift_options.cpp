@@ -7,6 +7,10 @@
 #include "pg/bridge/error.h"
 #include "pg/bridge/text.h"
 
+extern "C" {
+#include "utils/timestamp.h"
+}
+
 namespace dlent::pg {
 namespace {
 
@@ -14,7 +18,7 @@ namespace {
     throw SqlError(
         ERRCODE_INVALID_PARAMETER_VALUE, message, {},
         "Valid options are profile, reference, features, threshold, alpha, correction, prediction, "
-        "target, performance, multivariate, concept, attribution, seed, store.");
+        "target, performance, multivariate, concept, attribution, time_column, window, seed, store.");
 }
 
 bool BooleanOption(const std::string& key, const Json& value) {
@@ -47,6 +51,23 @@ std::vector<std::string> NamesOption(const std::string& key, const Json& value,
         names.push_back(entry.get<std::string>());
     }
     return names;
+}
+
+/// Microseconds of an interval that is at least an hour and has no months.
+int64_t WindowOption(const std::string& text) {
+    struct Parsed {
+        int64_t microseconds;
+        bool months;
+    };
+    const Parsed parsed = CallPostgres([&text] {
+        const Interval* const interval = DatumGetIntervalP(DirectFunctionCall3(
+            interval_in, CStringGetDatum(text.c_str()), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+        return Parsed{interval->time + static_cast<int64_t>(interval->day) * USECS_PER_DAY,
+                      interval->month != 0};
+    });
+    if (parsed.months || parsed.microseconds < USECS_PER_HOUR)
+        ThrowOption("option \"window\" must be an interval of at least an hour, without months");
+    return parsed.microseconds;
 }
 
 }  // namespace
@@ -89,6 +110,10 @@ DriftRequest DriftRequest::Parse(const Json& json) {
             request.concept_detectors = NamesOption(key, value, {"adwin", "page_hinkley", "kswin", "ddm"});
         } else if (key == "attribution") {
             request.attribution = BooleanOption(key, value);
+        } else if (key == "time_column") {
+            request.time_column = FromUtf8(TextOption(key, value, "the name of a column"));
+        } else if (key == "window") {
+            request.window = WindowOption(FromUtf8(TextOption(key, value, "an interval")));
         } else if (key == "seed") {
             if (!value.is_number_unsigned())
                 ThrowOption("option \"seed\" must be a whole number of at least 0");
@@ -99,7 +124,13 @@ DriftRequest DriftRequest::Parse(const Json& json) {
             ThrowOption("unknown option \"" + FromUtf8(key) + "\"");
         }
     }
+    if ((request.window == 0) != request.time_column.empty())
+        ThrowOption("options \"window\" and \"time_column\" belong together");
     return request;
+}
+
+bool DriftRequest::Wants(const std::string& feature) const {
+    return features.empty() || std::find(features.begin(), features.end(), feature) != features.end();
 }
 
 }  // namespace dlent::pg

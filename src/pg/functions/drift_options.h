@@ -22,9 +22,13 @@ struct DriftRequest {
     std::vector<std::string> multivariate;
     std::vector<std::string> concept_detectors;
     bool attribution = false;
+    std::string time_column;  ///< server encoding; of `window`
+    int64_t window = 0;       ///< microseconds; 0: one report on all rows
     uint64_t seed = 42;
     bool store = false;
 
+    /// Whether the report is to be on this feature (UTF-8).
+    bool Wants(const std::string& feature) const;
     /// 22023 with a HINT that lists the options.
     static DriftRequest Parse(const Json& json);
 };
