@@ -9,7 +9,7 @@ CREATE SCHEMA elsewhere;
 CREATE EXTENSION dlent SCHEMA elsewhere;
 SELECT p.pronamespace::regnamespace AS schema, count(*) > 5 AS functions
 FROM pg_depend AS d JOIN pg_proc AS p ON p.oid = d.objid
-WHERE d.classid = 'pg_proc'::regclass AND d.deptype = 'e' AND p.proname NOT IN ('progress_entries', 'gpu_entries', 'score_support', 'cached_model', 'tie_contracts', 'job_worker')
+WHERE d.classid = 'pg_proc'::regclass AND d.deptype = 'e' AND p.proname NOT IN ('progress_entries', 'gpu_entries', 'score_support', 'cached_model', 'probe_files', 'tie_contracts', 'job_worker')
   AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'dlent')
 GROUP BY 1;
 -- everything that users meet says what it is
@@ -153,7 +153,7 @@ SELECT dlent_predict('grouped', 'Bonn', 1, 1.0) IS NOT NULL AS scored;
 
 -- every column that people see is explained
 SELECT c.relname, a.attname FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0
-WHERE c.relnamespace = 'dlent'::regnamespace AND c.relkind = 'v' AND c.relname NOT LIKE 'contract%' AND c.relname NOT IN ('visible_model', 'visible_job', 'progress')
+WHERE c.relnamespace = 'dlent'::regnamespace AND c.relkind = 'v' AND c.relname NOT LIKE 'contract%' AND c.relname NOT LIKE 'visible%' AND c.relname <> 'progress'
   AND col_description(c.oid, a.attnum) IS NULL;
 SELECT c.relname FROM pg_class AS c
 WHERE c.relnamespace = 'dlent'::regnamespace AND c.relkind IN ('r', 'v') AND obj_description(c.oid, 'pg_class') IS NULL;

@@ -33,6 +33,7 @@ CREATE TABLE dlent.version (
     digest            uuid NOT NULL, -- of specification, pipeline and weights: src/pg/catalog/digest.h
     score_us_single   float8,
     score_us_batched  float8,
+    explainer         jsonb, -- what explanations need to know of the training rows
     metrics           jsonb NOT NULL,
     details           jsonb NOT NULL,
     findings          jsonb NOT NULL,

@@ -3,7 +3,7 @@
 #include "pg/bridge/postgres.h"
 
 #include "pg/bridge/error.h"
-#include "pg/cache/scorer_cache.h"
+#include "pg/cache/session_cache.h"
 #include "pg/cache/version_file.h"
 #include "pg/catalog/relations.h"
 #include "pg/functions/progress.h"

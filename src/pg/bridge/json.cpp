@@ -1,5 +1,6 @@
 #include "pg/bridge/postgres.h"
 
+#include "core/base/json_text.h"
 #include "pg/bridge/json.h"
 #include "pg/bridge/text.h"
 
@@ -25,7 +26,7 @@ Json JsonFromDatum(Datum jsonb) {
 }
 
 Datum JsonbDatum(const Json& json) {
-    const std::string text = FromUtf8(json.dump());
+    const std::string text = FromUtf8(JsonText(json));
     return CallPostgres([&text] { return DirectFunctionCall1(jsonb_in, CStringGetDatum(text.c_str())); });
 }
 

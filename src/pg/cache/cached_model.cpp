@@ -3,7 +3,7 @@
 #include "pg/bridge/postgres.h"
 
 #include "pg/bridge/error.h"
-#include "pg/cache/scorer_cache.h"
+#include "pg/cache/session_cache.h"
 #include "pg/cache/version_file.h"
 
 extern "C" {
@@ -23,16 +23,16 @@ DLENT_FUNCTION(dlent_cached_model) {
     return Entry(fcinfo, [&] {
         const VersionDigest digest = DigestOfUuid(PG_GETARG_DATUM(0));
         const std::optional<VersionFileStatus> file = StatVersionFile({.version = digest});
-        const std::optional<CachedModel> cached = FindCachedModel(digest);
+        const CachedObject* cached = TheSessionCache().Find(CachedKind::kScorer, digest);
         Datum values[kColumnCount] = {};
-        bool nulls[kColumnCount] = {!file, !file, false, !cached};
+        bool nulls[kColumnCount] = {!file, !file, false, cached == nullptr};
         if (file.has_value()) {
             values[kBytes] = Int64GetDatum(file->bytes);
             values[kCreatedAt] = TimestampTzGetDatum(file->created_at);
         }
-        values[kMapped] = BoolGetDatum(cached.has_value() && cached->mapped);
-        if (cached.has_value())
-            values[kPrivateBytes] = Int64GetDatum(static_cast<int64_t>(cached->private_bytes));
+        values[kMapped] = BoolGetDatum(cached != nullptr && cached->mapped);
+        if (cached != nullptr)
+            values[kPrivateBytes] = Int64GetDatum(static_cast<int64_t>(cached->private_bytes()));
         return CallPostgres([&] {
             TupleDesc columns = nullptr;
             if (get_call_result_type(fcinfo, nullptr, &columns) != TYPEFUNC_COMPOSITE)

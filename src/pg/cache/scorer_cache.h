@@ -1,8 +1,6 @@
 #pragma once
 
-#include <cstddef>
 #include <memory>
-#include <optional>
 
 #include "core/model/scorer.h"
 #include "pg/bridge/postgres.h"
@@ -16,15 +14,5 @@ namespace dlent::pg {
 /// dlent.model_cache_size. A scorer in use outlives its eviction. For C++ frames; throws PgError and
 /// SqlError.
 std::shared_ptr<Scorer> AcquireScorer(const VersionIdentity& identity);
-
-/// What this backend's cache holds of a version.
-struct CachedModel {
-    bool mapped = false;       ///< the packed model is the shared file
-    size_t private_bytes = 0;  ///< memory of this process
-};
-std::optional<CachedModel> FindCachedModel(const VersionDigest& digest);
-
-/// Defines dlent.model_cache_size. To be called once, from _PG_init().
-void DefineModelCacheSettings();
 
 }  // namespace dlent::pg

@@ -94,6 +94,8 @@ ProbeFile* ListProbeFiles(int* count);
 /// database whose digest no version has. Best effort: what cannot be removed is logged. For frames without
 /// destructors.
 void SweepVersionFiles();
+/// The same for who has made a file, not more often than once a minute. For C++ frames.
+void SweepVersionFilesNowAndThen();
 
 /// Removes all files of a version when the current (sub)transaction has committed; not when it is prepared,
 /// where a later sweep does. For frames without destructors.

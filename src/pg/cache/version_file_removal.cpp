@@ -7,6 +7,7 @@
 
 #include <cerrno>
 
+#include "pg/bridge/error.h"
 #include "pg/cache/version_file.h"
 #include "pg/cache/version_file_name.h"
 #include "pg/catalog/lookup.h"
@@ -16,10 +17,13 @@ extern "C" {
 #include "storage/fd.h"
 #include "storage/procarray.h"
 #include "utils/syscache.h"
+#include "utils/timestamp.h"
 }
 
 namespace dlent::pg {
 namespace {
+
+constexpr int kSweepIntervalMs = 60'000;
 
 struct Removal {
     VersionDigest version;
@@ -105,6 +109,17 @@ void SweepVersionFiles() {
     }
     if (directory != nullptr)
         FreeDir(directory);
+}
+
+void SweepVersionFilesNowAndThen() {
+    CallPostgres([] {
+        static TimestampTz last_sweep = 0;
+        const TimestampTz now = GetCurrentTimestamp();
+        if (TimestampDifferenceExceeds(last_sweep, now, kSweepIntervalMs)) {
+            last_sweep = now;
+            SweepVersionFiles();
+        }
+    });
 }
 
 void RemoveVersionFilesAtCommit(const VersionDigest& version) {

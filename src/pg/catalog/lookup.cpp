@@ -111,6 +111,31 @@ void ReadVersion(HeapTuple tuple, Relation relation, FoundVersion* version) {
     version->score_us = unknown ? 0.0 : DatumGetFloat8(score_us);
 }
 
+[[noreturn]] void RaiseInvalidWeights(int64_t version_id) {
+    ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
+                    errmsg("the size or digest of the weights of version %lld is invalid",
+                           static_cast<long long>(version_id))));
+    pg_unreachable();
+}
+
+void ReadWeightsSha256(HeapTuple tuple, Relation relation, int64_t version_id, uint8_t* sha256) {
+    const bytea* stored = DatumGetByteaPP(Column(tuple, kVersionWeightsSha256, relation, "weights_sha256"));
+    if (VARSIZE_ANY_EXHDR(stored) != sizeof(StoredArtifact::weights_sha256))
+        RaiseInvalidWeights(version_id);
+    std::memcpy(sha256, VARDATA_ANY(stored), sizeof(StoredArtifact::weights_sha256));
+}
+
+/// The row of a version, in a scan that the caller ends.
+HeapTuple VersionById(int64_t version_id, Relation relation, ScanKeyData* key, SysScanDesc* scan) {
+    ScanKeyInit(key, kVersionId, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(version_id));
+    *scan =
+        systable_beginscan(relation, GetCatalogRelations().version_by_id, true, GetActiveSnapshot(), 1, key);
+    HeapTuple tuple = systable_getnext(*scan);
+    if (!HeapTupleIsValid(tuple))
+        elog(ERROR, "version with id %lld does not exist", static_cast<long long>(version_id));
+    return tuple;
+}
+
 }  // namespace
 
 void RaiseDenied(const char* name) {
@@ -247,25 +272,17 @@ void ReadArtifact(int64_t version_id, StoredArtifact* artifact) {
     const CatalogRelations& catalog = GetCatalogRelations();
     const bool pushed = PushSnapshotIfNone();
     ScanKeyData key;
-    ScanKeyInit(&key, kVersionId, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(version_id));
     Relation relation = table_open(catalog.version, AccessShareLock);
-    SysScanDesc scan =
-        systable_beginscan(relation, catalog.version_by_id, true, GetActiveSnapshot(), 1, &key);
-    HeapTuple tuple = systable_getnext(scan);
-    if (!HeapTupleIsValid(tuple))
-        elog(ERROR, "version with id %lld does not exist", static_cast<long long>(version_id));
+    SysScanDesc scan = nullptr;
+    HeapTuple tuple = VersionById(version_id, relation, &key, &scan);
     artifact->specification =
         DatumGetJsonbPCopy(Column(tuple, kVersionSpecification, relation, "specification"));
     artifact->pipeline = DatumGetJsonbPCopy(Column(tuple, kVersionPipeline, relation, "pipeline"));
     artifact->digest = DigestOfUuid(Column(tuple, kVersionDigest, relation, "digest"));
     const int64_t expected = DatumGetInt64(Column(tuple, kVersionWeightsBytes, relation, "weights_bytes"));
-    const bytea* digest = DatumGetByteaPP(Column(tuple, kVersionWeightsSha256, relation, "weights_sha256"));
-    if (expected < 0 || expected > kMaxWeightsBytes ||
-        VARSIZE_ANY_EXHDR(digest) != sizeof(artifact->weights_sha256))
-        ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED),
-                        errmsg("the size or digest of the weights of version %lld is invalid",
-                               static_cast<long long>(version_id))));
-    std::memcpy(artifact->weights_sha256, VARDATA_ANY(digest), sizeof(artifact->weights_sha256));
+    if (expected < 0 || expected > kMaxWeightsBytes)
+        RaiseInvalidWeights(version_id);
+    ReadWeightsSha256(tuple, relation, version_id, artifact->weights_sha256);
     systable_endscan(scan);
     table_close(relation, AccessShareLock);
 
@@ -311,6 +328,22 @@ void ReadArtifact(int64_t version_id, StoredArtifact* artifact) {
                  errhint("Restore table dlent.weight_chunk from a backup, or train the model again.")));
     artifact->weights = weights;
     artifact->weights_bytes = filled;
+}
+
+void ReadExplainer(int64_t version_id, StoredExplainer* explainer) {
+    const bool pushed = PushSnapshotIfNone();
+    ScanKeyData key;
+    Relation relation = table_open(GetCatalogRelations().version, AccessShareLock);
+    SysScanDesc scan = nullptr;
+    HeapTuple tuple = VersionById(version_id, relation, &key, &scan);
+    bool is_null = true;
+    const Datum statistics = heap_getattr(tuple, kVersionExplainer, RelationGetDescr(relation), &is_null);
+    explainer->statistics = is_null ? nullptr : DatumGetJsonbPCopy(statistics);
+    ReadWeightsSha256(tuple, relation, version_id, explainer->weights_sha256);
+    systable_endscan(scan);
+    table_close(relation, AccessShareLock);
+    if (pushed)
+        PopActiveSnapshot();
 }
 
 }  // namespace dlent::pg

@@ -75,4 +75,11 @@ struct StoredArtifact {
 /// XX001 when bytes are missing.
 void ReadArtifact(int64_t version_id, StoredArtifact* artifact);
 
+/// What explanations need of a version, as it is stored.
+struct StoredExplainer {
+    Jsonb* statistics = nullptr;  ///< null: the version has none
+    uint8_t weights_sha256[32] = {};
+};
+void ReadExplainer(int64_t version_id, StoredExplainer* explainer);
+
 }  // namespace dlent::pg

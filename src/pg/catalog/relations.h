@@ -39,7 +39,8 @@ enum VersionColumn {
     kVersionWeightsSha256,
     kVersionDigest,
     kVersionScoreUsSingle,
-    kVersionScoreUsBatched
+    kVersionScoreUsBatched,
+    kVersionExplainer
 };
 enum WeightChunkColumn { kWeightChunkVersionId = 1, kWeightChunkSequence, kWeightChunkData };
 enum ModelGrantColumn { kModelGrantModelId = 1, kModelGrantGrantee, kModelGrantPrivilege };

@@ -58,6 +58,7 @@ struct StoreRequest {
     TimestampTz started_at;
     double seconds;
     ScoreCost score_cost;
+    Datum explainer;
     bool promote;
     const EpochRecord* log;
     size_t log_count;
@@ -154,6 +155,7 @@ int64_t InsertVersion(const StoreRequest& request, int64_t model_id, int number,
         Float8(request.score_cost.single),
         Float8(request.score_cost.batched),
         Of(JSONBOID, request.reference),
+        Of(JSONBOID, request.explainer),
     };
     Execute(
         "INSERT INTO dlent.version (model_id, number, kind, task, target, specification, pipeline, "
@@ -161,12 +163,13 @@ int64_t InsertVersion(const StoreRequest& request, int64_t model_id, int number,
         "weights_sha256, metrics, details, findings, options, device, seed, source, relations, train_rows, "
         "validation_rows, epochs, snapshot, lsn, data_fingerprint, library_version, extension_version, "
         "server_version, trained_by, started_at, seconds, digest, score_us_single, score_us_batched, "
-        "reference) "
+        "reference, explainer) "
         "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15::pg_catalog.numeric, $16, "
         "$17, "
         "$18, $19, $20, $21::pg_catalog.pg_snapshot, $22::pg_catalog.pg_lsn, $23, $24, "
         "(SELECT extversion FROM pg_catalog.pg_extension WHERE extname = 'dlent'), "
-        "pg_catalog.current_setting('server_version'), $25::pg_catalog.name, $26, $27, $28, $29, $30, $31) "
+        "pg_catalog.current_setting('server_version'), $25::pg_catalog.name, $26, $27, $28, $29, $30, $31, "
+        "$32) "
         "RETURNING id",
         parameters);
     return DatumGetInt64(Result(0, 1));
@@ -331,6 +334,7 @@ StoredVersion StoreVersion(const NewVersion& version) {
         .started_at = version.started_at,
         .seconds = trained.seconds,
         .score_cost = trained.score_cost,
+        .explainer = JsonbDatum(trained.explainer.ToJson()),
         .promote = version.promote,
         .log = trained.log.data(),
         .log_count = trained.log.size(),

@@ -40,7 +40,8 @@ FeatureArguments::FeatureArguments(const std::vector<Column>& columns, const Pip
 }
 
 FeatureArguments::FeatureArguments(FunctionCallInfo fcinfo, int first_argument, const Pipeline& pipeline,
-                                   int64_t model_id, int version, std::string title, MemoryContext context)
+                                   int64_t model_id, int version, std::string title, MemoryContext context,
+                                   int argument_count)
     : FeatureArguments(first_argument, pipeline, model_id, version, std::move(title), context) {
     struct Arguments {
         Oid first_type;
@@ -60,7 +61,8 @@ FeatureArguments::FeatureArguments(FunctionCallInfo fcinfo, int first_argument, 
         }
         return found;
     });
-    const bool single = fcinfo->nargs == first_argument + 1;
+    const int count = argument_count > 0 ? argument_count : fcinfo->nargs - first_argument;
+    const bool single = count == 1;
     const bool one_input = names_.size() == 1;
     const ContextScope scope(context_);
     if (single && arguments.is_row) {
@@ -79,8 +81,18 @@ FeatureArguments::FeatureArguments(FunctionCallInfo fcinfo, int first_argument, 
         PlanArray(arguments.element_type);
     } else {
         form_ = Form::kPositional;
-        PlanValues(fcinfo);
+        PlanValues(fcinfo, count);
     }
+}
+
+std::unique_ptr<FeatureArguments> FeatureArguments::OfJsonb(const Pipeline& pipeline, std::string title,
+                                                            MemoryContext context) {
+    std::unique_ptr<FeatureArguments> arguments(
+        new FeatureArguments(0, pipeline, 0, 0, std::move(title), context));
+    const ContextScope scope(context);
+    arguments->form_ = Form::kJsonb;
+    arguments->PlanJson();
+    return arguments;
 }
 
 ValueDecoder FeatureArguments::DecoderOf(int input, Oid type) {
@@ -115,8 +127,8 @@ void FeatureArguments::CheckCount(int given) const {
                    "A record or a jsonb object is matched by name, whatever the order.");
 }
 
-void FeatureArguments::PlanValues(FunctionCallInfo fcinfo) {
-    CheckCount(fcinfo->nargs - first_argument_);
+void FeatureArguments::PlanValues(FunctionCallInfo fcinfo, int count) {
+    CheckCount(count);
     for (int i = 0; i < static_cast<int>(names_.size()); ++i) {
         const Oid type =
             CallPostgres([&] { return get_fn_expr_argtype(fcinfo->flinfo, first_argument_ + i); });
@@ -217,71 +229,72 @@ bool FeatureArguments::ReadRecord(Datum record, Cell* cells) {
     return true;
 }
 
-void FeatureArguments::ReadJsonValue(int input, JsonbValue* value, Cell* cells) const {
-    const JsonReaders& readers = json_[input];
-    const char* what = "an object";
+FeatureArguments::Given FeatureArguments::GivenOf(int input, JsonbValue* value) const {
     switch (value->type) {
-        case jbvNull:
-            for (const auto* reader : {&readers.text, &readers.number, &readers.boolean, &readers.array}) {
-                if (reader->has_value()) {
-                    (*reader)->SetNull(cells);
-                    return;
-                }
-            }
-            what = "null";
-            break;
         case jbvString:
-            what = "a string";
-            if (readers.text.has_value()) {
-                const text* string = cstring_to_text_with_len(value->val.string.val, value->val.string.len);
-                readers.text->Decode(PointerGetDatum(string), false, cells);
-                return;
-            }
-            break;
+            return {PointerGetDatum(cstring_to_text_with_len(value->val.string.val, value->val.string.len)),
+                    false, TEXTOID};
         case jbvNumeric:
-            what = "a number";
-            if (readers.number.has_value()) {
-                readers.number->Decode(NumericGetDatum(value->val.numeric), false, cells);
-                return;
-            }
-            break;
+            return {NumericGetDatum(value->val.numeric), false, NUMERICOID};
         case jbvBool:
-            what = "a boolean";
-            if (readers.boolean.has_value()) {
-                readers.boolean->Decode(BoolGetDatum(value->val.boolean), false, cells);
-                return;
-            }
-            break;
+            return {BoolGetDatum(value->val.boolean), false, BOOLOID};
         case jbvBinary:
-            if (!JsonContainerIsArray(value->val.binary.data))
-                break;
-            what = "an array";
-            if (readers.array.has_value()) {
-                JsonbContainer* container = value->val.binary.data;
-                const int count = JsonContainerSize(container);
-                auto* elements = static_cast<Datum*>(palloc(sizeof(Datum) * count));
-                auto* nulls = static_cast<bool*>(palloc(sizeof(bool) * count));
-                for (int i = 0; i < count; ++i) {
-                    const JsonbValue* element = getIthJsonbValueFromContainer(container, i);
-                    if (element->type != jbvNull && element->type != jbvNumeric)
-                        ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
-                                        errmsg("element %d of key \"%s\" is no number", i + 1,
-                                               names_[input].c_str())));
-                    nulls[i] = element->type == jbvNull;
-                    elements[i] =
-                        nulls[i] ? Datum{0}
-                                 : DirectFunctionCall1(numeric_float8, NumericGetDatum(element->val.numeric));
-                }
-                int length = count;
-                int lower = 1;
-                ArrayType* array = construct_md_array(elements, nulls, 1, &length, &lower, FLOAT8OID, 8,
-                                                      FLOAT8PASSBYVAL, TYPALIGN_DOUBLE);
-                readers.array->Decode(PointerGetDatum(array), false, cells);
-                return;
-            }
             break;
         default:
-            break;
+            return {};
+    }
+    if (!JsonContainerIsArray(value->val.binary.data))
+        return {Datum{0}, false, InvalidOid};
+    JsonbContainer* container = value->val.binary.data;
+    const int count = JsonContainerSize(container);
+    auto* elements = static_cast<Datum*>(palloc(sizeof(Datum) * count));
+    auto* nulls = static_cast<bool*>(palloc(sizeof(bool) * count));
+    for (int i = 0; i < count; ++i) {
+        const JsonbValue* element = getIthJsonbValueFromContainer(container, i);
+        if (element->type != jbvNull && element->type != jbvNumeric)
+            ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+                            errmsg("element %d of key \"%s\" is no number", i + 1, names_[input].c_str())));
+        nulls[i] = element->type == jbvNull;
+        elements[i] =
+            nulls[i] ? Datum{0} : DirectFunctionCall1(numeric_float8, NumericGetDatum(element->val.numeric));
+    }
+    int length = count;
+    int lower = 1;
+    ArrayType* array = construct_md_array(elements, nulls, 1, &length, &lower, FLOAT8OID, 8, FLOAT8PASSBYVAL,
+                                          TYPALIGN_DOUBLE);
+    return {PointerGetDatum(array), false, FLOAT8ARRAYOID};
+}
+
+void FeatureArguments::ReadJsonValue(int input, JsonbValue* value, Cell* cells) const {
+    const JsonReaders& readers = json_[input];
+    const Given given = value->type == jbvBinary && !readers.array.has_value() ? Given{Datum{0}, false}
+                                                                               : GivenOf(input, value);
+    const std::optional<ValueDecoder>* reader = nullptr;
+    const char* what = "an object";
+    if (given.is_null) {
+        what = "null";
+        for (const auto* any : {&readers.text, &readers.number, &readers.boolean, &readers.array}) {
+            if (any->has_value()) {
+                (*any)->SetNull(cells);
+                return;
+            }
+        }
+    } else if (value->type == jbvString) {
+        what = "a string";
+        reader = &readers.text;
+    } else if (value->type == jbvNumeric) {
+        what = "a number";
+        reader = &readers.number;
+    } else if (value->type == jbvBool) {
+        what = "a boolean";
+        reader = &readers.boolean;
+    } else if (JsonContainerIsArray(value->val.binary.data)) {
+        what = "an array";
+        reader = &readers.array;
+    }
+    if (reader != nullptr && reader->has_value()) {
+        (*reader)->Decode(given.value, false, cells);
+        return;
     }
     ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
                     errmsg("key \"%s\" holds %s, which cannot be read as %s", names_[input].c_str(), what,
@@ -324,6 +337,28 @@ void FeatureArguments::ReadPositional(FunctionCallInfo fcinfo, Cell* cells) cons
     const NullableDatum* arguments = fcinfo->args + first_argument_;
     for (int i = 0; i < static_cast<int>(decoders_.size()); ++i)
         decoders_[i].Decode(arguments[i].value, arguments[i].isnull, cells + pipeline_.first_cell(i));
+}
+
+bool FeatureArguments::ReadGiven(FunctionCallInfo fcinfo, Given* given) const {
+    if (form_ == Form::kRecord) {
+        for (size_t i = 0; i < names_.size(); ++i) {
+            const int attribute = rows_.columns()[i].attribute;
+            given[i] = {values_[attribute], nulls_[attribute],
+                        getBaseType(TupleDescAttr(record_columns_, attribute)->atttypid)};
+        }
+        return true;
+    }
+    if (form_ != Form::kJsonb)
+        return false;
+    JsonbContainer* container = &DatumGetJsonbP(fcinfo->args[first_argument_].value)->root;
+    for (size_t i = 0; i < names_.size(); ++i) {
+        JsonbValue value;
+        given[i] = {};
+        if (getKeyJsonValueFromContainer(container, names_[i].data(), static_cast<int>(names_[i].size()),
+                                         &value) != nullptr)
+            given[i] = GivenOf(static_cast<int>(i), &value);
+    }
+    return true;
 }
 
 bool FeatureArguments::Read(FunctionCallInfo fcinfo, Cell* cells) {

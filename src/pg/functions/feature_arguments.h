@@ -25,11 +25,14 @@ namespace dlent::pg {
 class FeatureArguments {
  public:
     /// Of `pipeline`, which must outlive this, for the calls of `fcinfo`'s call site whose features begin at
-    /// `first_argument`. What has to be kept is kept in `context`. `model_id` and `version` name the
-    /// contract, `title` the model in messages. For C++ frames; 22023 and 42804 when the arguments cannot be
-    /// the features.
+    /// `first_argument` and are `argument_count` arguments (0: all that follow). What has to be kept is kept
+    /// in `context`. `model_id` and `version` name the contract, `title` the model in messages. For C++
+    /// frames; 22023 and 42804 when the arguments cannot be the features.
     FeatureArguments(FunctionCallInfo fcinfo, int first_argument, const Pipeline& pipeline, int64_t model_id,
-                     int version, std::string title, MemoryContext context);
+                     int version, std::string title, MemoryContext context, int argument_count = 0);
+    /// Of one jsonb object, for ReadObject().
+    static std::unique_ptr<FeatureArguments> OfJsonb(const Pipeline& pipeline, std::string title,
+                                                     MemoryContext context);
 
     /// Where one feature lies in a tuple.
     struct Column {
@@ -53,6 +56,18 @@ class FeatureArguments {
     /// False when the features as a whole are NULL. Raises PostgreSQL errors and throws: to be called from a
     /// frame that holds nothing with a destructor, below a guard.
     bool Read(FunctionCallInfo fcinfo, Cell* cells);
+    /// Under the rules of Read().
+    void ReadObject(const Jsonb* object, Cell* cells) const { ReadJson(object, cells); }
+
+    /// A feature's value as it was given.
+    struct Given {
+        Datum value = 0;
+        bool is_null = true;
+        Oid type = InvalidOid;  ///< domains as their base type
+    };
+    /// The values of the row that Read() has just read, of a record or a jsonb object: one for each input.
+    /// Under the rules of Read(). False where they came in another form.
+    bool ReadGiven(FunctionCallInfo fcinfo, Given* given) const;
 
  private:
     enum class Form { kRecord, kJsonb, kJsonText, kArray, kPositional };
@@ -82,7 +97,7 @@ class FeatureArguments {
 
     ValueDecoder DecoderOf(int input, Oid type);
     std::optional<ValueDecoder> DecoderIfAny(int input, Oid type);
-    void PlanValues(FunctionCallInfo fcinfo);
+    void PlanValues(FunctionCallInfo fcinfo, int count);
     void PlanJson();
     void PlanArray(Oid element_type);
     void PlanRecord(Oid type, int32 type_modifier);
@@ -91,6 +106,7 @@ class FeatureArguments {
     bool ReadRecord(Datum record, Cell* cells);
     void ReadJson(const Jsonb* object, Cell* cells) const;
     void ReadJsonValue(int input, JsonbValue* value, Cell* cells) const;
+    Given GivenOf(int input, JsonbValue* value) const;
     void ReadArray(ArrayType* array, Cell* cells) const;
     void ReadPositional(FunctionCallInfo fcinfo, Cell* cells) const;
 
