@@ -128,6 +128,9 @@ Columns ReadColumns(Datum id) {
         PushActiveSnapshot(GetTransactionSnapshot());
     CatalogWrite read;
     BeginCatalogRead(&read);
+    // floats become JSON with all their digits; the setting goes with the read
+    (void)set_config_option("extra_float_digits", "1", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+                            false);
     const Parameter parameters[] = {Of(UUIDOID, id)};
     Columns columns{};
     columns.found =
