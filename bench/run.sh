@@ -21,6 +21,7 @@ measure "training throughput against PyTorch" /usr/bin/python3 "$root/bench/trai
 measure "end to end against COPY, pandas and PyTorch" /usr/bin/python3 "$root/bench/end_to_end.py"
 export PG_CONFIG=$pg_config
 measure "scoring beside its peers and floors" /usr/bin/python3 "$root/bench/scoring/scoring.py" --build "$runtime/bench-scoring"
+measure "explanations beside the reference implementation" /usr/bin/python3 "$root/bench/explain_bench.py" "$build/explain_bench"
 measure "memory of training" /usr/bin/python3 "$root/bench/memory_bench.py"
 stop_cluster bench
 [ $failed -eq 0 ]

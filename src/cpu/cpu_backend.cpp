@@ -222,6 +222,13 @@ class CpuBackend final : public Backend {
             kernels_.piecewise_linear_backward(rows, features, width, bins, fractions, bin_offsets, dout,
                                                dweight, workspace);
     }
+    void PiecewiseLinearInputGradient(int rows, int features, int width, const int32_t* bins,
+                                      const float* fractions, const int32_t* bin_offsets, const float* edges,
+                                      const float* weight, const float* dout, float* dx,
+                                      bool accumulate) override {
+        kernels_.piecewise_linear_input_gradient(rows, features, width, bins, fractions, bin_offsets, edges,
+                                                 weight, dout, dx, accumulate);
+    }
     void NumericLinearForward(int rows, int features, int width, const float* x, const float* weight,
                               const float* bias, float* out, bool accumulate) override {
         kernels_.numeric_linear_forward(rows, features, width, x, weight, bias, out, accumulate);
@@ -230,6 +237,10 @@ class CpuBackend final : public Backend {
                                float* dweight, float* dbias) override {
         kernels_.numeric_linear_backward(rows, features, width, x, dout, dweight, dbias);
     }
+    void NumericLinearInputGradient(int rows, int features, int width, const float* weight, const float* dout,
+                                    float* dx, bool accumulate) override {
+        kernels_.numeric_linear_input_gradient(rows, features, width, weight, dout, dx, accumulate);
+    }
     void PeriodicForward(int rows, int features, int frequencies, const float* x, const float* coefficients,
                          float* out) override {
         kernels_.periodic_forward(rows, features, frequencies, x, coefficients, out);
@@ -237,6 +248,11 @@ class CpuBackend final : public Backend {
     void PeriodicBackward(int rows, int features, int frequencies, const float* x, const float* coefficients,
                           const float* dout, float* dcoefficients) override {
         kernels_.periodic_backward(rows, features, frequencies, x, coefficients, dout, dcoefficients);
+    }
+    void PeriodicInputGradient(int rows, int features, int frequencies, const float* x,
+                               const float* coefficients, const float* dout, float* dx,
+                               bool accumulate) override {
+        kernels_.periodic_input_gradient(rows, features, frequencies, x, coefficients, dout, dx, accumulate);
     }
 
     void FeatureDenseForward(int rows, int features, int inputs, int outputs, const float* x,

@@ -74,14 +74,22 @@ struct CpuKernels {
     void (*piecewise_linear_backward)(int rows, int features, int width, const int32_t* bins,
                                       const float* fractions, const int32_t* bin_offsets, const float* dout,
                                       float* dweight, float* workspace);
+    void (*piecewise_linear_input_gradient)(int rows, int features, int width, const int32_t* bins,
+                                            const float* fractions, const int32_t* bin_offsets,
+                                            const float* edges, const float* weight, const float* dout,
+                                            float* dx, bool accumulate);
     void (*numeric_linear_forward)(int rows, int features, int width, const float* x, const float* weight,
                                    const float* bias, float* out, bool accumulate);
     void (*numeric_linear_backward)(int rows, int features, int width, const float* x, const float* dout,
                                     float* dweight, float* dbias);
+    void (*numeric_linear_input_gradient)(int rows, int features, int width, const float* weight,
+                                          const float* dout, float* dx, bool accumulate);
     void (*periodic_forward)(int rows, int features, int frequencies, const float* x,
                              const float* coefficients, float* out);
     void (*periodic_backward)(int rows, int features, int frequencies, const float* x,
                               const float* coefficients, const float* dout, float* dcoefficients);
+    void (*periodic_input_gradient)(int rows, int features, int frequencies, const float* x,
+                                    const float* coefficients, const float* dout, float* dx, bool accumulate);
 
     void (*batch_norm_forward)(int rows, int columns, const float* x, const float* gamma, const float* beta,
                                float epsilon, float momentum, bool training, float* running_mean,

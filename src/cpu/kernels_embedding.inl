@@ -155,6 +155,26 @@ void PiecewiseLinearBackward(int rows, int features, int width, const int32_t* b
         }
 }
 
+void PiecewiseLinearInputGradient(int rows, int features, int width, const int32_t* bins,
+                                  const float* fractions, const int32_t* bin_offsets, const float* edges,
+                                  const float* weight, const float* dout, float* dx, bool accumulate) {
+    for (int row = 0; row < rows; ++row) {
+        for (int f = 0; f < features; ++f, dout += width) {
+            const int bin = bin_offsets[f] + *bins++;
+            const float fraction = *fractions++;
+            const bool outside = (bin == bin_offsets[f] && fraction <= 0.0f) ||
+                                 (bin == bin_offsets[f + 1] - 1 && fraction >= 1.0f);
+            const float* w = weight + static_cast<ptrdiff_t>(bin) * width;
+            float sum = 0.0f;
+            for (int j = 0; j < width; ++j)
+                sum += dout[j] * w[j];
+            const float gradient = outside ? 0.0f : sum / (edges[bin + f + 1] - edges[bin + f]);
+            *dx = accumulate ? *dx + gradient : gradient;
+            ++dx;
+        }
+    }
+}
+
 template <bool kAccumulate>
 DLENT_INLINE void NumericLinearForwardOf(int rows, int features, int width, const float* x,
                                          const float* weight, const float* bias, float* out) {
@@ -200,6 +220,20 @@ void NumericLinearBackward(int rows, int features, int width, const float* x, co
         ColumnSum(rows, features * width, dout, dbias);
 }
 
+void NumericLinearInputGradient(int rows, int features, int width, const float* weight, const float* dout,
+                                float* dx, bool accumulate) {
+    for (int row = 0; row < rows; ++row) {
+        for (int f = 0; f < features; ++f, dout += width) {
+            const float* w = weight + static_cast<ptrdiff_t>(f) * width;
+            float sum = 0.0f;
+            for (int j = 0; j < width; ++j)
+                sum += dout[j] * w[j];
+            *dx = accumulate ? *dx + sum : sum;
+            ++dx;
+        }
+    }
+}
+
 void PeriodicForward(int rows, int features, int frequencies, const float* x, const float* coefficients,
                      float* out) {
     for (int row = 0; row < rows; ++row, x += features)
@@ -234,4 +268,23 @@ void PeriodicBackward(int rows, int features, int frequencies, const float* x, c
                 dc[j] += 6.28318531f * value * (dout[frequencies + j] * cosine - dout[j] * sine);
             }
         }
+}
+
+void PeriodicInputGradient(int rows, int features, int frequencies, const float* x, const float* coefficients,
+                           const float* dout, float* dx, bool accumulate) {
+    for (int row = 0; row < rows; ++row) {
+        for (int f = 0; f < features; ++f, dout += 2 * frequencies) {
+            const float value = *x++;
+            const float* c = coefficients + static_cast<ptrdiff_t>(f) * frequencies;
+            float sum = 0.0f;
+            for (int j = 0; j < frequencies; ++j) {
+                float sine;
+                float cosine;
+                SinCosTurns(c[j] * value, sine, cosine);
+                sum += 6.28318531f * c[j] * (dout[frequencies + j] * cosine - dout[j] * sine);
+            }
+            *dx = accumulate ? *dx + sum : sum;
+            ++dx;
+        }
+    }
 }

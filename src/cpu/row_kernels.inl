@@ -123,12 +123,15 @@ void AffineRows(const float* weight, int outputs, const float* x, int stride, in
 }
 
 float Dot(const float* a, const float* b, int count) {
-    Vector sum = {};
-    for (int i = 0; i < count; i += kFloats)
-        sum += Load(a + i) * Load(b + i);
+    // kRowPadding lanes whatever the vectors, so that wider ones give the same bits
+    constexpr int kVectors = kRowPadding / kFloats;
+    Vector sum[kVectors] = {};
+    for (int i = 0; i < count; i += kRowPadding)
+        for (int v = 0; v < kVectors; ++v)
+            sum[v] += Load(a + i + v * kFloats) * Load(b + i + v * kFloats);
     float total = 0.0f;
-    for (int lane = 0; lane < kFloats; ++lane)
-        total += sum[lane];
+    for (int lane = 0; lane < kRowPadding; ++lane)
+        total += sum[lane / kFloats][lane % kFloats];
     return total;
 }
 

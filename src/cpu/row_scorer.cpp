@@ -8,6 +8,7 @@
 #include "core/nn/network.h"
 #include "cpu/aligned_array.h"
 #include "cpu/cpu_backend.h"
+#include "cpu/explainer_kernels.h"
 #include "cpu/packed_model.h"
 #include "cpu/row_kernels.h"
 #include "cpu/row_network.h"
@@ -113,6 +114,7 @@ class PackedScorer final : public Scorer {
         : Scorer(std::move(image.model)),
           owner_(std::move(owner)),
           kernels_(SelectRowKernels(max_isa)),
+          explainer_kernels_(SelectExplainerKernels(max_isa)),
           layout_(std::move(layout)),
           numeric_(model_.pipeline.numeric_entries()),
           plain_(model_.pipeline.plain_entries()),
@@ -133,6 +135,8 @@ class PackedScorer final : public Scorer {
             outputs += static_cast<ptrdiff_t>(block) * output_count();
         }
     }
+
+    const ExplainerKernels& explainer_kernels() const override { return explainer_kernels_; }
 
     size_t memory_bytes() const override {
         return sizeof(*this) + workspace_.bytes() + model_.pipeline.memory_bytes();
@@ -174,6 +178,7 @@ class PackedScorer final : public Scorer {
 
     const std::shared_ptr<const void> owner_;
     const RowKernels& kernels_;
+    const ExplainerKernels& explainer_kernels_;
     RowNetworkLayout layout_;
     std::vector<RowNetwork> networks_;
     const FloatEncodingArrays numeric_;
@@ -220,6 +225,8 @@ class NetworkScorer final : public Scorer {
         }
     }
 
+    const ExplainerKernels& explainer_kernels() const override { return explainer_kernels_; }
+
     size_t memory_bytes() const override {
         size_t bytes = sizeof(*this) + model_.pipeline.memory_bytes();
         for (const auto& network : networks_)
@@ -232,6 +239,7 @@ class NetworkScorer final : public Scorer {
         : Scorer(std::move(model)),
           owner_(std::move(owner)),
           backend_(MakeCpuBackend(max_isa)),
+          explainer_kernels_(SelectExplainerKernels(max_isa)),
           numeric_(model_.pipeline.numeric_count()),
           plain_(model_.pipeline.plain_count()),
           codes_(model_.pipeline.field_count()),
@@ -239,6 +247,7 @@ class NetworkScorer final : public Scorer {
 
     const std::shared_ptr<const void> owner_;
     std::unique_ptr<Backend> backend_;
+    const ExplainerKernels& explainer_kernels_;
     std::vector<std::unique_ptr<Network>> networks_;
     AlignedArray<float> numeric_;
     AlignedArray<float> plain_;

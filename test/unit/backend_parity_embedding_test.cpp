@@ -143,6 +143,24 @@ TEST_P(BackendParity, PiecewiseLinear) {
                     gradient[(layout.offsets[f] + b) * width + j] += share(i, b) * dout[i * width + j];
         }
         ExpectClose("weight gradient", Get(dweight, weight.size()), gradient, 1e-4);
+        // within a bin the embedding is linear in the value; beyond the edges it is constant
+        const Integers of_bins = Get<int32_t>(bins, x.size());
+        const Floats of_fractions = Get(fractions, x.size());
+        Doubles expected_dx(x.size());
+        for (size_t i = 0; i < x.size(); ++i) {
+            const int f = static_cast<int>(i) % features;
+            const int bin = layout.offsets[f] + of_bins[i];
+            const double bin_width = static_cast<double>(layout.edges[bin + f + 1]) - layout.edges[bin + f];
+            const bool outside = (of_bins[i] == 0 && of_fractions[i] <= 0.0f) ||
+                                 (of_bins[i] == layout.Count(f) - 1 && of_fractions[i] >= 1.0f);
+            for (int j = 0; j < width && !outside; ++j)
+                expected_dx[i] += static_cast<double>(dout[i * width + j]) *
+                                  weight[static_cast<size_t>(bin) * width + j] / bin_width;
+        }
+        float* dx = Make(x.size());
+        backend_->PiecewiseLinearInputGradient(rows, features, width, bins, fractions, Put(layout.offsets),
+                                               Put(layout.edges), Put(weight), Put(dout), dx, false);
+        ExpectClose("input gradient", Get(dx, x.size()), expected_dx, 1e-4);
         const Integers found = Get<int32_t>(bins, x.size());
         for (size_t i = 0; i < x.size(); ++i) {
             const int f = static_cast<int>(i) % features;
@@ -182,6 +200,15 @@ TEST_P(BackendParity, NumericLinear) {
                 ExpectClose("numeric linear", Get(out, count), reference(Wide(weight), Wide(bias)), 1e-6);
                 ExpectGradient("weight", Get(dweight, columns), weight,
                                [&](const Doubles& at) { return Dot(reference(at, Wide(bias)), dout); });
+                Doubles expected_dx(x.size());
+                for (size_t i = 0; i < count; ++i)
+                    expected_dx[i / each] += static_cast<double>(dout[i]) * weight[i % columns];
+                for (size_t i = 0; accumulate && i < x.size(); ++i)
+                    expected_dx[i] += start[i];
+                float* dx = Put(start);
+                backend_->NumericLinearInputGradient(rows, features, width, Put(weight), Put(dout), dx,
+                                                     accumulate);
+                ExpectClose("numeric linear input", Get(dx, x.size()), expected_dx, 1e-5);
                 if (with_bias)
                     ExpectGradient("bias", Get(dbias, columns), bias,
                                    [&](const Doubles& at) { return Dot(reference(Wide(weight), at), dout); });
@@ -214,6 +241,17 @@ TEST_P(BackendParity, Periodic) {
         ExpectClose("periodic embedding", Get(out, count), reference(Wide(coefficients)), 5e-6);
         ExpectGradient("coefficients", Get(gradient, coefficients.size()), coefficients,
                        [&](const Doubles& at) { return Dot(reference(at), dout); });
+        Doubles expected_dx(x.size());
+        for (size_t i = 0; i < x.size(); ++i)
+            for (int j = 0; j < k; ++j) {
+                const double c = 2 * std::numbers::pi * coefficients[i % inputs * k + j];
+                expected_dx[i] += c * (dout[i * 2 * k + k + j] * std::cos(c * x[i]) -
+                                       dout[i * 2 * k + j] * std::sin(c * x[i]));
+            }
+        float* dx = Make(x.size());
+        backend_->PeriodicInputGradient(rows, features, frequencies, Put(x), Put(coefficients), Put(dout), dx,
+                                        false);
+        ExpectClose("periodic input", Get(dx, x.size()), expected_dx, 2e-5);
     }
 }
 

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "cpu/row_scorer.h"
 #include "explain_scorer_testing.h"
 
 namespace dlent {
@@ -657,6 +658,30 @@ TEST(ExplainLime, OpensTheImageOfAProbe) {
             EXPECT_EQ(Probe::Open({copy.get(), size}, nullptr).status().code(), StatusCode::kCorrupt);
         copy.get()[8] = std::byte{9};
         EXPECT_EQ(Probe::Open({copy.get(), image.size()}, nullptr).status().code(), StatusCode::kUnsupported);
+    }
+}
+
+/// Processors that fuse products give the same answers, and so the same bytes, whatever the width of their
+/// vectors.
+TEST(ExplainLime, IsTheSameOnWiderVectors) {
+    if (DetectCpuIsa() < CpuIsa::kAvx512)
+        GTEST_SKIP() << "this processor has no AVX-512";
+    for (const char* options :
+         {R"({"preset": "fast", "epochs": 2})", R"({"preset": "default", "epochs": 2})"}) {
+        const Expected<TrainedModel> trained = Train(MixedRows(Task::kBinary, 400, 5).Build(), options);
+        ASSERT_TRUE(trained.ok());
+        std::set<std::string> answers;
+        for (const CpuIsa isa : {CpuIsa::kAvx2, CpuIsa::kAvx512}) {
+            const std::unique_ptr<Scorer> scorer = std::move(*MakeCpuScorer(trained->model, isa));
+            std::string all;
+            const std::vector<Cell> cells = RandomCells(trained->model.pipeline, 5, 3);
+            for (int row = 0; row < 5; ++row)
+                all += Bytes(*ExplainByLime(trained->explainer, *scorer,
+                                            cells.data() + row * scorer->cell_count(), {}, nullptr,
+                                            NeverCancelled()));
+            answers.insert(all);
+        }
+        EXPECT_EQ(answers.size(), 1u);
     }
 }
 

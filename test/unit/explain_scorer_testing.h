@@ -36,6 +36,29 @@ class FunctionScorer final : public Scorer {
     Function function_;
 };
 
+/// A row of a source as a scorer takes it.
+inline std::vector<Cell> CellsOfRow(const ColumnarTable& table, const Pipeline& pipeline, size_t row) {
+    std::vector<Cell> cells;
+    for (size_t i = 0; i < pipeline.inputs().size(); ++i) {
+        const PipelineInput& input = pipeline.inputs()[i];
+        int column = 0;
+        while (table.columns()[column].name != input.name)
+            ++column;
+        const int first = table.first_cell(column);
+        if (input.kind == ColumnKind::kCategory) {
+            const int32_t code = table.Code(first, row);
+            const int index = static_cast<int>(i);
+            cells.push_back(
+                {.code = code < 0 ? pipeline.NullCode(index)
+                                  : pipeline.CategoryCode(index, table.dictionary(column).Text(code))});
+            continue;
+        }
+        for (int cell = 0; cell < input.width; ++cell)
+            cells.push_back({.f = table.Float(first + cell, row)});
+    }
+    return cells;
+}
+
 /// A source, what training would learn about it, and a function in place of a network. The last column of the
 /// builder is the target.
 struct Explained {
@@ -59,28 +82,7 @@ struct Explained {
     }
 
     const Pipeline& pipeline() const { return scorer->model().pipeline; }
-    /// A row of the source as a scorer takes it.
-    std::vector<Cell> Row(size_t row) const {
-        std::vector<Cell> cells;
-        for (size_t i = 0; i < pipeline().inputs().size(); ++i) {
-            const PipelineInput& input = pipeline().inputs()[i];
-            int column = 0;
-            while (table.columns()[column].name != input.name)
-                ++column;
-            const int first = table.first_cell(column);
-            if (input.kind == ColumnKind::kCategory) {
-                const int32_t code = table.Code(first, row);
-                cells.push_back({.code = code < 0
-                                             ? pipeline().NullCode(static_cast<int>(i))
-                                             : pipeline().CategoryCode(static_cast<int>(i),
-                                                                       table.dictionary(column).Text(code))});
-                continue;
-            }
-            for (int cell = 0; cell < input.width; ++cell)
-                cells.push_back({.f = table.Float(first + cell, row)});
-        }
-        return cells;
-    }
+    std::vector<Cell> Row(size_t row) const { return CellsOfRow(table, pipeline(), row); }
     Expected<LocalExplanation> Explain(const std::vector<Cell>& row, const LimeOptions& options,
                                        const Probe* probe = nullptr) {
         return ExplainByLime(statistics, *scorer, row.data(), options, probe, NeverCancelled());

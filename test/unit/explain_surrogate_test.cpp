@@ -13,6 +13,7 @@
 #include "core/base/random.h"
 #include "core/explain/elementary.h"
 #include "core/explain/surrogate.h"
+#include "cpu/explainer_kernels.h"
 #include "explain_testing.h"
 
 namespace dlent {
@@ -201,6 +202,57 @@ TEST(ExplainSurrogate, StandardErrorsPredictTheScatter) {
     }
     std::sort(ratios.begin(), ratios.end());
     EXPECT_NEAR(ratios[effects.size() / 2], 1.0, 0.15);
+}
+
+/// Bits of a fit, in either form of the rows.
+std::vector<double> Everything(const Surrogate& fit) {
+    std::vector<double> values = {fit.intercept, fit.r2, fit.local_prediction};
+    values.insert(values.end(), fit.coefficients.begin(), fit.coefficients.end());
+    values.insert(values.end(), fit.covariance.begin(), fit.covariance.end());
+    return values;
+}
+
+TEST(ExplainSurrogate, IsTheSameOnEveryInstructionSet) {
+    Drawn drawn(std::vector<double>(75, 0.1), 0.3, 9);
+    const int words = (Drawn::kRows - 1 + 63) / 64;
+    std::vector<uint64_t> equal(static_cast<size_t>(drawn.features) * words);
+    for (int f = 0; f < drawn.features; ++f) {
+        for (int r = 1; r < Drawn::kRows; ++r)
+            equal[static_cast<size_t>(f) * words + (r - 1) / 64] |=
+                static_cast<uint64_t>(drawn.columns[static_cast<size_t>(f) * Drawn::kRows + r] == 1.0)
+                << (r - 1) % 64;
+    }
+    std::vector<double> quantiles;
+    for (int i = 1; i < 1000; ++i)
+        quantiles.push_back(i / 1000.0);
+    std::vector<double> expected_binary, expected_numeric;
+    std::vector<double> expected_quantiles = quantiles;
+    PortableExplainerKernels().normal_quantiles(static_cast<int>(quantiles.size()),
+                                                expected_quantiles.data());
+    for (size_t i = 0; i < quantiles.size(); ++i)
+        EXPECT_EQ(expected_quantiles[i], NormalQuantile(quantiles[i]));
+    for (const CpuIsa isa : {CpuIsa::kGeneric, CpuIsa::kAvx2, CpuIsa::kAvx512}) {
+        const ExplainerKernels& kernels = SelectExplainerKernels(isa);
+        const auto binary = std::move(*MakeBinaryNeighbourhood(drawn.features, Drawn::kRows - 1, equal, 6.0,
+                                                               kernels, NeverCancelled()));
+        const auto numeric = std::move(*MakeNumericNeighbourhood(drawn.features, Drawn::kRows, drawn.columns,
+                                                                 6.0, kernels, NeverCancelled()));
+        const SurrogateOptions options{FeatureSelection::kForwardSelection, 12, 1.0};
+        const std::vector<double> of_binary = Everything(FitSurrogate(*binary, drawn.target, options));
+        const std::vector<double> of_numeric = Everything(FitSurrogate(*numeric, drawn.target, options));
+        std::vector<double> of_quantiles = quantiles;
+        kernels.normal_quantiles(static_cast<int>(quantiles.size()), of_quantiles.data());
+        if (isa == CpuIsa::kGeneric) {
+            expected_binary = of_binary;
+            expected_numeric = of_numeric;
+        }
+        EXPECT_EQ(of_binary, expected_binary) << kernels.name;
+        EXPECT_EQ(of_numeric, expected_numeric) << kernels.name;
+        EXPECT_EQ(of_quantiles, expected_quantiles) << kernels.name;
+        // and the two forms agree but for rounding
+        for (size_t i = 0; i < of_binary.size(); ++i)
+            EXPECT_NEAR(of_binary[i], of_numeric[i], 1e-10);
+    }
 }
 
 /// A copy of a column, and one that never varies, must not disturb the others.

@@ -95,6 +95,69 @@ TEST_P(LayerTest, GradientsMatchFiniteDifferences) {
     }
 }
 
+/// The same for the numbers that the network reads.
+TEST_P(LayerTest, InputGradientsMatchFiniteDifferences) {
+    Expected<std::unique_ptr<Network>> made = Network::Create(spec_, *backend_, kRows, true, true);
+    ASSERT_OK(made.status());
+    Network& network = **made;
+    ASSERT_OK(network.Initialize(3));
+    Randomize(network, 11);
+    const RandomInputs inputs(*backend_, spec_, kRows, 5);
+    std::vector<float> coefficients(static_cast<size_t>(kRows) * network.members() * network.outputs());
+    RandomStream random(17);
+    for (float& coefficient : coefficients) {
+        coefficient = random.Normal();
+    }
+    const auto objective = [&](const BatchInputs& batch) {
+        EXPECT_TRUE(network.Forward(batch, true, 1, 2).ok());
+        double sum = 0.0;
+        const std::vector<float> logits = Logits(*backend_, network, kRows);
+        for (size_t i = 0; i < logits.size(); ++i) {
+            sum += static_cast<double>(coefficients[i]) * logits[i];
+        }
+        return sum;
+    };
+    for (const bool plain : {false, true}) {
+        const size_t count = static_cast<size_t>(kRows) * (plain ? spec_.plain : spec_.numeric);
+        BatchInputs batch = inputs.batch();
+        const float* original = plain ? batch.plain : batch.numeric;
+        std::vector<float> gradient(count);
+        // twice, so that what an earlier step left behind must not matter
+        for (int repeat = 0; repeat < 2; ++repeat) {
+            objective(batch);
+            backend_->Upload(network.logits_gradient(), coefficients.data(),
+                             coefficients.size() * sizeof(float));
+            ASSERT_OK(network.Backward());
+            backend_->Download(gradient.data(), plain ? network.plain_gradient() : network.numeric_gradient(),
+                               count * sizeof(float));
+        }
+        std::vector<float> values(count);
+        backend_->Download(values.data(), original, count * sizeof(float));
+        float largest = 0.0f;
+        for (const float value : gradient) {
+            largest = std::max(largest, std::abs(value));
+        }
+        if (count > 0) {
+            EXPECT_GT(largest, 0.0f);
+        }
+        int wrong = 0;
+        for (size_t i = 0; i < count; ++i) {
+            constexpr float kStep = 2e-3f;
+            (plain ? batch.plain : batch.numeric) = values.data();
+            const float kept = values[i];
+            values[i] = kept + kStep;
+            const double above = objective(batch);
+            values[i] = kept - kStep;
+            const double below = objective(batch);
+            values[i] = kept;
+            const double expected = (above - below) / (2.0 * kStep);
+            wrong += std::abs(gradient[i] - expected) > 4e-3 + 0.02 * std::abs(expected) + 0.005 * largest;
+        }
+        // a step may straddle the edge of a bin
+        EXPECT_LE(wrong, static_cast<int>(count) / 10);
+    }
+}
+
 TEST_P(LayerTest, InferencePlanGivesWhatTheTrainingNetworkGives) {
     const std::unique_ptr<Network> trained = Make(true);
     Randomize(*trained, 11);

@@ -1,17 +1,18 @@
 #pragma once
 
-#include <bit>
-#include <cmath>
 #include <cstdint>
 
 namespace dlent {
 
 /// Elementary functions of the explainer, of sums, products and quotients alone, so that an explanation has
 /// the same bytes on every processor and with every C library: an audit recomputes it years later. This needs
-/// products that are not fused (-ffp-contract=off). Accurate to a few units in the last place.
+/// products that are not fused (-ffp-contract=off). Accurate to a few units in the last place. Static, so
+/// that each instruction set has its own.
+
+#define DLENT_ELEMENTARY [[gnu::always_inline]] static inline
 
 /// exp(x); 0 below -708.
-inline double ExplainerExp(double x) {
+DLENT_ELEMENTARY double ExplainerExp(double x) {
     if (!(x > -708.0))
         return x != x ? x : 0.0;
     if (x > 709.0)
@@ -23,14 +24,14 @@ inline double ExplainerExp(double x) {
     for (int i = 17; i > 0; --i)
         sum = 1.0 + sum * r / static_cast<double>(i);
     const uint64_t bits = static_cast<uint64_t>(static_cast<int64_t>(n) + 1023) << 52;
-    return sum * std::bit_cast<double>(bits);
+    return sum * __builtin_bit_cast(double, bits);
 }
 
 /// ln(x) of a positive normal number.
-inline double ExplainerLog(double x) {
-    const uint64_t bits = std::bit_cast<uint64_t>(x);
+DLENT_ELEMENTARY double ExplainerLog(double x) {
+    const uint64_t bits = __builtin_bit_cast(uint64_t, x);
     int64_t exponent = static_cast<int64_t>(bits >> 52) - 1023;
-    double mantissa = std::bit_cast<double>((bits & 0xfffffffffffffULL) | 0x3ff0000000000000ULL);
+    double mantissa = __builtin_bit_cast(double, (bits & 0xfffffffffffffULL) | 0x3ff0000000000000ULL);
     if (mantissa > 1.4142135623730951) {
         mantissa *= 0.5;
         ++exponent;
@@ -47,7 +48,7 @@ inline double ExplainerLog(double x) {
 
 /// The normal distribution function by its Taylor series (Marsaglia 2004, "Evaluating the Normal
 /// Distribution"), to about 1e-15 absolute.
-inline double NormalCdf(double x) {
+DLENT_ELEMENTARY double NormalCdf(double x) {
     if (x < -8.3)
         return 0.0;
     if (x > 8.3)
@@ -63,17 +64,21 @@ inline double NormalCdf(double x) {
     return 0.5 + sum * 0.3989422804014327 * ExplainerExp(-0.5 * x * x);
 }
 
+/// NormalQuantile(q + 0.5) for |q| < 0.425, of a number or of a vector of them.
+template <typename Float>
+DLENT_ELEMENTARY Float CentralNormalQuantile(Float q) {
+    const Float r = 0.180625 - q * q;
+    return q * (((5.9109374720e+01 * r + 1.5929113202e+02) * r + 5.0434271938e+01) * r + 3.3871327179e+00) /
+           (((6.7187563600e+01 * r + 7.8757757664e+01) * r + 1.7895169469e+01) * r + 1.0);
+}
+
 /// Its inverse to 1e-7 of the value, for 0 < p < 1 (Wichura 1988, algorithm AS 241, PPND7): samples become
 /// floats.
-inline double NormalQuantile(double p) {
+DLENT_ELEMENTARY double NormalQuantile(double p) {
     const double q = p - 0.5;
-    if (q > -0.425 && q < 0.425) {
-        const double r = 0.180625 - q * q;
-        return q *
-               (((5.9109374720e+01 * r + 1.5929113202e+02) * r + 5.0434271938e+01) * r + 3.3871327179e+00) /
-               (((6.7187563600e+01 * r + 7.8757757664e+01) * r + 1.7895169469e+01) * r + 1.0);
-    }
-    double r = std::sqrt(-ExplainerLog(q < 0.0 ? p : 1.0 - p));
+    if (q > -0.425 && q < 0.425)
+        return CentralNormalQuantile(q);
+    double r = __builtin_sqrt(-ExplainerLog(q < 0.0 ? p : 1.0 - p));
     double value;
     if (r <= 5.0) {
         r -= 1.6;
@@ -86,5 +91,7 @@ inline double NormalQuantile(double p) {
     }
     return q < 0.0 ? -value : value;
 }
+
+#undef DLENT_ELEMENTARY
 
 }  // namespace dlent

@@ -1,3 +1,4 @@
+#include <cfloat>
 #include <cmath>
 #include <new>
 
@@ -31,7 +32,7 @@ bool ReadNumber(const Json& json, double* value) {
     if (!json.is_number())
         return false;
     *value = json.get<double>();
-    return std::isfinite(*value);
+    return std::abs(*value) <= FLT_MAX;  // statistics of floats
 }
 
 bool ReadCount(const Json& json, uint64_t rows, uint64_t* count) {

@@ -30,6 +30,8 @@ struct ExplainerKernels {
     /// products[i] = Σ_r a[r] · columns[i · count + r], i < column_count; `count` is a multiple of 8.
     void (*dot_products)(const double* a, const double* columns, int column_count, int count,
                          double* products);
+    /// values[i] = NormalQuantile(values[i]) (core/explain/elementary.h).
+    void (*normal_quantiles)(int count, double* values);
     /// Residuals e = y − Σ_j coefficients[j] · columns[j · count + r]: returns Σ w·e², and adds up meat[i · k
     /// + j] = Σ w²·e²·x_i·x_j for j <= i. `count` is a multiple of 8.
     double (*residuals)(int k, int count, const double* columns, const double* coefficients,

@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include "core/explain/elementary.h"
 #include "core/explain/explainer_kernels.h"
 
 namespace dlent {
@@ -139,6 +140,26 @@ void DotProducts(const double* a, const double* columns, int column_count, int c
     }
 }
 
+void NormalQuantiles(int count, double* values) {
+    int i = 0;
+    for (; i + kLanes <= count; i += kLanes) {
+        const Lanes p = LoadLanes(values + i);
+        const Lanes q = p - 0.5;
+        const auto inside = (q > -0.425) & (q < 0.425);
+        int outside = 0;
+        for (int lane = 0; lane < kLanes; ++lane)
+            outside |= inside[lane] == 0;
+        if (outside != 0) {
+            for (int lane = 0; lane < kLanes; ++lane)
+                values[i + lane] = NormalQuantile(p[lane]);
+            continue;
+        }
+        *reinterpret_cast<UnalignedLanes*>(values + i) = CentralNormalQuantile(q);
+    }
+    for (; i < count; ++i)
+        values[i] = NormalQuantile(values[i]);
+}
+
 double Residuals(int k, int count, const double* columns, const double* coefficients, const double* weights,
                  const double* y, double* meat) {
     constexpr int kBlock = 256;  // rows whose scores stay in the nearest cache
@@ -168,8 +189,8 @@ double Residuals(int k, int count, const double* columns, const double* coeffici
     return Join(squares);
 }
 
-constexpr ExplainerKernels kKernels{DLENT_KERNEL_NAME, Transpose,   JointWeights,
-                                    MaskedSums,        DotProducts, Residuals};
+constexpr ExplainerKernels kKernels{DLENT_KERNEL_NAME, Transpose,       JointWeights, MaskedSums,
+                                    DotProducts,       NormalQuantiles, Residuals};
 
 }  // namespace
 

@@ -113,7 +113,7 @@ class LimeRun {
             std::vector<uint64_t> equal(static_cast<size_t>(d) * words);
             for (int f = 0; f < d; ++f)
                 FindEqual(probe, f, equal.data() + static_cast<size_t>(f) * words);
-            return MakeBinaryNeighbourhood(d, probe.rows(), equal, kernel_width_, PortableExplainerKernels(),
+            return MakeBinaryNeighbourhood(d, probe.rows(), equal, kernel_width_, scorer_.explainer_kernels(),
                                            cancel_);
         }
         const size_t rows = static_cast<size_t>(probe.samples());
@@ -134,7 +134,7 @@ class LimeRun {
                 column[r + 1] = static_cast<double>(equal[r / 64] >> r % 64 & 1);
         }
         return MakeNumericNeighbourhood(d, probe.samples(), columns, kernel_width_,
-                                        PortableExplainerKernels(), cancel_);
+                                        scorer_.explainer_kernels(), cancel_);
     }
 
     /// The rows with the instance's value.

@@ -10,7 +10,6 @@ namespace dlent {
 namespace {
 
 constexpr const char* kLinkNames[] = {"probability", "logit", "identity"};
-constexpr double kNearest = 0x1.0p-24;
 
 /// Ranks from 1, ties share their mean.
 std::vector<double> Ranks(const std::vector<double>& values) {
@@ -101,13 +100,13 @@ int OutputOf(const TargetEncoder& target, int label) {
     return target.task() == Task::kMulticlass ? label : 0;
 }
 
-double LinkedValue(Link link, const TargetEncoder& target, int label, float output) {
+double LinkedValue(Link link, const TargetEncoder& target, int label, double output) {
     if (target.task() == Task::kRegression)
         return output;
     const double probability = target.task() == Task::kBinary && label == 0 ? 1.0 - output : output;
     if (link != Link::kLogit)
         return probability;
-    const double inside = std::clamp(probability, kNearest, 1.0 - kNearest);
+    const double inside = std::clamp(probability, kNearestProbability, 1.0 - kNearestProbability);
     return ExplainerLog(inside / (1.0 - inside));
 }
 

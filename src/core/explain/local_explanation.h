@@ -61,10 +61,12 @@ Expected<std::vector<int>> ChooseLabels(const TargetEncoder& target, const std::
 /// The output of Scorer that tells of a class.
 int OutputOf(const TargetEncoder& target, int label);
 
+/// As near to 0 and 1 as float32 tells probabilities apart.
+inline constexpr double kNearestProbability = 0x1.0p-24;
 /// A class's answer on the link's scale, from that output: the probability of class 0 of two is 1 − that of
 /// class 1. Logits of probabilities nearer than 2⁻²⁴ to 0 or 1 are those of 2⁻²⁴ from there, as float32 knows
 /// no closer.
-double LinkedValue(Link link, const TargetEncoder& target, int label, float output);
+double LinkedValue(Link link, const TargetEncoder& target, int label, double output);
 
 /// How far two methods agree on why one class got its answer.
 struct Agreement {

@@ -13,12 +13,14 @@ namespace {
 
 constexpr double kNull = std::numeric_limits<double>::quiet_NaN();
 constexpr double kReferenceDeviation = 1e-11;  ///< what the reference adds to every deviation
-constexpr int kBlockRows = 4;                  ///< that one block of random numbers serves
+constexpr int kFewCodes = 16;
+constexpr int kRandomRows = 4;  ///< that one block of random numbers serves
 
 }  // namespace
 
-Perturbation::Perturbation(const ExplainerStatistics& statistics, const PerturbationOptions& options)
-    : statistics_(statistics), options_(options) {
+Perturbation::Perturbation(const ExplainerStatistics& statistics, const PerturbationOptions& options,
+                           const ExplainerKernels& kernels)
+    : statistics_(statistics), options_(options), kernels_(kernels) {
     for (int f = 0; f < statistics.feature_count(); ++f) {
         const ExplainedFeature& described = statistics.features()[f];
         Feature& feature = features_.emplace_back();
@@ -59,9 +61,17 @@ Perturbation::Perturbation(const ExplainerStatistics& statistics, const Perturba
         std::fill(feature.limits.begin() + static_cast<ptrdiff_t>(last), feature.limits.end(),
                   uint64_t{1} << 32);
         if (feature.unseen) {
-            Source own;
-            own.value = statistics.Value(f, options.instance);
-            feature.sources[feature.instance_code] = own;
+            feature.sources[feature.instance_code] = Source{};
+            feature.sources[feature.instance_code].mean = statistics.Value(f, options.instance);
+        }
+        uint64_t begin = 0;
+        for (size_t code = 0; code < counts.size(); ++code) {
+            Source& source = feature.sources[code];
+            source.begin = static_cast<double>(begin);
+            if (feature.limits[code] > begin)
+                source.inverse_width = 1.0 / static_cast<double>(feature.limits[code] - begin);
+            begin = feature.limits[code];
+            feature.constants = feature.constants && source.deviation == 0.0;
         }
     }
 }
@@ -69,78 +79,102 @@ Perturbation::Perturbation(const ExplainerStatistics& statistics, const Perturba
 Perturbation::Source Perturbation::SourceOf(const ExplainedFeature& feature, int code) const {
     Source source;
     if (code == feature.NullCode(options_.discretizer)) {
-        source.value = kNull;
+        source.mean = kNull;
         return source;
     }
     if (feature.categorical) {
-        source.value = code;
+        source.mean = code;
         return source;
     }
     if (options_.discretizer == Discretizer::kNone) {
-        source.kind = feature.standard_deviation > 0.0 ? Source::kNormal : Source::kConstant;
-        source.value = feature.mean;
+        source.mean = feature.mean;
         source.deviation = feature.standard_deviation;
+        source.low = 0.0;
+        source.span = 1.0;
         return source;
     }
     const Binning::Bin& bin = feature.binning(options_.discretizer).bins[code];
-    source.value = bin.mean;
-    source.minimum = bin.minimum;
-    source.maximum = bin.maximum;
+    source.mean = bin.mean;
     if (options_.compat && bin.minimum == bin.maximum) {
         // the reference hands out the limit in standard deviations
-        source.value = (bin.minimum - bin.mean) / (bin.standard_deviation + kReferenceDeviation);
+        source.mean = (bin.minimum - bin.mean) / (bin.standard_deviation + kReferenceDeviation);
         return source;
     }
     if (!(bin.standard_deviation > 0.0) || !(bin.minimum < bin.maximum))
         return source;
-    source.kind = Source::kTruncatedNormal;
     source.deviation = bin.standard_deviation;
     source.low = NormalCdf((bin.minimum - bin.mean) / bin.standard_deviation);
     source.span = NormalCdf((bin.maximum - bin.mean) / bin.standard_deviation) - source.low;
+    source.minimum = bin.minimum;
+    source.maximum = bin.maximum;
     return source;
 }
 
-double Perturbation::Sample(const Source& source, double u) {
-    if (source.kind == Source::kConstant)
-        return source.value;
-    const double value = source.value + source.deviation * NormalQuantile(source.low + u * source.span);
-    return source.kind == Source::kNormal ? value : std::clamp(value, source.minimum, source.maximum);
+void Perturbation::FindCodes(const std::vector<uint64_t>& limits, int count, const uint32_t* random,
+                             int32_t* codes) {
+    const int last = static_cast<int>(limits.size()) - 1;
+    if (last >= kFewCodes) {
+        for (int r = 0; r < count; ++r)
+            codes[r] = static_cast<int32_t>(std::upper_bound(limits.begin(), limits.end(), random[r]) -
+                                            limits.begin());
+        return;
+    }
+    // a pass for each limit: branches would be guessed wrong half of the time
+    std::fill_n(codes, count, 0);
+    for (int code = 0; code < last; ++code) {
+        if (limits[code] > UINT32_MAX)
+            break;
+        const auto limit = static_cast<uint32_t>(limits[code]);
+        for (int r = 0; r < count; ++r)
+            codes[r] += random[r] >= limit ? 1 : 0;
+    }
 }
 
 void Perturbation::Draw(uint32_t first, int count, int32_t* codes, Cell* cells) const {
     const uint64_t key = Mix64(options_.seed);
     const int row_cells = statistics_.cell_count();
-    for (int f = 0; f < statistics_.feature_count(); ++f) {
+    uint32_t random[kBlockRows + kRandomRows];
+    double values[kBlockRows];
+    for (int f = 0; f < statistics_.feature_count(); ++f, codes += count) {
         const Feature& feature = features_[f];
         const ExplainedFeature& described = statistics_.features()[f];
-        const bool whole = CellsOf(described.kind) == 1 && described.kind != ColumnKind::kCategory;
-        const bool around = options_.around_instance && !described.categorical;
-        const double shift = around ? statistics_.Value(f, options_.instance) - described.mean : 0.0;
-        std::array<uint32_t, kBlockRows> random{};
-        for (int r = 0; r < count; ++r) {
-            const uint32_t row = first + static_cast<uint32_t>(r);
-            if (r == 0 || row % kBlockRows == 0)
-                random = Philox4x32(key, row / kBlockRows, static_cast<uint64_t>(f));
-            const uint64_t u = random[row % kBlockRows];
-            size_t code = 0;
-            if (feature.limits.size() > 16)
-                code = static_cast<size_t>(std::upper_bound(feature.limits.begin(), feature.limits.end(), u) -
-                                           feature.limits.begin());
-            else
-                while (u >= feature.limits[code])
-                    ++code;
-            const uint64_t begin = code == 0 ? 0 : feature.limits[code - 1];
-            const double within =
-                (static_cast<double>(u - begin) + 0.5) / static_cast<double>(feature.limits[code] - begin);
-            double value = Sample(feature.sources[code], within);
-            if (around && feature.sources[code].kind == Source::kNormal && shift == shift)
-                value += shift;
-            codes[static_cast<ptrdiff_t>(f) * count + r] = static_cast<int32_t>(code);
-            Cell* row_of_cells = cells + static_cast<ptrdiff_t>(r) * row_cells;
-            if (whole)
-                row_of_cells[described.first_cell].f = static_cast<float>(value);
-            else
-                statistics_.SetValue(f, value, row_of_cells);
+        for (int r = 0; r < count; r += kRandomRows) {
+            const std::array<uint32_t, 4> drawn =
+                Philox4x32(key, (first + static_cast<uint32_t>(r)) / kRandomRows, static_cast<uint64_t>(f));
+            std::copy(drawn.begin(), drawn.end(), random + r);
+        }
+        FindCodes(feature.limits, count, random, codes);
+        if (feature.constants) {
+            for (int r = 0; r < count; ++r)
+                values[r] = feature.sources[codes[r]].mean;
+        } else {
+            for (int r = 0; r < count; ++r) {
+                const Source& source = feature.sources[codes[r]];
+                const double within =
+                    (static_cast<double>(random[r]) - source.begin + 0.5) * source.inverse_width;
+                values[r] = source.low + within * source.span;
+            }
+            kernels_.normal_quantiles(count, values);
+            for (int r = 0; r < count; ++r) {
+                const Source& source = feature.sources[codes[r]];
+                const double value = source.mean + source.deviation * values[r];
+                values[r] = value < source.minimum   ? source.minimum
+                            : value > source.maximum ? source.maximum
+                                                     : value;
+            }
+        }
+        if (options_.around_instance && !described.categorical) {
+            const double shift = statistics_.Value(f, options_.instance) - described.mean;
+            for (int r = 0; r < count && !std::isnan(shift); ++r)
+                values[r] += feature.unseen ? 0.0 : shift;
+        }
+        Cell* row = cells;
+        if (CellsOf(described.kind) == 1 && described.kind != ColumnKind::kCategory) {
+            for (int r = 0; r < count; ++r, row += row_cells)
+                row[described.first_cell].f = static_cast<float>(values[r]);
+        } else {
+            for (int r = 0; r < count; ++r, row += row_cells)
+                statistics_.SetValue(f, values[r], row);
         }
     }
 }

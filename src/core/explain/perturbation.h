@@ -1,11 +1,13 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "core/base/cancel.h"
 #include "core/base/status.h"
 #include "core/explain/explained_features.h"
+#include "core/explain/explainer_kernels.h"
 
 namespace dlent {
 
@@ -25,7 +27,10 @@ struct PerturbationOptions {
 /// row depends on the seed, its number and the feature alone, so rows can be drawn in any order and in parts.
 class Perturbation {
  public:
-    Perturbation(const ExplainerStatistics& statistics, const PerturbationOptions& options);
+    static constexpr int kBlockRows = 512;
+
+    Perturbation(const ExplainerStatistics& statistics, const PerturbationOptions& options,
+                 const ExplainerKernels& kernels);
 
     /// Codes that feature f can have; one more than CodeCounts() when the instance's level has none.
     int code_count(int f) const { return static_cast<int>(features_[f].limits.size()); }
@@ -36,31 +41,39 @@ class Perturbation {
 
     /// Rows first .. first + count − 1: codes[f · count + r], and the rows themselves, cells [count ×
     /// cell_count].
+    /// `first` is a multiple of 4, `count` at most kBlockRows.
     void Draw(uint32_t first, int count, int32_t* codes, Cell* cells) const;
 
  private:
-    /// How a code becomes a value.
+    /// How a code becomes a value: mean + deviation · Φ⁻¹(low + u · span), within the limits. Constants have
+    /// no deviation, normals no limits.
     struct Source {
-        enum Kind : uint8_t { kConstant, kNormal, kTruncatedNormal } kind = kConstant;
-        double value = 0.0;  ///< the constant, or the mean
+        double mean = 0.0;
         double deviation = 0.0;
-        double low = 0.0;  ///< of the normal distribution function
-        double span = 1.0;
-        double minimum = 0.0;
-        double maximum = 0.0;
+        double low = 0.5;
+        double span = 0.0;
+        double minimum = -std::numeric_limits<double>::infinity();
+        double maximum = std::numeric_limits<double>::infinity();
+        // where the code lies among the random numbers
+        double begin = 0.0;
+        double inverse_width = 0.0;
     };
     struct Feature {
         std::vector<uint64_t> limits;  ///< of each code, in 2⁻³²: rising, the last is 2³²
+        bool constants = true;         ///< no source has a deviation
         std::vector<Source> sources;
         int instance_code = -1;
         bool unseen = false;
     };
 
     Source SourceOf(const ExplainedFeature& feature, int code) const;
-    static double Sample(const Source& source, double u);
+    /// The codes of `count` random numbers.
+    static void FindCodes(const std::vector<uint64_t>& limits, int count, const uint32_t* random,
+                          int32_t* codes);
 
     const ExplainerStatistics& statistics_;
     PerturbationOptions options_;
+    const ExplainerKernels& kernels_;
     std::vector<Feature> features_;
 };
 

@@ -17,7 +17,7 @@ constexpr uint32_t kVersion = 1;
 constexpr uint32_t kNumbers = 0xffffffffu;  ///< in the table: a column of floats
 constexpr uint32_t kMaxPlanes = 24;
 constexpr uint32_t kMaxOutputs = 4096;
-constexpr int kBlockRows = 512;  ///< drawn and scored at a time, well within 20 ms
+constexpr int kBlockRows = Perturbation::kBlockRows;  ///< drawn and scored at a time, well within 20 ms
 
 /// The image's first bytes; then the planes of each feature (uint32), padded to a cache line; then each
 /// feature's planes or floats; then the outputs, one after another. All arrays have room for a multiple of
@@ -66,6 +66,24 @@ size_t FeatureBytes(uint32_t planes, size_t padded_rows) {
     return planes == kNumbers ? padded_rows * sizeof(float) : planes * (padded_rows / 8);
 }
 
+/// words[r / 64]: bit r % 64 is bit `plane` of codes[r].
+void PackPlane(const int32_t* codes, int count, int plane, uint64_t* words) {
+    uint8_t bits[kBlockRows + 64] = {};
+    for (int r = 0; r < count; ++r)
+        bits[r] = static_cast<uint8_t>(codes[r] >> plane & 1);
+    for (int begin = 0; begin < count; begin += 64) {
+        uint64_t word = 0;
+        for (int byte = 0; byte < 8; ++byte) {
+            uint64_t eight = 0;
+            for (int bit = 0; bit < 8; ++bit)
+                eight |= static_cast<uint64_t>(bits[begin + 8 * byte + bit]) << (8 * bit);
+            // the product gathers the lowest bits of its eight bytes in the highest byte
+            word |= (eight * 0x0102040810204080ULL >> 56) << (8 * byte);
+        }
+        words[begin / 64] = word;
+    }
+}
+
 Status CheckOptions(const ExplainerStatistics& statistics, const ProbeOptions& options) {
     if (statistics.feature_count() == 0)
         return {StatusCode::kUnsupported, "the model has no columns that could be explained",
@@ -92,8 +110,9 @@ Expected<Probe> Probe::MakeFor(const ExplainerStatistics& statistics, const Prob
                                const Cell* instance, bool around, Scorer& scorer, const CancelToken& cancel) {
     DLENT_RETURN_IF_ERROR(CheckOptions(statistics, options));
     try {
-        const Perturbation perturbation(
-            statistics, {options.discretizer, options.seed, options.compat, instance, around});
+        const Perturbation perturbation(statistics,
+                                        {options.discretizer, options.seed, options.compat, instance, around},
+                                        scorer.explainer_kernels());
         const size_t features = static_cast<size_t>(statistics.feature_count());
         ProbeHeader header = {};
         std::memcpy(header.magic, kMagic, sizeof(kMagic));
@@ -140,15 +159,9 @@ Expected<Probe> Probe::MakeFor(const ExplainerStatistics& statistics, const Prob
                     continue;
                 }
                 const int32_t* of_feature = codes.data() + f * static_cast<size_t>(count);
-                for (uint32_t p = 0; p < planes[f]; ++p) {
-                    auto* words = reinterpret_cast<uint64_t*>(data + p * (padded / 8)) + first / 64;
-                    for (int begin = 0; begin < count; begin += 64) {
-                        uint64_t word = 0;
-                        for (int r = begin; r < std::min(begin + 64, count); ++r)
-                            word |= static_cast<uint64_t>(of_feature[r] >> p & 1) << (r - begin);
-                        words[begin / 64] = word;
-                    }
-                }
+                for (uint32_t p = 0; p < planes[f]; ++p)
+                    PackPlane(of_feature, count, static_cast<int>(p),
+                              reinterpret_cast<uint64_t*>(data + p * (padded / 8)) + first / 64);
             }
             scorer.Score(count, cells.data(), outputs.data());
             for (uint32_t o = 0; o < header.outputs; ++o) {

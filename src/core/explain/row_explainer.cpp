@@ -94,10 +94,13 @@ Expected<LocalExplanation> RowExplainer::Run(ExplainMethod method, const Explain
     const Link link = regression ? Link::kIdentity : options_.link.value_or(Link::kProbability);
     const int top_labels = labels.empty() ? options_.top_labels : 0;
     if (method == ExplainMethod::kIntegratedGradients) {
-        const IntegratedGradientsOptions gradients = {
-            .steps = options_.steps, .labels = labels, .top_labels = top_labels, .link = link};
+        IntegratedGradientsOptions gradients;
+        gradients.steps = options_.steps;
+        gradients.labels = labels;
+        gradients.top_labels = top_labels;
+        gradients.link = link;
         return ExplainByIntegratedGradients(*model_.statistics, *model_.weights, row.cells, gradients,
-                                            cancel);
+                                            *model_.backend, cancel);
     }
     LimeOptions lime;
     lime.num_features = options_.num_features;

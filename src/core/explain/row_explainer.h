@@ -14,6 +14,7 @@
 #include "core/explain/reason_text.h"
 #include "core/model/model.h"
 #include "core/model/scorer.h"
+#include "core/nn/backend.h"
 
 namespace dlent {
 
@@ -22,6 +23,7 @@ struct ExplainedModel {
     const ExplainerStatistics* statistics = nullptr;
     Scorer* scorer = nullptr;
     const Model* weights = nullptr;  ///< with its members: for Integrated Gradients
+    Backend* backend = nullptr;      ///< that they run on
     const Probe* probe = nullptr;    ///< for LIME with ExplainOptions::UsesSharedProbe()
     std::string probe_id;            ///< of that probe; else empty
     std::string name;

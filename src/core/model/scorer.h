@@ -4,6 +4,7 @@
 #include <string>
 
 #include "core/base/status.h"
+#include "core/explain/explainer_kernels.h"
 #include "core/features/table.h"
 #include "core/model/model.h"
 
@@ -28,6 +29,8 @@ class Scorer {
     virtual void Score(int rows, const Cell* cells, float* outputs) = 0;
     /// Bytes this object holds beside the packed model, nearly, for the cache's accounting.
     virtual size_t memory_bytes() const = 0;
+    /// What explanations of this device's answers compute with. All sets give the same bits.
+    virtual const ExplainerKernels& explainer_kernels() const { return PortableExplainerKernels(); }
 
  protected:
     explicit Scorer(Model model) : model_(std::move(model)) {}

@@ -168,16 +168,28 @@ class Backend {
     virtual void PiecewiseLinearBackward(int rows, int features, int width, const int32_t* bins,
                                          const float* fractions, const int32_t* bin_offsets,
                                          const float* dout, float* dweight) = 0;
+    /// dx[row, f] (+)= Σ_j dout[row, f·width + j] · ∂out/∂x: the weights of the value's bin over the width of
+    /// that bin, 0 beyond the outermost edges.
+    virtual void PiecewiseLinearInputGradient(int rows, int features, int width, const int32_t* bins,
+                                              const float* fractions, const int32_t* bin_offsets,
+                                              const float* edges, const float* weight, const float* dout,
+                                              float* dx, bool accumulate) = 0;
     /// out[row, f·width + j] = x[row, f]·weight[f, j] (+ bias[f, j] when not null); adds when `accumulate`.
     virtual void NumericLinearForward(int rows, int features, int width, const float* x, const float* weight,
                                       const float* bias, float* out, bool accumulate) = 0;
     virtual void NumericLinearBackward(int rows, int features, int width, const float* x, const float* dout,
                                        float* dweight, float* dbias) = 0;
+    /// dx[row, f] (+)= Σ_j dout[row, f·width + j] · weight[f, j].
+    virtual void NumericLinearInputGradient(int rows, int features, int width, const float* weight,
+                                            const float* dout, float* dx, bool accumulate) = 0;
     /// Periodic numeric embedding: out[row, f·2k + j] = cos(2π c[f,j] x), out[.. + k + j] = sin(2π c[f,j] x).
     virtual void PeriodicForward(int rows, int features, int frequencies, const float* x,
                                  const float* coefficients, float* out) = 0;
     virtual void PeriodicBackward(int rows, int features, int frequencies, const float* x,
                                   const float* coefficients, const float* dout, float* dcoefficients) = 0;
+    virtual void PeriodicInputGradient(int rows, int features, int frequencies, const float* x,
+                                       const float* coefficients, const float* dout, float* dx,
+                                       bool accumulate) = 0;
     /// y[row, f, :] = x[row, f, :]·W[f] + b[f]: a small dense layer of its own per feature.
     virtual void FeatureDenseForward(int rows, int features, int inputs, int outputs, const float* x,
                                      const float* weight, const float* bias, float* y) = 0;

@@ -20,22 +20,24 @@ size_t WorkspaceSize(const WorkspaceDeclaration& workspace, int max_batch) {
 }  // namespace
 
 Expected<std::unique_ptr<Network>> Network::Create(const NetworkSpec& spec, Backend& backend, int max_batch,
-                                                   bool for_training) {
-    return Make(spec, backend, max_batch, for_training, nullptr);
+                                                   bool for_training, bool input_gradients) {
+    return Make(spec, backend, max_batch, for_training, input_gradients, nullptr);
 }
 
 Expected<std::unique_ptr<Network>> Network::CreateOver(const NetworkSpec& spec, Backend& backend,
                                                        int max_batch, const FlatTensors& tensors) {
-    return Make(spec, backend, max_batch, false, &tensors);
+    return Make(spec, backend, max_batch, false, false, &tensors);
 }
 
 Expected<std::unique_ptr<Network>> Network::Make(const NetworkSpec& spec, Backend& backend, int max_batch,
-                                                 bool for_training, const FlatTensors* tensors) {
+                                                 bool for_training, bool input_gradients,
+                                                 const FlatTensors* tensors) {
     if (max_batch < 1) {
         return Status::Invalid("a network's batch must have at least one row");
     }
     try {
         std::unique_ptr<Network> network(new Network(spec, backend, max_batch, for_training));
+        network->input_gradients_ = input_gradients;
         DLENT_RETURN_IF_ERROR(network->Build(tensors));
         return network;
     } catch (const std::bad_alloc&) {
@@ -128,6 +130,13 @@ Status Network::PlanValues() {
     };
     if (for_training_) {
         std::vector<bool> differentiable(values_.size(), false);
+        const int widths[] = {spec_.numeric, spec_.plain};
+        for (int i = 0; input_gradients_ && i < 2; ++i) {
+            differentiable[i] = true;
+            DLENT_RETURN_IF_ERROR(activations_.emplace_back().Allocate(
+                backend_, Aligned(static_cast<size_t>(widths[i]) * max_batch_)));
+            values_[i].gradient = activations_.back().data();
+        }
         for (Node& node : nodes_) {
             for (const int input : node.inputs) {
                 node.backward = node.backward || differentiable[input];
@@ -417,6 +426,12 @@ Status Network::Backward() {
             value.gradient_written = true;
         }
         node.layer->Backward(node.context);
+    }
+    const int widths[] = {spec_.numeric, spec_.plain};
+    for (int i = 0; input_gradients_ && i < 2; ++i) {
+        if (!values_[i].gradient_written) {
+            backend_.Zero(values_[i].gradient, static_cast<size_t>(widths[i]) * max_batch_ * sizeof(float));
+        }
     }
     return Status::Ok();
 }

@@ -49,9 +49,10 @@ struct FlatTensors {
 class Network {
  public:
     /// `max_batch` bounds the rows of a Forward. Without `for_training` activations share memory as their
-    /// lifetimes allow and Backward must not be called. Parameters are zero until Initialize or Load.
+    /// lifetimes allow and Backward must not be called. With `input_gradients` (for training), Backward also
+    /// computes those of the numbers that the network reads. Parameters are zero until Initialize or Load.
     static Expected<std::unique_ptr<Network>> Create(const NetworkSpec& spec, Backend& backend, int max_batch,
-                                                     bool for_training);
+                                                     bool for_training, bool input_gradients = false);
     /// A network without training that reads its tensors where they are: `tensors` must outlive it. kCorrupt
     /// when there are more or fewer than the network has. Initialize, SetTensor and Load must not be called.
     static Expected<std::unique_ptr<Network>> CreateOver(const NetworkSpec& spec, Backend& backend,
@@ -90,6 +91,10 @@ class Network {
     float* logits_gradient() { return output_gradient(0); }
     int outputs() const { return static_cast<int>(output_shape(0).width()); }
     int members() const { return output_shape(0).members; }
+
+    /// Of the last Backward, with `input_gradients`: [rows × spec.numeric], [rows × spec.plain].
+    const float* numeric_gradient() const { return values_[0].gradient; }
+    const float* plain_gradient() const { return values_[1].gradient; }
 
     int output_count() const { return static_cast<int>(output_values_.size()); }
     const ValueShape& output_shape(int index) const { return values_[output_values_[index]].shape; }
@@ -130,7 +135,8 @@ class Network {
         : spec_(spec), backend_(backend), max_batch_(max_batch), for_training_(for_training) {}
     /// `tensors`: null for memory of its own.
     static Expected<std::unique_ptr<Network>> Make(const NetworkSpec& spec, Backend& backend, int max_batch,
-                                                   bool for_training, const FlatTensors* tensors);
+                                                   bool for_training, bool input_gradients,
+                                                   const FlatTensors* tensors);
     Status Build(const FlatTensors* tensors);
     Status PlanParameters(const FlatTensors* tensors);
     Status PlanValues();
@@ -145,6 +151,7 @@ class Network {
     Backend& backend_;
     int max_batch_;
     bool for_training_;
+    bool input_gradients_ = false;
     const CancelToken* cancel_ = nullptr;
     std::vector<ParameterInfo> parameters_;
     std::vector<Value> values_;  ///< numeric, plain, codes, then one per layer

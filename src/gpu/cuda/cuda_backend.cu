@@ -327,6 +327,12 @@ class CudaBackend final : public Backend {
         Launch(BinFinishKernel, Product(features, width), width, splits, total, bin_offsets, whole, part,
                dweight);
     }
+    void PiecewiseLinearInputGradient(int rows, int features, int width, const int32_t* bins, const float* fractions,
+                                      const int32_t* bin_offsets, const float* edges, const float* weight,
+                                      const float* dout, float* dx, bool accumulate) override {
+        Launch(PiecewiseLinearInputGradientKernel, Product(rows, features), features, width, bins, fractions,
+               bin_offsets, edges, weight, dout, dx, accumulate);
+    }
     void NumericLinearForward(int rows, int features, int width, const float* x, const float* weight,
                               const float* bias, float* out, bool accumulate) override {
         Launch(NumericLinearForwardKernel, Product(rows, features) * width, features * width, width, x, weight,
@@ -341,6 +347,11 @@ class CudaBackend final : public Backend {
         });
         if (dbias != nullptr)
             ColumnSum(rows, columns, dout, dbias);
+    }
+    void NumericLinearInputGradient(int rows, int features, int width, const float* weight, const float* dout,
+                                    float* dx, bool accumulate) override {
+        Launch(NumericLinearInputGradientKernel, Product(rows, features), features, width, weight, dout, dx,
+               accumulate);
     }
     void PeriodicForward(int rows, int features, int frequencies, const float* x, const float* coefficients,
                          float* out) override {
@@ -359,6 +370,11 @@ class CudaBackend final : public Backend {
             sincospif(2.0f * coefficients[column] * x[entry], &sine, &cosine);
             return 6.28318531f * x[entry] * (gradient[frequencies + j] * cosine - gradient[j] * sine);
         });
+    }
+    void PeriodicInputGradient(int rows, int features, int frequencies, const float* x, const float* coefficients,
+                               const float* dout, float* dx, bool accumulate) override {
+        Launch(PeriodicInputGradientKernel, Product(rows, features), features, frequencies, x, coefficients, dout, dx,
+               accumulate);
     }
     void FeatureDenseForward(int rows, int features, int inputs, int outputs, const float* x, const float* weight,
                              const float* bias, float* y) override {

@@ -140,6 +140,52 @@ __global__ void PiecewiseLinearKernel(size_t count, int features, int width, con
     }
 }
 
+/// A thread a value: what its outputs' gradients say of it.
+__global__ void PiecewiseLinearInputGradientKernel(size_t count, int features, int width, const int32_t* bins,
+                                                   const float* fractions, const int32_t* bin_offsets,
+                                                   const float* edges, const float* weight, const float* dout,
+                                                   float* dx, bool accumulate) {
+    for (size_t i = FirstIndex(); i < count; i += GridStride()) {
+        const int f = static_cast<int>(i % features);
+        const int bin = bin_offsets[f] + bins[i];
+        const bool outside = (bins[i] == 0 && fractions[i] <= 0.0f) ||
+                             (bin == bin_offsets[f + 1] - 1 && fractions[i] >= 1.0f);
+        float sum = 0.0f;
+        for (int j = 0; j < width; ++j)
+            sum += dout[i * width + j] * weight[static_cast<size_t>(bin) * width + j];
+        const float gradient = outside ? 0.0f : sum / (edges[bin + f + 1] - edges[bin + f]);
+        dx[i] = accumulate ? dx[i] + gradient : gradient;
+    }
+}
+
+__global__ void NumericLinearInputGradientKernel(size_t count, int features, int width, const float* weight,
+                                                 const float* dout, float* dx, bool accumulate) {
+    for (size_t i = FirstIndex(); i < count; i += GridStride()) {
+        const float* const own = weight + i % features * width;
+        float sum = 0.0f;
+        for (int j = 0; j < width; ++j)
+            sum += dout[i * width + j] * own[j];
+        dx[i] = accumulate ? dx[i] + sum : sum;
+    }
+}
+
+__global__ void PeriodicInputGradientKernel(size_t count, int features, int frequencies, const float* x,
+                                            const float* coefficients, const float* dout, float* dx,
+                                            bool accumulate) {
+    for (size_t i = FirstIndex(); i < count; i += GridStride()) {
+        const float* const own = coefficients + i % features * frequencies;
+        const float* const gradient = dout + i * 2 * frequencies;
+        float sum = 0.0f;
+        for (int j = 0; j < frequencies; ++j) {
+            float sine;
+            float cosine;
+            sincospif(2.0f * own[j] * x[i], &sine, &cosine);
+            sum += 6.28318531f * own[j] * (gradient[frequencies + j] * cosine - gradient[j] * sine);
+        }
+        dx[i] = accumulate ? dx[i] + sum : sum;
+    }
+}
+
 /// Sums by bin, of one feature and one split of the rows to a block: whole[b] = Σ dout, part[b] = Σ fraction·dout over
 /// the rows whose value lies in bin b. A thread owns a column, so that its rows come in order. `in_shared`: there
 /// is shared memory for the sums of a feature.

@@ -107,6 +107,13 @@ class ForwardingBackend : public Backend {
                                  float* dweight) override {
         inner_->PiecewiseLinearBackward(rows, features, width, bins, fractions, bin_offsets, dout, dweight);
     }
+    void PiecewiseLinearInputGradient(int rows, int features, int width, const int32_t* bins,
+                                      const float* fractions, const int32_t* bin_offsets, const float* edges,
+                                      const float* weight, const float* dout, float* dx,
+                                      bool accumulate) override {
+        inner_->PiecewiseLinearInputGradient(rows, features, width, bins, fractions, bin_offsets, edges,
+                                             weight, dout, dx, accumulate);
+    }
     void NumericLinearForward(int rows, int features, int width, const float* x, const float* weight,
                               const float* bias, float* out, bool accumulate) override {
         inner_->NumericLinearForward(rows, features, width, x, weight, bias, out, accumulate);
@@ -115,6 +122,10 @@ class ForwardingBackend : public Backend {
                                float* dweight, float* dbias) override {
         inner_->NumericLinearBackward(rows, features, width, x, dout, dweight, dbias);
     }
+    void NumericLinearInputGradient(int rows, int features, int width, const float* weight, const float* dout,
+                                    float* dx, bool accumulate) override {
+        inner_->NumericLinearInputGradient(rows, features, width, weight, dout, dx, accumulate);
+    }
     void PeriodicForward(int rows, int features, int frequencies, const float* x, const float* coefficients,
                          float* out) override {
         inner_->PeriodicForward(rows, features, frequencies, x, coefficients, out);
@@ -122,6 +133,11 @@ class ForwardingBackend : public Backend {
     void PeriodicBackward(int rows, int features, int frequencies, const float* x, const float* coefficients,
                           const float* dout, float* dcoefficients) override {
         inner_->PeriodicBackward(rows, features, frequencies, x, coefficients, dout, dcoefficients);
+    }
+    void PeriodicInputGradient(int rows, int features, int frequencies, const float* x,
+                               const float* coefficients, const float* dout, float* dx,
+                               bool accumulate) override {
+        inner_->PeriodicInputGradient(rows, features, frequencies, x, coefficients, dout, dx, accumulate);
     }
     void FeatureDenseForward(int rows, int features, int inputs, int outputs, const float* x,
                              const float* weight, const float* bias, float* y) override {

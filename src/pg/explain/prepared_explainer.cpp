@@ -4,6 +4,7 @@
 
 #include <array>
 
+#include "cpu/cpu_backend.h"
 #include "pg/bridge/error.h"
 #include "pg/bridge/text.h"
 #include "pg/cache/scorer_cache.h"
@@ -40,6 +41,8 @@ PreparedExplainer::PreparedExplainer(VersionIdentity identity, const ExplainOpti
     if (options.method == ExplainMethod::kIntegratedGradients || options.agreement) {
         weights_ = AcquireWeights(identity_);
         model.weights = weights_.get();
+        backend_ = MakeCpuBackend();
+        model.backend = backend_.get();
     }
     if (options.UsesSharedProbe()) {
         probe_ = AcquireProbe(identity_, *version_, options.probe_options(), scorer_.get());

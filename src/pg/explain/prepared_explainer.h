@@ -35,6 +35,7 @@ class PreparedExplainer {
     std::shared_ptr<const VersionExplainer> version_;
     std::shared_ptr<const SharedProbe> probe_;
     std::shared_ptr<const Model> weights_;
+    std::unique_ptr<Backend> backend_;  ///< of the gradients
     RowExplainer explainer_;
 };
 

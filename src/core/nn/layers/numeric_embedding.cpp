@@ -24,6 +24,16 @@ class ClippedColumns {
     const float* Values(const LayerContext& context, const float* buffer) const {
         return limit_ > 0.0f ? buffer : context.inputs[0].data;
     }
+    /// Adds what the clipped columns' gradient says of the layer's input to that input's gradient.
+    void AddInputGradient(const LayerContext& context, const float* dclipped) const {
+        const size_t count = static_cast<size_t>(context.rows) * columns_;
+        if (limit_ > 0.0f) {
+            context.backend->SmoothClipBackward(count, limit_, context.inputs[0].data, dclipped,
+                                                context.inputs[0].gradient, true);
+        } else {
+            context.backend->Axpy(count, 1.0f, dclipped, context.inputs[0].gradient);
+        }
+    }
 
  private:
     int columns_ = 0;
@@ -68,7 +78,8 @@ class PiecewiseLinearEmbeddingLayer final : public Layer {
                          {columns, 0, false},
                          {columns, 0, false},
                          {NeedsPreactivation(layer->activation_) ? layer->output_.width() : 0, 0, true}};
-        layer->scratch_.per_row = layer->activation_ == Activation::kIdentity ? 0 : layer->output_.width();
+        layer->scratch_.per_row =
+            layer->activation_ == Activation::kIdentity ? columns : layer->output_.width();
         return std::unique_ptr<Layer>(std::move(layer));
     }
 
@@ -123,6 +134,15 @@ class PiecewiseLinearEmbeddingLayer final : public Layer {
         backend.NumericLinearBackward(context.rows, columns, width_,
                                       clipped_.Values(context, context.saved[kClipped]), dz,
                                       context.gradients[kLinear], context.gradients[kBias]);
+        if (const LayerContext::Input& input = context.inputs[0]; input.gradient != nullptr) {
+            backend.PiecewiseLinearInputGradient(
+                context.rows, columns, width_, reinterpret_cast<const int32_t*>(context.saved[kBins]),
+                context.saved[kFractions], context.tables[0], context.tensors[kEdges],
+                context.tensors[kWeight], dz, input.gradient, input.accumulate);
+            backend.NumericLinearInputGradient(context.rows, columns, width_, context.tensors[kLinear], dz,
+                                               context.scratch, false);
+            clipped_.AddInputGradient(context, context.scratch);
+        }
     }
 
  private:
@@ -164,7 +184,7 @@ class PeriodicEmbeddingLayer final : public Layer {
                          {columns * 2 * layer->frequencies_, 0, false},
                          {columns * learnt, 0, false},
                          {columns * learnt, 0, false}};
-        layer->scratch_.per_row = columns * (learnt + 2 * static_cast<int64_t>(layer->frequencies_));
+        layer->scratch_.per_row = columns * (learnt + 2 * static_cast<int64_t>(layer->frequencies_) + 1);
         return std::unique_ptr<Layer>(std::move(layer));
     }
 
@@ -223,6 +243,20 @@ class PeriodicEmbeddingLayer final : public Layer {
         backend.PeriodicBackward(context.rows, columns, frequencies_,
                                  clipped_.Values(context, context.saved[kClipped]),
                                  context.tensors[kFrequencies], dwaves, context.gradients[kFrequencies]);
+        if (const LayerContext::Input& input = context.inputs[0]; input.gradient != nullptr) {
+            const int cells = context.rows * columns;
+            float* dclipped = dwaves + static_cast<size_t>(cells) * 2 * frequencies_;
+            backend.PeriodicInputGradient(context.rows, columns, frequencies_,
+                                          clipped_.Values(context, context.saved[kClipped]),
+                                          context.tensors[kFrequencies], dwaves, dclipped, false);
+            if (densenet_) {
+                backend.CopyColumns(cells, 1, context.output_gradient + learnt_, width_, dclipped, 1, true);
+            }
+            if (!input.accumulate) {
+                backend.Zero(input.gradient, static_cast<size_t>(cells) * sizeof(float));
+            }
+            clipped_.AddInputGradient(context, dclipped);
+        }
     }
 
  private:
