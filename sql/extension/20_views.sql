@@ -96,7 +96,7 @@ COMMENT ON COLUMN dlent.versions.options IS 'Options as given';
 COMMENT ON COLUMN dlent.versions.seed IS 'Seed of all that is random';
 COMMENT ON COLUMN dlent.versions.details IS 'Options as resolved, the rule of the validation rows, and more';
 COMMENT ON COLUMN dlent.versions.findings IS 'What was noticed about the data: columns left out, leakage';
-COMMENT ON COLUMN dlent.versions.reference IS 'What drift is measured against: sketches of the features, the target and the scores of held-out rows';
+COMMENT ON COLUMN dlent.versions.reference IS 'What drift is measured against: sketches of the features, the target and the scores, and how to calibrate these';
 COMMENT ON COLUMN dlent.versions.specification IS 'The network, the target and its labels';
 COMMENT ON COLUMN dlent.versions.pipeline IS 'What was learnt about each input column';
 COMMENT ON COLUMN dlent.versions.weights_bytes IS 'Size of the weights';

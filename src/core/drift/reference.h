@@ -25,7 +25,8 @@ struct DriftReference {
     };
     std::vector<Feature> features;          ///< the pipeline's inputs, in order
     DriftSample target;                     ///< classes, or the regression target
-    std::optional<DriftSample> prediction;  ///< of held-out rows: the probability or value, else the label
+    std::optional<DriftSample> prediction;  ///< the probability or value, else the label: of held-out rows,
+                                            ///< until who has a scorer puts the model's own in their place
     std::optional<IsotonicCalibrator> calibration;  ///< binary, when it makes probabilities truer
     /// Of held-out rows, binary: what EstimatePerformance() says of them, to compare later estimates with.
     std::optional<ExpectedPerformance> performance;

@@ -7,9 +7,11 @@
 #include <charconv>
 #include <chrono>
 
+#include "core/drift/table_scorer.h"
 #include "core/train/latency_budget.h"
 #include "cpu/cpu_backend.h"
 #include "cpu/cpu_training_pool.h"
+#include "cpu/row_scorer.h"
 #include "cpu/score_cost.h"
 #include "pg/bridge/text.h"
 #include "pg/expectations/training_gate.h"
@@ -79,6 +81,22 @@ void SeparateTables(TrainedModel* trained) {
         trained->details["quality"] = std::move(tables);
 }
 
+/// Keeps in the version's reference how it answers rows it learnt from, at most 10,000. Held-out rows were
+/// judged by other networks: those of their fold, or those before a refit.
+Status KeepPredictions(const ColumnarTable& table, const CancelToken& cancel, TrainedModel* trained) {
+    constexpr size_t kMostRows = 10000;
+    const std::vector<uint32_t> known = RowsWithTarget(table);
+    std::vector<uint32_t> rows;
+    const size_t count = std::min(known.size(), kMostRows);
+    for (size_t i = 0; i < count; ++i)
+        rows.push_back(known[i * known.size() / count]);
+    DLENT_ASSIGN_OR_RETURN(const std::unique_ptr<Scorer> scorer, MakeCpuScorer(trained->model));
+    DLENT_ASSIGN_OR_RETURN(const TableScorer table_scorer, TableScorer::Create(scorer.get(), table));
+    DLENT_ASSIGN_OR_RETURN(const std::vector<float> answers, table_scorer.Score(rows, cancel));
+    trained->reference["prediction"] = SampleAnswers(trained->model.target, answers, false).ToJson();
+    return Status::Ok();
+}
+
 }  // namespace
 
 TrainingRequest TrainingRequest::Check(std::string model, std::string source, std::string target,
@@ -143,6 +161,7 @@ Expected<TrainedOnDevice> TrainOnRows(const TrainingRequest& request, const Trai
         if (!remote.device_failure()) {
             if (!trained.ok())
                 return trained.status();
+            DLENT_RETURN_IF_ERROR(KeepPredictions(rows.table, *monitor, &*trained));
             if (const Json description = remote.Describe(); !description.is_null())
                 trained->details["device"] = description;
             return TrainedOnDevice{std::move(*trained), remote.device_name()};
@@ -153,6 +172,7 @@ Expected<TrainedOnDevice> TrainOnRows(const TrainingRequest& request, const Trai
     monitor->ThrowIfFailed();
     if (!trained.ok())
         return trained.status();
+    DLENT_RETURN_IF_ERROR(KeepPredictions(rows.table, *monitor, &*trained));
     return TrainedOnDevice{std::move(*trained), "cpu"};
 }
 
