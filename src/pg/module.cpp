@@ -13,6 +13,7 @@
 #include "pg/workers/gpu_supervisor.h"
 #include "pg/workers/job_settings.h"
 #include "pg/workers/job_worker.h"
+#include "pg/workers/scheduler.h"
 #include "pg/workers/scheduler_memory.h"
 
 extern "C" {
@@ -38,6 +39,8 @@ void _PG_init() {
         dlent::pg::RegisterJobCallbacks();
         dlent::pg::RequestProgressMemory();
         dlent::pg::RequestSchedulerMemory();
+        dlent::pg::RegisterLauncherWorker();
+        dlent::pg::InstallDatabaseHook();
         dlent::pg::RegisterGpuSupervisor();
         return true;
     });

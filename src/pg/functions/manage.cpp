@@ -184,6 +184,11 @@ void DropModel(const char* name) {
     const Parameter parameters[] = {Int8(model.id)};
     DeleteVersions(model.id, 0, versions, count);
     Execute("DELETE FROM dlent.model_grant WHERE model_id = $1", parameters);
+    const Parameter named[] = {Text(name)};
+    Execute(
+        "WITH gone AS (DELETE FROM dlent.schedule WHERE model = $1 RETURNING id) "
+        "DELETE FROM dlent.schedule_state USING gone WHERE schedule_id = gone.id",
+        named);
     Execute("DELETE FROM dlent.expectation WHERE model_id = $1", parameters);
     Execute("DELETE FROM dlent.expectation_result WHERE model_id = $1", parameters);
     Execute("DELETE FROM dlent.reason_code WHERE model_id = $1", parameters);

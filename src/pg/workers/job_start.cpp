@@ -18,6 +18,8 @@ std::vector<JobStart>& Pending() {
     return *pending;
 }
 
+bool wakes_scheduler = false;
+
 /// The transaction is committed, so nothing here may fail.
 void StartPending() {
     if (SchedulerIsAlive()) {
@@ -39,12 +41,16 @@ void OnTransactionEnd(XactEvent event, void*) {
         case XACT_EVENT_COMMIT:
             if (!Pending().empty())
                 StartPending();
+            else if (wakes_scheduler)
+                WakeScheduler();
             Pending().clear();
+            wakes_scheduler = false;
             break;
         case XACT_EVENT_ABORT:
         case XACT_EVENT_PREPARE:  // whoever commits it knows nothing of them; dlent_wait() and others start
                                   // them
             Pending().clear();
+            wakes_scheduler = false;
             break;
         default:
             break;
@@ -55,6 +61,10 @@ void OnTransactionEnd(XactEvent event, void*) {
 
 void StartJobAtCommit(const JobStart& start) {
     Pending().push_back(start);
+}
+
+void WakeSchedulerAtCommit() {
+    wakes_scheduler = true;
 }
 
 bool StartsAtCommit(int64_t job) {

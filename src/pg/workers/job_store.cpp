@@ -9,6 +9,7 @@
 #include "pg/bridge/text.h"
 #include "pg/catalog/writer.h"
 #include "pg/workers/job_settings.h"
+#include "pg/workers/schedule_store.h"
 
 namespace dlent::pg {
 namespace {
@@ -136,6 +137,9 @@ void WriteJob(const Job& job) {
             Execute("DELETE FROM dlent.job_checkpoint WHERE job_id = $1", parameters, 1);
         EndCatalogWrite(write, false);
     });
+    if (ended && job.schedule_id != 0)
+        NoteScheduleOutcome(job.schedule_id, job.state == JobState::kSucceeded,
+                            job.state == JobState::kFailed);
 }
 
 void WriteRunEnd(const Job& job, const char* state, const JobError& error, const Json& result) {
@@ -159,6 +163,27 @@ void WriteRunEnd(const Job& job, const char* state, const JobError& error, const
             parameters);
         EndCatalogWrite(write, false);
     });
+}
+
+std::vector<JobToStart> ListJobs(const char* statement, int limit) {
+    struct Found {
+        JobToStart* jobs;
+        uint64_t count;
+    };
+    const Found found = CallPostgres([&] {
+        const MemoryContext context = CurrentMemoryContext;
+        CatalogWrite read;
+        BeginCatalogRead(&read);
+        const Parameter parameters[] = {Int4(limit)};
+        const uint64_t count = Execute(statement, parameters);
+        Found jobs{static_cast<JobToStart*>(MemoryContextAlloc(context, sizeof(JobToStart) * (count + 1))),
+                   count};
+        for (uint64_t i = 0; i < count; ++i)
+            jobs.jobs[i] = {DatumGetInt64(Result(i, 1)), DatumGetObjectId(Result(i, 2))};
+        EndCatalogRead(read);
+        return jobs;
+    });
+    return {found.jobs, found.jobs + found.count};
 }
 
 }  // namespace
@@ -406,29 +431,34 @@ void PruneJobs() {
 }
 
 std::vector<JobToStart> JobsToStart(int limit) {
-    struct Found {
-        JobToStart* jobs;
-        uint64_t count;
-    };
-    const Found found = CallPostgres([limit] {
-        const MemoryContext context = CurrentMemoryContext;
-        CatalogWrite read;
-        BeginCatalogRead(&read);
-        const Parameter parameters[] = {Int4(limit)};
-        const uint64_t count = Execute(
-            "SELECT id, owner::pg_catalog.oid FROM dlent.job "
-            "WHERE state = 'queued' AND next_start <= pg_catalog.clock_timestamp() "
-            "OR state = 'running' AND dlent.job_worker(id) IS NULL "
-            "ORDER BY next_start, id LIMIT $1",
-            parameters);
-        Found jobs{static_cast<JobToStart*>(MemoryContextAlloc(context, sizeof(JobToStart) * (count + 1))),
-                   count};
-        for (uint64_t i = 0; i < count; ++i)
-            jobs.jobs[i] = {DatumGetInt64(Result(i, 1)), DatumGetObjectId(Result(i, 2))};
-        EndCatalogRead(read);
-        return jobs;
+    return ListJobs(
+        "SELECT id, owner::pg_catalog.oid FROM dlent.job AS j "
+        "WHERE state = 'queued' AND next_start <= pg_catalog.clock_timestamp() "
+        "AND NOT EXISTS (SELECT FROM dlent.job AS o WHERE o.schedule_id = j.schedule_id AND o.state = "
+        "'running') "
+        "OR state = 'running' AND dlent.job_worker(id) IS NULL "
+        "ORDER BY next_start, id LIMIT $1",
+        limit);
+}
+
+std::vector<JobToStart> OrphanedJobs() {
+    return ListJobs(
+        "SELECT id, owner::pg_catalog.oid FROM dlent.job WHERE state = 'running' AND dlent.job_worker(id) IS "
+        "NULL "
+        "ORDER BY id LIMIT $1",
+        INT_MAX);
+}
+
+void RestartWaits() {
+    CallPostgres([] {
+        CatalogWrite write;
+        BeginCatalogWrite(kCommand, &write);
+        Execute(
+            "UPDATE dlent.job SET next_start = pg_catalog.clock_timestamp() "
+            "WHERE state = 'queued' AND next_start > pg_catalog.clock_timestamp()",
+            nullptr, 0);
+        EndCatalogWrite(write, false);
     });
-    return {found.jobs, found.jobs + found.count};
 }
 
 }  // namespace dlent::pg

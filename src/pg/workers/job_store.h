@@ -26,6 +26,7 @@ struct NewJob {
     TimestampTz scheduled_for = 0;  ///< 0: not on its schedule
     TimestampTz next_start = 0;     ///< 0: at once
 };
+/// Its number; 0 when its schedule has asked for that time before.
 int64_t InsertJob(const NewJob& job);
 
 enum class JobState { kQueued, kRunning, kSucceeded, kFailed, kCanceled };
@@ -92,7 +93,12 @@ struct JobToStart {
     int64_t id;
     Oid owner;
 };
-/// Jobs of this database that are due, and running ones whose worker is gone, in the order of their time.
+/// Jobs of this database that are due (one of a schedule at a time), and running ones whose worker is gone,
+/// in the order of their time.
 std::vector<JobToStart> JobsToStart(int limit);
+/// Running ones whose worker is gone.
+std::vector<JobToStart> OrphanedJobs();
+/// Lets all jobs that wait for a later attempt have it now.
+void RestartWaits();
 
 }  // namespace dlent::pg

@@ -24,6 +24,9 @@ void StartJobAtCommit(const JobStart& start);
 /// Whether this transaction has asked for the job.
 bool StartsAtCommit(int64_t job);
 
+/// Has the scheduler of this database look at what has changed once this transaction has been committed.
+void WakeSchedulerAtCommit();
+
 /// To be called once, from _PG_init().
 void RegisterJobCallbacks();
 

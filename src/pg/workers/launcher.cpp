@@ -1,0 +1,184 @@
+// The launcher: sees to it that every database with the extension has its scheduler. It is connected to no
+// database, so it finds out by starting a scheduler, which looks and goes when there is nothing.
+
+#include "pg/bridge/postgres.h"
+
+#include <csignal>
+#include <map>
+#include <set>
+
+#include "pg/bridge/error.h"
+#include "pg/workers/job_settings.h"
+#include "pg/workers/scheduler.h"
+#include "pg/workers/scheduler_memory.h"
+
+extern "C" {
+#include "access/genam.h"
+#include "access/heapam.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "catalog/pg_database.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "utils/wait_event.h"
+}
+
+namespace dlent::pg {
+namespace {
+
+constexpr long kLongestSleep = 10 * 1000;
+constexpr int64_t kBetweenStarts = 3 * USECS_PER_SEC;
+constexpr int kRestartSeconds = 5;
+
+struct Databases {
+    Oid* oids;
+    int count;
+};
+
+/// Databases that can be connected to. Raises PostgreSQL errors.
+Databases ListDatabases() {
+    const MemoryContext context = CurrentMemoryContext;
+    StartTransactionCommand();
+    (void)GetTransactionSnapshot();
+    Relation relation = table_open(DatabaseRelationId, AccessShareLock);
+    TableScanDesc scan = table_beginscan_catalog(relation, 0, nullptr);
+    List* found = NIL;
+    for (HeapTuple tuple = heap_getnext(scan, ForwardScanDirection); HeapTupleIsValid(tuple);
+         tuple = heap_getnext(scan, ForwardScanDirection)) {
+        const auto* const database = reinterpret_cast<Form_pg_database>(GETSTRUCT(tuple));
+        if (database->datallowconn && !database->datistemplate && database->datconnlimit != -2) {
+            const MemoryContext previous = MemoryContextSwitchTo(context);
+            found = lappend_oid(found, database->oid);
+            MemoryContextSwitchTo(previous);
+        }
+    }
+    table_endscan(scan);
+    table_close(relation, AccessShareLock);
+    CommitTransactionCommand();
+    MemoryContextSwitchTo(context);
+    Databases databases{static_cast<Oid*>(palloc(sizeof(Oid) * (list_length(found) + 1))),
+                        list_length(found)};
+    for (int i = 0; i < databases.count; ++i)
+        databases.oids[i] = list_nth_oid(found, i);
+    return databases;
+}
+
+struct Launched {
+    BackgroundWorkerHandle* handle = nullptr;
+    TimestampTz at = 0;
+};
+
+class Launcher {
+ public:
+    void Tick(MemoryContext context) {
+        MemoryContextReset(context);
+        MemoryContextSwitchTo(context);
+        const Databases listed = CallPostgres([] { return ListDatabases(); });
+        std::set<Oid> databases(listed.oids, listed.oids + listed.count);
+        ForgetDatabases(
+            [](Oid database, void* known) { return static_cast<std::set<Oid>*>(known)->contains(database); },
+            &databases);
+        std::erase_if(launched_, [&](const auto& entry) { return !databases.contains(entry.first); });
+        bool refused = false;
+        again_ = false;
+        for (const Oid database : databases) {
+            if (!SchedulerEnabled() || StateOfDatabase(database) != DatabaseState::kUnknown ||
+                IsHeld(database))
+                continue;
+            refused = !Launch(database) || refused;
+        }
+        if (refused && !refusal_logged_)
+            CallPostgres([] {
+                ereport(LOG,
+                        (errmsg("dlent: no background worker is free for a scheduler"),
+                         errhint("Raise max_worker_processes: each database with the extension needs one.")));
+            });
+        refusal_logged_ = refused;
+    }
+
+    /// Whether something is to be looked at again soon.
+    bool again() const { return again_; }
+
+ private:
+    bool Launch(Oid database) {
+        Launched& launched = launched_[database];
+        const TimestampTz now = GetCurrentTimestamp();
+        pid_t pid = 0;
+        if (launched.handle != nullptr) {
+            const BgwHandleStatus status = GetBackgroundWorkerPid(launched.handle, &pid);
+            if (status == BGWH_STARTED || status == BGWH_NOT_YET_STARTED)
+                return true;
+            pfree(launched.handle);
+            launched.handle = nullptr;
+        }
+        again_ = true;
+        if (now < launched.at + kBetweenStarts && launched.at <= now)
+            return true;
+        launched.at = now;
+        const MemoryContext previous = MemoryContextSwitchTo(TopMemoryContext);
+        const bool started = StartScheduler(database, &launched.handle);
+        MemoryContextSwitchTo(previous);
+        return started;
+    }
+
+    std::map<Oid, Launched> launched_;
+    bool refusal_logged_ = false;
+    bool again_ = false;
+};
+
+void RunLauncher() {
+    const MemoryContext context = CallPostgres(
+        [] { return AllocSetContextCreate(TopMemoryContext, "dlent launcher", ALLOCSET_DEFAULT_SIZES); });
+    RegisterLauncher();
+    Launcher launcher;
+    while (ShutdownRequestPending == 0) {
+        launcher.Tick(context);
+        CallPostgres([&] {
+            const long sleep = launcher.again() ? kBetweenStarts / 1000 : kLongestSleep;
+            (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, sleep,
+                            PG_WAIT_EXTENSION);
+            ResetLatch(MyLatch);
+            CHECK_FOR_INTERRUPTS();
+            if (ConfigReloadPending) {
+                ConfigReloadPending = 0;
+                ProcessConfigFile(PGC_SIGHUP);
+            }
+        });
+    }
+}
+
+}  // namespace
+
+void RegisterLauncherWorker() {
+    if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)
+        return;
+    BackgroundWorker worker{};
+    worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+    worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+    worker.bgw_restart_time = kRestartSeconds;
+    strlcpy(worker.bgw_library_name, "$libdir/dlent", BGW_MAXLEN);
+    strlcpy(worker.bgw_function_name, "dlent_launcher_main", BGW_MAXLEN);
+    strlcpy(worker.bgw_name, "dlent launcher", BGW_MAXLEN);
+    strlcpy(worker.bgw_type, "dlent launcher", BGW_MAXLEN);
+    RegisterBackgroundWorker(&worker);
+}
+
+}  // namespace dlent::pg
+
+extern "C" __attribute__((visibility("default"))) void dlent_launcher_main(Datum);
+
+void dlent_launcher_main(Datum) {
+    using namespace dlent::pg;
+    pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
+    pqsignal(SIGHUP, SignalHandlerForConfigReload);
+    BackgroundWorkerUnblockSignals();
+    BackgroundWorkerInitializeConnection(nullptr, nullptr, 0);
+    GuardCallback([] {
+        RunLauncher();
+        return true;
+    });
+    proc_exit(1);  // the postmaster starts it again, unless it shuts down
+}

@@ -1,0 +1,408 @@
+// The scheduler of a database: asks for the jobs that schedules are due for, starts workers, and notices
+// attempts whose workers are gone. It runs nothing but fixed statements; user code runs in workers.
+
+#include "pg/bridge/postgres.h"
+
+#include <algorithm>
+#include <csignal>
+#include <ctime>
+#include <map>
+
+#include "pg/workers/extension_lock.h"
+#include "pg/workers/job_session.h"
+#include "pg/workers/job_settings.h"
+#include "pg/workers/job_worker.h"
+#include "pg/workers/schedule_rule.h"
+#include "pg/workers/schedule_store.h"
+#include "pg/workers/scheduler.h"
+#include "pg/workers/scheduler_memory.h"
+
+extern "C" {
+#include "access/xlog.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "tcop/tcopprot.h"
+#include "utils/backend_status.h"
+#include "utils/wait_event.h"
+}
+
+namespace dlent::pg {
+namespace {
+
+/// The longest sleep: clocks may be set, workers may die.
+constexpr int64_t kLongestSleep = 10 * USECS_PER_SEC;
+/// While jobs wait for a worker slot, which other databases' workers may free.
+constexpr int64_t kSlotPoll = USECS_PER_SEC;
+/// A clock that was set back by more than this makes all times anew.
+constexpr int64_t kClockJump = 30 * USECS_PER_SEC;
+constexpr int64_t kBetweenPrunings = 60 * USECS_PER_SEC;
+constexpr int kMostStarts = 3;
+
+int64_t Monotonic() {
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return int64_t{now.tv_sec} * USECS_PER_SEC + now.tv_nsec / 1000;
+}
+
+/// A worker that was asked for and has not taken its job yet.
+struct Starting {
+    BackgroundWorkerHandle* handle = nullptr;
+    int starts = 0;
+};
+
+class Scheduler {
+ public:
+    explicit Scheduler(MemoryContext context)
+        : context_(context), wall_(ScheduleClock()), monotonic_(Monotonic()) {}
+
+    /// Does what is due; false when there is no extension any more.
+    bool Tick() {
+        const bool set_back = ClockWasSetBack();
+        if (!InTransaction([] { return true; }))
+            return false;
+        RecoverOrphans();
+        if (set_back)
+            ComputeTimesAnew();
+        AskForDueJobs();
+        StartWaitingJobs();
+        Prune();
+        return InTransaction([this] { return PlanSleep(); });
+    }
+
+    /// How long nothing is to be done, in milliseconds.
+    long sleep() const { return sleep_; }
+
+ private:
+    /// Runs `function` in a transaction; false when the extension is gone. Throws.
+    template <typename Function>
+    bool InTransaction(Function function) {
+        MemoryContextReset(context_);
+        CallPostgres([] {
+            SetCurrentStatementStartTimestamp();
+            StartTransactionCommand();
+            PushActiveSnapshot(GetTransactionSnapshot());
+        });
+        MemoryContextSwitchTo(context_);
+        const bool there = CallPostgres([] { return OidIsValid(LockExtension()); });
+        if (there)
+            function();
+        CallPostgres([] {
+            if (ActiveSnapshotSet())
+                PopActiveSnapshot();
+            CommitTransactionCommand();
+        });
+        MemoryContextSwitchTo(context_);
+        return there;
+    }
+
+    /// The same for one of many things, whose failure must not be in the way of the others; false when it
+    /// failed, and `message` says why.
+    template <typename Function>
+    bool Try(Function function, std::string* message) {
+        ErrorReport report;
+        bool failed = false;
+        try {
+            InTransaction(function);
+        } catch (...) {
+            report.Capture();
+            failed = true;
+        }
+        if (!failed)
+            return true;
+        *message = report.postgres != nullptr ? report.postgres->message : report.message;
+        CallPostgres([] { AbortOutOfAnyTransaction(); });
+        MemoryContextSwitchTo(context_);
+        CallPostgres([] { CHECK_FOR_INTERRUPTS(); });
+        return false;
+    }
+
+    bool ClockWasSetBack() {
+        const TimestampTz wall = ScheduleClock();
+        const int64_t monotonic = Monotonic();
+        const bool back = (wall - wall_) - (monotonic - monotonic_) < -kClockJump;
+        wall_ = wall;
+        monotonic_ = monotonic;
+        return back;
+    }
+
+    void RecoverOrphans() {
+        std::vector<JobToStart> orphans;
+        InTransaction([&] { orphans = OrphanedJobs(); });
+        for (const JobToStart& orphan : orphans) {
+            std::string message;
+            const bool done = Try(
+                [&] {
+                    if (!CallPostgres([&] { return TryLockForTransaction(kJobLock, orphan.id); }))
+                        return;
+                    std::optional<Job> job = LockJob(orphan.id);
+                    if (job && job->state == JobState::kRunning)
+                        EndOrphanedRun(&*job);
+                },
+                &message);
+            if (!done)
+                LogOnce("job " + std::to_string(orphan.id) + " could not be recovered: " + message);
+        }
+    }
+
+    /// What was due later than the clock now says is due again when it says so.
+    void ComputeTimesAnew() {
+        std::vector<int64_t> ids;
+        InTransaction([&] {
+            ids = RunningSchedules();
+            RestartWaits();
+        });
+        for (const int64_t id : ids) {
+            std::string message;
+            Try(
+                [id] {
+                    const std::optional<Schedule> schedule = LockSchedule(id);
+                    if (!schedule || schedule->paused)
+                        return;
+                    const std::optional<TimestampTz> next =
+                        ScheduleRule::Parse(schedule->expression, schedule->time_zone, schedule->created_at)
+                            .Next(ScheduleClock());
+                    if (next && *next < schedule->next_run)
+                        ResumeSchedule(id, *next);
+                },
+                &message);
+        }
+    }
+
+    void AskForDueJobs() {
+        std::vector<int64_t> due;
+        InTransaction([&] { due = DueSchedules(ScheduleClock()); });
+        for (const int64_t id : due) {
+            std::string message;
+            if (!Try([this, id] { AskForJob(id); }, &message)) {
+                LogOnce("schedule " + std::to_string(id) + " is paused: " + message);
+                Try([id, &message] { PauseSchedule(id, message); }, &message);
+            }
+        }
+    }
+
+    void AskForJob(int64_t id) {
+        const std::optional<Schedule> schedule = LockSchedule(id);
+        const TimestampTz now = ScheduleClock();
+        if (!schedule || schedule->paused || schedule->next_run > now)
+            return;
+        const TimestampTz next =
+            ScheduleRule::Parse(schedule->expression, schedule->time_zone, schedule->created_at)
+                .Next(now)
+                .value_or(0);
+        if (const char* why = CallPostgres([&] { return WhyNotConnect(schedule->job.owner); });
+            why != nullptr) {
+            PauseSchedule(id, std::string("its owner can have no sessions: ") + why);
+            return;
+        }
+        if (now - schedule->next_run >
+            static_cast<int64_t>(schedule->catch_up * USECS_PER_SEC) + kLongestSleep) {
+            NoteDue(id, Due::kMissed, next);
+            return;
+        }
+        const OpenJobs open = OpenJobsOf(id);
+        const bool wait = schedule->overlap == "queue" && open.queued == 0;
+        if (open.queued + open.running > 0 && !wait) {
+            NoteDue(id, Due::kSkipped, next);
+            return;
+        }
+        NewJob job = schedule->job;
+        job.scheduled_for = schedule->next_run;
+        NoteDue(id, InsertJob(job) != 0 ? Due::kAsked : Due::kSkipped, next);
+    }
+
+    void StartWaitingJobs() {
+        std::vector<JobToStart> jobs;
+        int free = 0;
+        Oid extension = InvalidOid;
+        constexpr int kMostAtOnce = 256;
+        InTransaction([&] {
+            jobs = JobsToStart(kMostAtOnce);
+            free = CallPostgres([] { return FreeWorkerSlots(); });
+            extension = CallPostgres([] { return LockExtension(); });
+        });
+        // what has begun, or is no more, is not starting
+        for (auto it = starting_.begin(); it != starting_.end();) {
+            const bool waits = std::any_of(jobs.begin(), jobs.end(),
+                                           [&](const JobToStart& job) { return job.id == it->first; });
+            pid_t pid = 0;
+            const bool stopped = it->second.handle == nullptr ||
+                                 GetBackgroundWorkerPid(it->second.handle, &pid) == BGWH_STOPPED;
+            if (waits && !stopped) {
+                --free;
+            } else if (it->second.handle != nullptr) {
+                CallPostgres([&] { pfree(it->second.handle); });
+                it->second.handle = nullptr;
+            }
+            it = waits ? std::next(it) : starting_.erase(it);
+        }
+        waiting_ = false;
+        for (const JobToStart& job : jobs) {
+            Starting& starting = starting_[job.id];
+            if (starting.handle != nullptr)
+                continue;
+            if (!OneWaits(job, extension, &free, &starting)) {
+                waiting_ = true;
+                break;
+            }
+        }
+        if (!waiting_)
+            logged_.erase(kNoWorker);
+    }
+
+    /// Starts, or ends, a job that waits; false when there is no worker for it.
+    bool OneWaits(const JobToStart& job, Oid extension, int* free, Starting* starting) {
+        std::string message;
+        bool ended = false;
+        const bool looked = Try(
+            [&] {
+                std::optional<Job> locked = LockJob(job.id);
+                if (!locked || locked->state != JobState::kQueued || FailIfTooLate(&*locked)) {
+                    ended = true;
+                    return;
+                }
+                const char* why = CallPostgres([&] { return WhyNotConnect(job.owner); });
+                if (why == nullptr && starting->starts >= kMostStarts)
+                    why = "Its workers end before they take it; the server's log says why.";
+                if (why == nullptr)
+                    return;
+                EndQueuedJob(&*locked, JobState::kFailed,
+                             {unpack_sql_state(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
+                              "the job cannot be started",
+                              why,
+                              {},
+                              {}});
+                ended = true;
+            },
+            &message);
+        if (!looked || ended)
+            return true;
+        if (*free > 0) {
+            const MemoryContext previous = MemoryContextSwitchTo(TopMemoryContext);
+            const JobStart start{job.owner, extension, job.id};
+            const bool started = StartJobWorker(start, &starting->handle);
+            MemoryContextSwitchTo(previous);
+            if (started) {
+                ++starting->starts;
+                --*free;
+                return true;
+            }
+        }
+        LogOnce(kNoWorker);
+        return false;
+    }
+
+    void Prune() {
+        const int64_t now = Monotonic();
+        if (pruned_at_ != 0 && now < pruned_at_ + kBetweenPrunings)
+            return;
+        pruned_at_ = now;
+        std::string message;
+        if (!Try([] { PruneJobs(); }, &message))
+            LogOnce("old jobs cannot be deleted: " + message);
+    }
+
+    void PlanSleep() {
+        const NextTimes times = FindNextTimes();
+        int64_t left = waiting_ ? kSlotPoll : kLongestSleep;
+        if (times.schedule != 0)
+            left = std::min(left, times.schedule - ScheduleClock());
+        // a job that is due and waits was looked at; its worker, or the poll, wakes us
+        const TimestampTz now = GetCurrentTimestamp();
+        if (times.job > now)
+            left = std::min(left, times.job - now);
+        sleep_ = static_cast<long>(std::max<int64_t>(left, 0) / 1000) + 1;
+    }
+
+    /// Says a thing that goes on for a while once.
+    void LogOnce(const std::string& message) {
+        if (logged_[message]++ > 0)
+            return;
+        CallPostgres([&message] { ereport(LOG, (errmsg_internal("dlent: %s", message.c_str()))); });
+        constexpr size_t kMostRemembered = 1000;
+        if (logged_.size() > kMostRemembered)
+            logged_.clear();
+    }
+
+    static constexpr const char* kNoWorker =
+        "jobs wait for a worker: see dlent.max_job_workers and max_worker_processes";
+
+    const MemoryContext context_;
+    TimestampTz wall_;
+    int64_t monotonic_;
+    int64_t pruned_at_ = 0;
+    long sleep_ = 0;
+    bool waiting_ = false;
+    std::map<int64_t, Starting> starting_;
+    std::map<std::string, int> logged_;
+};
+
+void RunScheduler() {
+    const MemoryContext context = CallPostgres(
+        [] { return AllocSetContextCreate(TopMemoryContext, "dlent scheduler", ALLOCSET_DEFAULT_SIZES); });
+    const bool alone = CallPostgres([] {
+        StartTransactionCommand();
+        const bool locked = TryLockForSession(kSchedulerLock, 0);
+        CommitTransactionCommand();
+        return locked;
+    });
+    if (!alone)
+        return;
+    RegisterScheduler();
+    Scheduler scheduler(context);
+    while (SchedulerEnabled() && !IsHeld(MyDatabaseId)) {
+        if (!scheduler.Tick()) {
+            ReportExtensionAbsent();
+            return;
+        }
+        CallPostgres([&] {
+            pgstat_report_stat(false);
+            pgstat_report_activity(STATE_IDLE, nullptr);
+            (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, scheduler.sleep(),
+                            PG_WAIT_EXTENSION);
+            ResetLatch(MyLatch);
+            CHECK_FOR_INTERRUPTS();
+            if (ConfigReloadPending) {
+                ConfigReloadPending = 0;
+                ProcessConfigFile(PGC_SIGHUP);
+            }
+        });
+    }
+}
+
+}  // namespace
+
+bool StartScheduler(Oid database, BackgroundWorkerHandle** handle) {
+    BackgroundWorker worker{};
+    worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+    worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+    worker.bgw_restart_time = BGW_NEVER_RESTART;
+    strlcpy(worker.bgw_library_name, "$libdir/dlent", BGW_MAXLEN);
+    strlcpy(worker.bgw_function_name, "dlent_scheduler_main", BGW_MAXLEN);
+    strlcpy(worker.bgw_type, "dlent scheduler", BGW_MAXLEN);
+    std::snprintf(worker.bgw_name, BGW_MAXLEN, "dlent scheduler for database %u", database);
+    worker.bgw_main_arg = ObjectIdGetDatum(database);
+    worker.bgw_notify_pid = MyProcPid;
+    return RegisterDynamicBackgroundWorker(&worker, handle);
+}
+
+}  // namespace dlent::pg
+
+extern "C" __attribute__((visibility("default"))) void dlent_scheduler_main(Datum);
+
+void dlent_scheduler_main(Datum database) {
+    using namespace dlent::pg;
+    pqsignal(SIGTERM, die);
+    pqsignal(SIGHUP, SignalHandlerForConfigReload);
+    BackgroundWorkerUnblockSignals();
+    BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(database), InvalidOid, 0);
+    PrepareJobSession("dlent scheduler");
+    GuardCallback([] {
+        RunScheduler();
+        return true;
+    });
+    proc_exit(0);
+}
