@@ -40,6 +40,8 @@ constexpr int64_t kSlotPoll = USECS_PER_SEC;
 /// A clock that was set back by more than this makes all times anew.
 constexpr int64_t kClockJump = 30 * USECS_PER_SEC;
 constexpr int64_t kBetweenPrunings = 60 * USECS_PER_SEC;
+/// Jobs that wait for a worker no longer than this are not worth a line in the log.
+constexpr int64_t kCrowd = 10 * USECS_PER_SEC;
 constexpr int kMostStarts = 3;
 
 int64_t Monotonic() {
@@ -249,8 +251,7 @@ class Scheduler {
                 break;
             }
         }
-        if (!waiting_)
-            logged_.erase(kNoWorker);
+        NoteWaiting();
     }
 
     /// Starts, or ends, a job that waits; false when there is no worker for it.
@@ -291,8 +292,20 @@ class Scheduler {
                 return true;
             }
         }
-        LogOnce(kNoWorker);
         return false;
+    }
+
+    /// Says once that jobs find no worker, when it is more than a moment's crowd.
+    void NoteWaiting() {
+        const int64_t now = Monotonic();
+        if (!waiting_) {
+            waiting_since_ = 0;
+            logged_.erase(kNoWorker);
+        } else if (waiting_since_ == 0) {
+            waiting_since_ = now;
+        } else if (now > waiting_since_ + kCrowd) {
+            LogOnce(kNoWorker);
+        }
     }
 
     void Prune() {
@@ -336,6 +349,7 @@ class Scheduler {
     int64_t pruned_at_ = 0;
     long sleep_ = 0;
     bool waiting_ = false;
+    int64_t waiting_since_ = 0;
     std::map<int64_t, Starting> starting_;
     std::map<std::string, int> logged_;
 };
