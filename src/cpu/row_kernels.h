@@ -8,6 +8,9 @@
 
 namespace dlent {
 
+/// How the numbers of a run of columns are stored.
+enum class NumberType : uint8_t { kBool, kInt16, kInt32, kInt64, kFloat32, kFloat64 };
+
 /// Kernels that score rows, compiled once per instruction set and chosen at run time. Weights are stored by
 /// input row, padded to kRowPadding columns. A row alone skips inputs of zero (half of them after a ReLU);
 /// blocks of rows share the loads of the weights. Both sum in the order of the inputs, one fused product at a
@@ -26,6 +29,9 @@ struct RowKernels {
     void (*affine_block)(const float* weight, int outputs, const float* x, int stride, int inputs,
                          const int32_t* rows, int row_count, int block, const float* init, bool relu,
                          float* out);
+    /// out[i] = the i-th of `count` numbers that lie side by side, aligned or not, rounded to double and then
+    /// to float.
+    void (*floats)(NumberType type, const void* numbers, int count, float* out);
     /// Σ_i a[i] · b[i]; `count` is a multiple of kRowPadding.
     float (*dot)(const float* a, const float* b, int count);
     /// out[i] = u[i] / √(1 + (u[i] · inverse_limit)²).

@@ -122,6 +122,53 @@ void AffineRows(const float* weight, int outputs, const float* x, int stride, in
                         out + j);
 }
 
+/// Whole vectors, of which the last may overlap the one before it: nothing beyond the numbers is read.
+template <typename T>
+void FloatsOf(const void* numbers, int count, float* out) {
+    constexpr int kLanes = kFloats / 2;  // a vector of doubles
+    typedef T Numbers __attribute__((vector_size(kLanes * sizeof(T)), aligned(1), may_alias));
+    typedef double Doubles __attribute__((vector_size(kLanes * sizeof(double))));
+    typedef float Halves __attribute__((vector_size(kLanes * sizeof(float)), aligned(4)));
+    const auto* number = static_cast<const char*>(numbers);
+    if (count < kLanes) {
+        for (int i = 0; i < count; ++i) {
+            T value;
+            __builtin_memcpy(&value, number + i * sizeof(T), sizeof(T));
+            out[i] = static_cast<float>(static_cast<double>(value));
+        }
+        return;
+    }
+    for (int i = 0; i < count; i += kLanes) {
+        const int first = i + kLanes <= count ? i : count - kLanes;
+        const auto* stored = reinterpret_cast<const Numbers*>(number + first * sizeof(T));
+        const Doubles doubles = __builtin_convertvector(*stored, Doubles);
+        *reinterpret_cast<Halves*>(out + first) = __builtin_convertvector(doubles, Halves);
+    }
+}
+
+void Floats(NumberType type, const void* numbers, int count, float* out) {
+    switch (type) {
+        case NumberType::kBool:
+            FloatsOf<uint8_t>(numbers, count, out);
+            break;
+        case NumberType::kInt16:
+            FloatsOf<int16_t>(numbers, count, out);
+            break;
+        case NumberType::kInt32:
+            FloatsOf<int32_t>(numbers, count, out);
+            break;
+        case NumberType::kInt64:
+            FloatsOf<int64_t>(numbers, count, out);
+            break;
+        case NumberType::kFloat32:
+            FloatsOf<float>(numbers, count, out);
+            break;
+        case NumberType::kFloat64:
+            FloatsOf<double>(numbers, count, out);
+            break;
+    }
+}
+
 float Dot(const float* a, const float* b, int count) {
     // kRowPadding lanes whatever the vectors, so that wider ones give the same bits
     constexpr int kVectors = kRowPadding / kFloats;
@@ -145,22 +192,27 @@ void SmoothClip(const float* u, int count, float inverse_limit, float* out) {
 void Encode(const FloatEncoding& encoding, int rows, const Cell* cells, int row_cells, float* out) {
     typedef int32_t Integers __attribute__((vector_size(kFloats * sizeof(int32_t))));
     typedef int32_t UnalignedIntegers __attribute__((vector_size(kFloats * sizeof(int32_t)), aligned(4)));
-    for (int row = 0; row < rows; ++row) {
-        for (int i = 0; i < encoding.count; i += kFloats) {
+    // Vector by vector, so that what describes its entries is loaded once; the last vector first, since it
+    // reaches into the next row.
+    for (int i = (encoding.count - 1) / kFloats * kFloats; i >= 0 && encoding.count > 0; i -= kFloats) {
+        const Vector center = Load(encoding.center + i);
+        const Vector scale = Load(encoding.scale + i);
+        const Vector minimum = Load(encoding.minimum + i);
+        const Vector maximum = Load(encoding.maximum + i);
+        const Integers indicator = *reinterpret_cast<const UnalignedIntegers*>(encoding.indicator + i) != 0;
+        const bool neighbours = encoding.neighbours[i / kRowPadding] != 0;
+        const Cell* of_row = cells;
+        float* out_of_row = out + i;
+        for (int row = 0; row < rows; ++row, of_row += row_cells, out_of_row += encoding.count) {
             float gathered[kFloats];
-            const float* values = &cells[encoding.cell[i]].f;
-            if (encoding.neighbours[i / kRowPadding] == 0) {
+            const float* values = &of_row[encoding.cell[i]].f;
+            if (!neighbours) {
                 for (int k = 0; k < kFloats; ++k)
-                    gathered[k] = cells[encoding.cell[i + k]].f;
+                    gathered[k] = of_row[encoding.cell[i + k]].f;
                 values = gathered;
             }
-            const Integers indicator =
-                *reinterpret_cast<const UnalignedIntegers*>(encoding.indicator + i) != 0;
-            Store(out + i, EncodeFloat(Load(values), Load(encoding.center + i), Load(encoding.scale + i),
-                                       Load(encoding.minimum + i), Load(encoding.maximum + i), indicator));
+            Store(out_of_row, EncodeFloat(Load(values), center, scale, minimum, maximum, indicator));
         }
-        cells += row_cells;
-        out += encoding.count;
     }
 }
 
@@ -204,8 +256,8 @@ void PiecewiseLinear(int features, int width, const float* clipped, const int32_
     }
 }
 
-constexpr RowKernels kKernels{DLENT_KERNEL_NAME, Affine, AffineRows,     Dot, SmoothClip, Encode,
-                              Compress,          Locate, PiecewiseLinear};
+constexpr RowKernels kKernels{DLENT_KERNEL_NAME, Affine, AffineRows, Floats, Dot,
+                              SmoothClip,        Encode, Compress,   Locate, PiecewiseLinear};
 
 }  // namespace
 

@@ -103,7 +103,7 @@ void ScoreBatches::Fill() {
         const HeapTupleData* heap_tuple = HeapTupleOf(slot);
         const HeapTupleHeaderData* tuple = heap_tuple == nullptr ? nullptr : heap_tuple->t_data;
         if (tuple != nullptr)
-            PrefetchAfter(*heap_tuple);
+            prefetch_->Advance(slot, *heap_tuple);
         if (tuple == nullptr || !all_fixed_)
             slot_getsomeattrs(slot, attributes_needed_);
         else if (passed_needed_ > 0)
@@ -120,20 +120,6 @@ void ScoreBatches::Fill() {
     batch_rows_ = std::min(limit * kBatchGrowth, kMaxBatchRows);
     if (rows_ > 0)
         Score();
-}
-
-void ScoreBatches::PrefetchAfter(const HeapTupleData& tuple) {
-    constexpr ptrdiff_t kLine = 64;
-    constexpr ptrdiff_t kRowsAhead = 4;
-    constexpr ptrdiff_t kFarthest = 2048;  // what lies further apart is no neighbour
-    const auto address = reinterpret_cast<intptr_t>(tuple.t_data);
-    const ptrdiff_t stride = address - last_tuple_;
-    last_tuple_ = address;
-    if (stride > kFarthest || stride < -kFarthest)
-        return;
-    const auto length = std::min<ptrdiff_t>(tuple.t_len, kFarthest);
-    for (ptrdiff_t at = 0; at < length; at += kLine)
-        __builtin_prefetch(reinterpret_cast<const void*>(address + kRowsAhead * stride + at));
 }
 
 void ScoreBatches::ReadFeatures(TupleTableSlot* slot, const HeapTupleHeaderData* tuple) {
@@ -205,6 +191,7 @@ void ScoreBatches::Prepare(TupleDesc child) {
     const ContextScope scope(estate->es_query_cxt);
     batch_context_ = CallPostgres(
         [&] { return AllocSetContextCreate(estate->es_query_cxt, "dlent batch", ALLOCSET_DEFAULT_SIZES); });
+    prefetch_.emplace(outerPlanState(node_));
     int cells = 0;
     attributes_needed_ = 0;
     for (GroupState& group : groups_) {

@@ -10,6 +10,7 @@
 #include "pg/catalog/models.h"
 #include "pg/functions/answer.h"
 #include "pg/functions/feature_arguments.h"
+#include "pg/scan/page_prefetch.h"
 #include "pg/scan/score_plan.h"
 
 extern "C" {
@@ -70,10 +71,6 @@ class ScoreBatches {
     /// Reads rows from the child until the batch is full, and scores them. No frame here holds an object with
     /// a destructor while PostgreSQL runs.
     void Fill();
-    /// Asks for the memory of the row after the next ones. A scan walks down a page, row by row, against what
-    /// processors foresee; reading a row that is not in the cache yet costs more than scoring it. A wrong
-    /// guess costs nothing: a prefetch cannot fail.
-    void PrefetchAfter(const HeapTupleData& tuple);
     void ReadFeatures(TupleTableSlot* slot, const HeapTupleHeaderData* tuple);
     /// Copies the columns that are passed through.
     void Keep(TupleTableSlot* slot);
@@ -89,6 +86,7 @@ class ScoreBatches {
     std::vector<PassedColumn> passed_;
     std::vector<Datum> values_;  ///< [rows × passed columns]
     std::vector<char> nulls_;
+    std::optional<PagePrefetch> prefetch_;
     MemoryContext batch_context_ = nullptr;
     size_t kept_bytes_ = 0;
     int attributes_needed_ = 0;  ///< of the child's columns, by features and passed columns
@@ -98,7 +96,6 @@ class ScoreBatches {
     int batch_rows_;             ///< of the next batch
     int rows_ = 0;
     int next_ = 0;
-    intptr_t last_tuple_ = 0;  ///< its address
     bool prepared_ = false;
     bool finished_ = false;
 };

@@ -607,7 +607,14 @@ RowDecoder::RowDecoder(std::vector<Column> columns) : columns_(std::move(columns
 }
 
 std::optional<FixedTupleDecoder> FixedTupleDecoder::Create(const RowDecoder& rows, TupleDesc tuple) {
-    constexpr Oid kTypes[] = {INT2OID, INT4OID, INT8OID, FLOAT4OID, FLOAT8OID, BOOLOID};
+    struct Stored {
+        Oid type;
+        NumberType number;
+    };
+    static_assert(sizeof(bool) == 1 && USE_FLOAT8_BYVAL);
+    constexpr Stored kTypes[] = {{INT2OID, NumberType::kInt16},     {INT4OID, NumberType::kInt32},
+                                 {INT8OID, NumberType::kInt64},     {FLOAT4OID, NumberType::kFloat32},
+                                 {FLOAT8OID, NumberType::kFloat64}, {BOOLOID, NumberType::kBool}};
     FixedTupleDecoder decoder;
     decoder.attributes_needed_ = rows.attributes_needed();
     std::vector<int> offsets;
@@ -621,64 +628,34 @@ std::optional<FixedTupleDecoder> FixedTupleDecoder::Create(const RowDecoder& row
     }
     for (const RowDecoder::Column& column : rows.columns()) {
         const Oid declared = TupleDescAttr(tuple, column.attribute)->atttypid;
-        const auto* type = std::find_if(std::begin(kTypes), std::end(kTypes), [&](Oid candidate) {
-            return candidate == declared && column.decoder.decode_ == DecodeFunctions::FromNumber(candidate);
+        const auto* stored = std::find_if(std::begin(kTypes), std::end(kTypes), [&](const Stored& candidate) {
+            return candidate.type == declared &&
+                   column.decoder.decode_ == DecodeFunctions::FromNumber(declared);
         });
-        if (type == std::end(kTypes))
+        if (stored == std::end(kTypes))
             return std::nullopt;
         const int offset = offsets[column.attribute];
         const int width = TupleDescAttr(tuple, column.attribute)->attlen;
         if (!decoder.runs_.empty()) {
             Run& last = decoder.runs_.back();
-            if (last.type == *type && last.offset + last.count * width == offset) {
+            if (last.type == stored->number && last.offset + last.count * width == offset) {
                 ++last.count;
                 continue;
             }
         }
-        decoder.runs_.push_back({*type, offset, 1});
+        decoder.runs_.push_back({stored->number, offset, 1});
     }
     return decoder;
 }
 
-namespace {
-
-template <typename T>
-Cell* DecodeRun(const char* data, int count, Cell* cells) {
-    for (int i = 0; i < count; ++i) {
-        T value;
-        std::memcpy(&value, data + i * sizeof(T), sizeof(T));
-        cells[i].f = static_cast<float>(static_cast<double>(value));
-    }
-    return cells + count;
-}
-
-}  // namespace
-
 bool FixedTupleDecoder::Decode(const HeapTupleHeaderData* tuple, Cell* cells) const {
+    static_assert(sizeof(Cell) == sizeof(float));
     if ((tuple->t_infomask & HEAP_HASNULL) != 0 || HeapTupleHeaderGetNatts(tuple) < attributes_needed_)
         return false;
     const char* data = reinterpret_cast<const char*>(tuple) + tuple->t_hoff;
     for (const Run& run : runs_) {
-        const char* first = data + run.offset;
-        switch (run.type) {
-            case INT2OID:
-                cells = DecodeRun<int16>(first, run.count, cells);
-                break;
-            case INT4OID:
-                cells = DecodeRun<int32>(first, run.count, cells);
-                break;
-            case INT8OID:
-                cells = DecodeRun<int64>(first, run.count, cells);
-                break;
-            case FLOAT4OID:
-                cells = DecodeRun<float4>(first, run.count, cells);
-                break;
-            case FLOAT8OID:
-                cells = DecodeRun<float8>(first, run.count, cells);
-                break;
-            default:
-                cells = DecodeRun<bool>(first, run.count, cells);
-        }
+        kernels_->floats(run.type, data + run.offset, run.count, &cells->f);
+        cells += run.count;
     }
     return true;
 }

@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "core/features/table.h"
+#include "cpu/row_kernels.h"
 #include "pg/bridge/error.h"
 
 /// From PostgreSQL values to cells. The same functions serve training and scoring, and the value's actual
@@ -124,10 +125,11 @@ class FixedTupleDecoder {
  private:
     /// Neighbours of one type.
     struct Run {
-        Oid type;
+        NumberType type;
         int offset;  ///< of the first, from the tuple's data
         int count;
     };
+    const RowKernels* kernels_ = &SelectRowKernels(CpuIsa::kAvx512);
     std::vector<Run> runs_;
     int attributes_needed_ = 0;
 };
