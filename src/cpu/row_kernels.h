@@ -37,7 +37,7 @@ struct RowKernels {
     /// out[i] = u[i] / √(1 + (u[i] · inverse_limit)²).
     void (*smooth_clip)(const float* u, int count, float inverse_limit, float* out);
     /// Pipeline's encoding of a block of rows: cells [rows × row_cells] → out [rows × encoding.count], of
-    /// which up to kRowPadding - 1 more floats are overwritten.
+    /// which up to FloatEncoding::kBlock - 1 more floats are overwritten.
     void (*encode)(const FloatEncoding& encoding, int rows, const Cell* cells, int row_cells, float* out);
     /// Lists the non-zero entries of x behind each other; returns how many.
     int (*compress)(const float* x, int count, int32_t* rows, float* values);

@@ -64,6 +64,7 @@ inline __attribute__((always_inline)) void AffineTile(const float* weight, int o
                                                       int stride, int inputs, const int32_t* rows,
                                                       int row_count, const float* init, bool relu,
                                                       float* out) {
+    // Unrolled, or the sums would be an array in memory.
     Vector sum[kRows][kVectors];
     for (int r = 0; r < kRows; ++r)
         for (int v = 0; v < kVectors; ++v)
@@ -77,6 +78,7 @@ inline __attribute__((always_inline)) void AffineTile(const float* weight, int o
             for (int v = 0; v < kVectors; ++v)
                 sum[r][v] += x[r * stride + i] * w[v];
     }
+#pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
         for (int k = 0; k < row_count; ++k) {
             const int32_t row = rows[r * row_count + k];
@@ -176,10 +178,14 @@ float Dot(const float* a, const float* b, int count) {
     for (int i = 0; i < count; i += kRowPadding)
         for (int v = 0; v < kVectors; ++v)
             sum[v] += Load(a + i + v * kFloats) * Load(b + i + v * kFloats);
-    float total = 0.0f;
-    for (int lane = 0; lane < kRowPadding; ++lane)
-        total += sum[lane / kFloats][lane % kFloats];
-    return total;
+    float lanes[kRowPadding];
+    for (int v = 0; v < kVectors; ++v)
+        Store(lanes + v * kFloats, sum[v]);
+#pragma GCC unroll 4
+    for (int half = kRowPadding / 2; half > 0; half /= 2)
+        for (int lane = 0; lane < half; ++lane)
+            lanes[lane] += lanes[lane + half];
+    return lanes[0];
 }
 
 void SmoothClip(const float* u, int count, float inverse_limit, float* out) {
@@ -189,30 +195,37 @@ void SmoothClip(const float* u, int count, float inverse_limit, float* out) {
     }
 }
 
-void Encode(const FloatEncoding& encoding, int rows, const Cell* cells, int row_cells, float* out) {
+/// Entries i to i + kFloats of all rows: what describes them is loaded once.
+void EncodeVector(const FloatEncoding& encoding, int i, bool neighbours, int rows, const Cell* cells,
+                  int row_cells, float* out) {
     typedef int32_t Integers __attribute__((vector_size(kFloats * sizeof(int32_t))));
     typedef int32_t UnalignedIntegers __attribute__((vector_size(kFloats * sizeof(int32_t)), aligned(4)));
-    // Vector by vector, so that what describes its entries is loaded once; the last vector first, since it
-    // reaches into the next row.
-    for (int i = (encoding.count - 1) / kFloats * kFloats; i >= 0 && encoding.count > 0; i -= kFloats) {
-        const Vector center = Load(encoding.center + i);
-        const Vector scale = Load(encoding.scale + i);
-        const Vector minimum = Load(encoding.minimum + i);
-        const Vector maximum = Load(encoding.maximum + i);
-        const Integers indicator = *reinterpret_cast<const UnalignedIntegers*>(encoding.indicator + i) != 0;
-        const bool neighbours = encoding.neighbours[i / kRowPadding] != 0;
-        const Cell* of_row = cells;
-        float* out_of_row = out + i;
-        for (int row = 0; row < rows; ++row, of_row += row_cells, out_of_row += encoding.count) {
-            float gathered[kFloats];
-            const float* values = &of_row[encoding.cell[i]].f;
-            if (!neighbours) {
-                for (int k = 0; k < kFloats; ++k)
-                    gathered[k] = of_row[encoding.cell[i + k]].f;
-                values = gathered;
-            }
-            Store(out_of_row, EncodeFloat(Load(values), center, scale, minimum, maximum, indicator));
+    const Vector center = Load(encoding.center + i);
+    const Vector scale = Load(encoding.scale + i);
+    const Vector minimum = Load(encoding.minimum + i);
+    const Vector maximum = Load(encoding.maximum + i);
+    const Integers indicator = *reinterpret_cast<const UnalignedIntegers*>(encoding.indicator + i) != 0;
+    const int32_t* cell = encoding.cell + i;
+    for (int row = 0; row < rows; ++row, cells += row_cells, out += encoding.count) {
+        float gathered[kFloats];
+        const float* values = &cells[cell[0]].f;
+        if (!neighbours) {
+            for (int k = 0; k < kFloats; ++k)
+                gathered[k] = cells[cell[k]].f;
+            values = gathered;
         }
+        Store(out + i, EncodeFloat(Load(values), center, scale, minimum, maximum, indicator));
+    }
+}
+
+void Encode(const FloatEncoding& encoding, int rows, const Cell* cells, int row_cells, float* out) {
+    const int blocks = (encoding.count + FloatEncoding::kBlock - 1) / FloatEncoding::kBlock;
+    for (int block = 0; block < blocks; ++block) {
+        const int first = encoding.first_of_block(block);
+        const int entries = encoding.count < FloatEncoding::kBlock ? encoding.count : FloatEncoding::kBlock;
+        // the last vector first: that of few entries reaches into the next row
+        for (int i = (entries - 1) / kFloats * kFloats; i >= 0; i -= kFloats)
+            EncodeVector(encoding, first + i, encoding.neighbours[block] != 0, rows, cells, row_cells, out);
     }
 }
 

@@ -61,7 +61,7 @@ class FloatEncodingArrays {
  public:
     explicit FloatEncodingArrays(const std::vector<FloatEntry>& entries)
         : count_(static_cast<int>(entries.size())),
-          neighbours_(Padded(entries.size()) / kRowPadding),
+          neighbours_(Padded(entries.size()) / FloatEncoding::kBlock),
           cell_(Padded(entries.size())),
           indicator_(cell_.size()),
           center_(cell_.size()),
@@ -76,11 +76,11 @@ class FloatEncodingArrays {
             minimum_[i] = entries[i].minimum;
             maximum_[i] = entries[i].maximum;
         }
-        for (size_t v = 0; v < neighbours_.size(); ++v) {
-            const int32_t* of_vector = cell_.data() + v * kRowPadding;
-            neighbours_[v] = 1;
-            for (int k = 1; k < kRowPadding; ++k)
-                neighbours_[v] &= of_vector[k] == of_vector[0] + k ? 1 : 0;
+        for (size_t block = 0; block < neighbours_.size(); ++block) {
+            const int32_t* of_block = cell_.data() + view().first_of_block(static_cast<int>(block));
+            neighbours_[block] = 1;
+            for (int k = 1; k < FloatEncoding::kBlock; ++k)
+                neighbours_[block] &= of_block[k] == of_block[0] + k ? 1 : 0;
         }
     }
     FloatEncoding view() const {
@@ -95,7 +95,10 @@ class FloatEncodingArrays {
     }
 
  private:
-    static size_t Padded(size_t count) { return (count + kRowPadding - 1) / kRowPadding * kRowPadding; }
+    static size_t Padded(size_t count) {
+        constexpr size_t kBlock = FloatEncoding::kBlock;
+        return (count + kBlock - 1) / kBlock * kBlock;
+    }
 
     int count_;
     AlignedArray<uint8_t> neighbours_;

@@ -17,17 +17,24 @@ struct FloatEntry {
     float maximum = 0.0f;
 };
 
-/// The same for all entries of a block, as arrays, for kernels. They are padded to whole vectors, by entries
-/// of some cell that make 0.
+/// The same for all entries of a row, as arrays, for kernels that take kBlock entries at a time. The arrays
+/// are padded to whole blocks, by entries of some cell that make 0.
 struct FloatEncoding {
+    static constexpr int kBlock = 16;
+
     int count = 0;
-    const uint8_t* neighbours = nullptr;  ///< of each vector: whether its cells lie side by side
+    const uint8_t* neighbours = nullptr;  ///< of each block: whether its cells lie side by side
     const int32_t* cell = nullptr;
     const float* center = nullptr;
     const float* scale = nullptr;
     const float* minimum = nullptr;
     const float* maximum = nullptr;
     const int32_t* indicator = nullptr;  ///< 0 or 1
+
+    /// The last of several blocks ends with the last entry; it may overlap the one before it.
+    int first_of_block(int block) const {
+        return count < kBlock || (block + 1) * kBlock <= count ? block * kBlock : count - kBlock;
+    }
 };
 
 /// The one place where a float becomes a network input: of a float and a bool, or of vectors of them. Static,
