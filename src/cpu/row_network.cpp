@@ -347,10 +347,14 @@ void RowNetwork::Forward(const RowNetworkLayout& layout, const RowKernels& kerne
 
 void RowNetwork::ForwardBlock(const RowNetworkLayout& layout, const RowKernels& kernels, int rows,
                               Workspace* w, float* logits) const {
-    int stride = Padded(layout.float_inputs);
+    // clipped numbers alone are the first layer's inputs as they lie
+    const bool direct = layout.embedding.empty() && layout.sources.size() == 1 &&
+                        layout.sources[0] == RowNetworkLayout::Source::kNumbers;
+    int stride = direct ? layout.numeric : Padded(layout.float_inputs);
     const int one_hot = static_cast<int>(layout.one_hot_fields.size());
     for (int row = 0; row < rows; ++row) {
-        GatherInputs(layout, kernels, row, *w, w->values.data() + static_cast<size_t>(row) * stride);
+        if (!direct)
+            GatherInputs(layout, kernels, row, *w, w->values.data() + static_cast<size_t>(row) * stride);
         const int32_t* codes = w->codes.data() + row * layout.cardinalities.size();
         for (int i = 0; i < one_hot; ++i) {
             const int32_t code = codes[layout.one_hot_fields[i]];
@@ -361,7 +365,7 @@ void RowNetwork::ForwardBlock(const RowNetworkLayout& layout, const RowKernels& 
         const RowNetworkLayout::Dense& dense = layout.dense[i];
         const float* weight = packed_ + dense.weight_at;
         const float* bias = packed_ + dense.bias_at;
-        const float* values = w->values.data();
+        const float* values = i == 0 && direct ? w->clipped.data() : w->values.data();
         float* next = w->next.data();
         if (i > 0 && dense.outputs == 1) {
             for (int row = 0; row < rows; ++row)

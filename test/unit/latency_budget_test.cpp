@@ -105,6 +105,36 @@ TEST(LatencyBudget, TakesTheFirstCandidateThatFits) {
     }
 }
 
+/// With enough rows one split judges both, and the student is the larger network's own.
+TEST(LatencyBudget, AStudentIsTakenWhenHeldOutRowsPreferIt) {
+    int taught = 0;
+    for (const char* more : {R"({"seed":1})", R"({"seed":2})", R"({"seed":3})", R"({"seed":4})"}) {
+        Json json = Json::parse(more);
+        json.update(
+            Json::parse(R"({"max_score_us":0.5,"members":2,"epochs":6,"validation":{"method":"random"}})"));
+        const auto trained = TrainFor(json.dump().c_str(), NanosecondAWeight, Task::kRegression);
+        ASSERT_TRUE(trained.ok()) << trained.status().message();
+        const Json& told = trained->details.at("latency_budget");
+        const bool student = trained->details.contains("teacher");
+        EXPECT_EQ(told.contains("without_teacher"), student);
+        EXPECT_EQ(told.at("chosen").contains("teacher"), student);
+        if (student) {
+            ++taught;
+            EXPECT_LT(trained->metrics.at("rmse").get<double>(),
+                      told.at("without_teacher").at("metrics").at("rmse").get<double>());
+            EXPECT_NE(Shrunk(*trained)->message.find("on the answers of the larger one"), std::string::npos);
+        }
+        // either choice gives the same model when it is asked for
+        Json again = Json::parse(more);
+        again.update(Json::parse(R"({"epochs":6,"validation":{"method":"random"}})"));
+        again.update(told.at("chosen"));
+        const auto repeated = TrainFor(again.dump().c_str(), NanosecondAWeight, Task::kRegression);
+        ASSERT_TRUE(repeated.ok()) << repeated.status().message();
+        EXPECT_EQ(Artifact::Of(repeated->model), Artifact::Of(trained->model));
+    }
+    EXPECT_GT(taught, 0);
+}
+
 TEST(LatencyBudget, CandidatesShrinkToALinearModel) {
     TrainingOptions options;
     Recipe recipe;

@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <limits>
+#include <memory>
+#include <optional>
 
 #include "core/train/recipe.h"
 
@@ -57,29 +60,47 @@ std::string Number(double value) {
     return text;
 }
 
-Json ChosenOptions(const TrainingOptions& options) {
-    return {{"kind", options.kind},
-            {"members", options.members.value_or(1)},
-            {"hidden", options.hidden.value_or(std::vector<int>{})},
-            {"numeric_embedding", NumericEmbeddingName(options.numeric_embedding)}};
+/// Options that repeat the choice, beside those that the user gave.
+Json ChosenOptions(const TrainingOptions& options, const TrainingOptions& full, const Recipe& full_recipe) {
+    Json chosen = {{"kind", options.kind},
+                   {"members", options.members.value_or(1)},
+                   {"hidden", options.hidden.value_or(std::vector<int>{})},
+                   {"numeric_embedding", NumericEmbeddingName(options.numeric_embedding)}};
+    if (options.teacher != nullptr && full.teacher == nullptr)
+        chosen["teacher"] = {{"kind", full_recipe.kind},
+                             {"members", std::max(full_recipe.members, full_recipe.ensemble_width)},
+                             {"hidden", full_recipe.hidden},
+                             {"numeric_embedding", NumericEmbeddingName(full.numeric_embedding)}};
+    return chosen;
 }
 
-/// Tells the user, and keeps with the version, what the budget cost.
-void DescribeShrinking(const TrainedModel& full, const TrainingOptions& chosen, double budget,
-                       TrainedModel* model) {
-    model->details["latency_budget"] = {
-        {"max_score_us", budget},
-        {"chosen", ChosenOptions(chosen)},
+/// What a student is chosen by: smaller is better. NaN without held-out rows.
+double HeldOutLoss(const TrainedModel& model) {
+    const char* metric = model.model.target.task() == Task::kRegression ? "rmse" : "log_loss";
+    return model.metrics.contains(metric) ? model.metrics.at(metric).get<double>()
+                                          : std::numeric_limits<double>::quiet_NaN();
+}
+
+/// Tells the user, and keeps with the version, what the budget cost. `plain` is the network that learnt from
+/// the rows alone, when `model` was taught by the larger one.
+void DescribeShrinking(const TrainedModel& full, const TrainingOptions& options,
+                       const TrainingOptions& chosen, const TrainedModel* plain, TrainedModel* model) {
+    Json& budget = model->details["latency_budget"] = {
+        {"max_score_us", *options.max_score_us},
+        {"chosen", ChosenOptions(chosen, options, full.recipe)},
         {"score_us", {{"single", model->score_cost.single}, {"batched", model->score_cost.batched}}},
         {"without_budget",
          {{"recipe", full.recipe.ToJson()},
           {"score_us", {{"single", full.score_cost.single}, {"batched", full.score_cost.batched}}},
           {"metrics", full.metrics}}}};
+    if (plain != nullptr)
+        budget["without_teacher"] = {{"metrics", plain->metrics}};
     Finding finding;
     finding.code = "SHRUNK_FOR_LATENCY";
-    finding.message = "a smaller network was trained, which scores a row in " +
-                      Number(model->score_cost.batched) + " instead of " + Number(full.score_cost.batched) +
-                      " microseconds";
+    finding.message = "a smaller network was trained" +
+                      std::string(plain != nullptr ? " on the answers of the larger one" : "") +
+                      ", which scores a row in " + Number(model->score_cost.batched) + " instead of " +
+                      Number(full.score_cost.batched) + " microseconds";
     const char* metric = HeadlineMetric(model->model.target.task());
     if (model->metrics.contains(metric) && full.metrics.contains(metric))
         finding.message += std::string("; held-out ") + metric + " " +
@@ -125,29 +146,50 @@ Expected<TrainedModel> TrainWithinBudget(const ColumnarTable& table, const Train
     const auto seconds = [start] {
         return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     };
-    DLENT_ASSIGN_OR_RETURN(TrainedModel full,
-                           TrainModel(table, options, backend, cancel, progress, pool, device, checkpoints));
+    const bool teaches = options.max_score_us && options.teacher == nullptr;
+    DLENT_ASSIGN_OR_RETURN(TrainedModel full, TrainModel(table, options, backend, cancel, progress, pool,
+                                                         device, checkpoints, {.wanted = teaches}));
     DLENT_ASSIGN_OR_RETURN(full.score_cost, measure(full.model));
-    if (!options.max_score_us || full.score_cost.batched <= *options.max_score_us)
+    if (!options.max_score_us || full.score_cost.batched <= *options.max_score_us) {
+        full.labels.reset();
         return full;
+    }
     const double budget = *options.max_score_us;
     double least = full.score_cost.batched;
+    const auto train = [&](TrainingOptions how, const TeacherLabels* teacher) -> Expected<TrainedModel> {
+        if (how.max_seconds)
+            how.max_seconds = std::max(*how.max_seconds - seconds(), 0.01);
+        DLENT_ASSIGN_OR_RETURN(TrainedModel model, TrainModel(table, how, backend, cancel, progress, pool,
+                                                              device, checkpoints, {.teacher = teacher}));
+        DLENT_ASSIGN_OR_RETURN(model.score_cost, measure(model.model));
+        least = std::min(least, model.score_cost.batched);
+        return model;
+    };
     for (TrainingOptions& candidate : LatencyCandidates(options, full.recipe)) {
         DLENT_ASSIGN_OR_RETURN(const Model untrained, UntrainedModel(full, candidate, backend));
         DLENT_ASSIGN_OR_RETURN(const ScoreCost expected, measure(untrained));
         least = std::min(least, expected.batched);
         if (expected.batched > kMargin * budget)
             continue;
-        if (candidate.max_seconds)
-            candidate.max_seconds = std::max(*candidate.max_seconds - seconds(), 0.01);
-        DLENT_ASSIGN_OR_RETURN(TrainedModel model, TrainModel(table, candidate, backend, cancel, progress,
-                                                              pool, device, checkpoints));
-        DLENT_ASSIGN_OR_RETURN(model.score_cost, measure(model.model));
-        if (model.score_cost.batched > budget) {
-            least = std::min(least, model.score_cost.batched);
+        DLENT_ASSIGN_OR_RETURN(TrainedModel model, train(candidate, nullptr));
+        if (model.score_cost.batched > budget)
             continue;
+        const bool late = options.max_seconds && seconds() >= *options.max_seconds;
+        const TrainedModel* plain = nullptr;
+        std::optional<TrainedModel> taught;
+        if (teaches && CanTeach(full.recipe) && !std::isnan(HeldOutLoss(model)) && !late) {
+            TrainingOptions student = candidate;
+            auto teacher = std::make_shared<TrainingOptions>(options);
+            teacher->max_score_us.reset();
+            student.teacher = std::move(teacher);
+            DLENT_ASSIGN_OR_RETURN(taught, train(student, full.labels ? &*full.labels : nullptr));
+            if (taught->score_cost.batched <= budget && HeldOutLoss(*taught) < HeldOutLoss(model)) {
+                candidate = std::move(student);
+                std::swap(model, *taught);
+                plain = &*taught;
+            }
         }
-        DescribeShrinking(full, candidate, budget, &model);
+        DescribeShrinking(full, options, candidate, plain, &model);
         model.seconds = seconds();
         return model;
     }

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <limits>
 #include <numeric>
 
 #include "core/drift/reference.h"
@@ -44,6 +45,9 @@ class TableTrainingData final : public TrainingData {
           classes_(classes),
           weight_cell_(weight_cell) {}
 
+    /// From now on targets are mixed with what a teacher says of the table's rows; NaN: nothing.
+    void SetTeacher(std::vector<float> says) { teacher_ = std::move(says); }
+
     size_t rows() const override { return table_.rows(); }
     bool has_weights() const override { return weight_cell_ >= 0; }
     void Gather(std::span<const uint32_t> rows, const HostBatch& batch) const override {
@@ -54,6 +58,8 @@ class TableTrainingData final : public TrainingData {
                 target_.Classes(rows, static_cast<int32_t*>(batch.targets));
             else
                 target_.Values(rows, static_cast<float*>(batch.targets));
+            if (!teacher_.empty())
+                Teach(rows, static_cast<float*>(batch.targets));
         }
         if (batch.weights != nullptr) {
             for (size_t i = 0; i < rows.size(); ++i)
@@ -62,11 +68,20 @@ class TableTrainingData final : public TrainingData {
     }
 
  private:
+    void Teach(std::span<const uint32_t> rows, float* targets) const {
+        for (size_t i = 0; i < rows.size(); ++i) {
+            const float says = teacher_[rows[i]];
+            if (!std::isnan(says))
+                targets[i] += kTeacherShare * (says - targets[i]);
+        }
+    }
+
     const ColumnarTable& table_;
     Pipeline::Binding inputs_;
     TargetEncoder::Binding target_;
     bool classes_;
     int weight_cell_;
+    std::vector<float> teacher_;
 };
 
 int FindRole(const ColumnarTable& table, ColumnRole role) {
@@ -115,7 +130,8 @@ class ModelTraining {
  public:
     ModelTraining(const ColumnarTable& table, const TrainingOptions& options, Backend& backend,
                   const CancelToken& cancel, const ProgressCallback& progress, TrainingPool* pool,
-                  NetworkTrainer* device, CheckpointStore* checkpoints)
+                  NetworkTrainer* device, CheckpointStore* checkpoints, const Teaching& teaching,
+                  const SplitPlan* student_plan = nullptr)
         : table_(table),
           options_(options),
           backend_(backend),
@@ -123,20 +139,32 @@ class ModelTraining {
           progress_(progress),
           pool_(pool),
           device_(device),
-          checkpoints_(checkpoints) {}
+          checkpoints_(checkpoints),
+          teaching_(teaching),
+          student_plan_(student_plan) {}
 
     Expected<TrainedModel> Run() {
         DLENT_RETURN_IF_ERROR(PrepareRows());
         DLENT_RETURN_IF_ERROR(FitTarget());
         DLENT_ASSIGN_OR_RETURN(recipe_, ResolveRecipe(options_, result_.model.target.task(), rows_.size()));
+        if (recipe_.plan == MemberPlan::kFolds && (options_.teacher != nullptr || student_plan_ != nullptr)) {
+            recipe_.plan = MemberPlan::kHoldOut;
+            recipe_.refit = true;
+        }
+        DLENT_RETURN_IF_ERROR(CheckTeacher());
         DLENT_RETURN_IF_ERROR(AssignRows());
         DLENT_RETURN_IF_ERROR(FitPipeline());
         DLENT_RETURN_IF_ERROR(CheckGuards());
         FitClassWeights();
+        DLENT_RETURN_IF_ERROR(TrainTeacher());
         DLENT_RETURN_IF_ERROR(TrainFamilies());
+        DLENT_RETURN_IF_ERROR(Label(&TeacherLabels::judged));
         DLENT_RETURN_IF_ERROR(Refit());
-        DLENT_RETURN_IF_ERROR(KeepReference());
-        DLENT_RETURN_IF_ERROR(FitExplainer());
+        DLENT_RETURN_IF_ERROR(Label(&TeacherLabels::finished));
+        if (student_plan_ == nullptr) {
+            DLENT_RETURN_IF_ERROR(KeepReference());
+            DLENT_RETURN_IF_ERROR(FitExplainer());
+        }
         Describe();
         return std::move(result_);
     }
@@ -197,7 +225,57 @@ class ModelTraining {
         return Status::Ok();
     }
 
+    Status CheckTeacher() const {
+        if (options_.teacher == nullptr || CanTeach(recipe_))
+            return Status::Ok();
+        return Status::Invalid("option \"teacher\" does not fit the target or the loss", {},
+                               "It is for regression by loss squared, and for two classes by log_loss.");
+    }
+
+    /// Finds out what the teacher says of the rows: of those that train while the others are held out; the
+    /// finished one's word is for the refit.
+    Status TrainTeacher() {
+        if (options_.teacher == nullptr)
+            return Status::Ok();
+        const Split& split = plan_.splits[0];
+        if (teaching_.teacher != nullptr && teaching_.teacher->held_out == split.validation) {
+            teacher_ = *teaching_.teacher;
+        } else {
+            TrainingOptions options = *options_.teacher;
+            if (options.max_seconds)  // half of the time, which the student's counts too
+                options.max_seconds = *options.max_seconds / 2;
+            DLENT_ASSIGN_OR_RETURN(TrainedModel teacher,
+                                   ModelTraining(table_, options, backend_, cancel_, progress_, pool_,
+                                                 device_, checkpoints_, {.wanted = true}, &plan_)
+                                       .Run());
+            teacher_ = std::move(*teacher.labels);
+        }
+        std::vector<float> says(table_.rows(), std::numeric_limits<float>::quiet_NaN());
+        for (const uint32_t row : split.train)
+            says[row] = teacher_->judged[row];
+        data_->SetTeacher(std::move(says));
+        return Status::Ok();
+    }
+
+    /// Keeps what the model as it is says of every row, for a student.
+    Status Label(std::vector<float> TeacherLabels::*labels) {
+        if (!teaching_.wanted || !CanTeach(recipe_) || recipe_.plan == MemberPlan::kFolds)
+            return Status::Ok();
+        if (!result_.labels)
+            result_.labels.emplace();
+        TeacherLabels& said = *result_.labels;
+        said.held_out = plan_.splits[0].validation;
+        said.description = {{"recipe", recipe_.ToJson()}, {"metrics", result_.metrics}};
+        (said.*labels).assign(table_.rows(), std::numeric_limits<float>::quiet_NaN());
+        result_.model.network = families_[0].network;
+        return PredictTargets(result_.model, *data_, rows_, backend_, cancel_, &(said.*labels));
+    }
+
     Status AssignRows() {
+        if (student_plan_ != nullptr) {
+            plan_ = *student_plan_;
+            return Status::Ok();
+        }
         SplitInputs inputs;
         inputs.table = &table_;
         inputs.rows = rows_;
@@ -293,7 +371,9 @@ class ModelTraining {
         context.members = recipe_.members;
         context.max_seconds = options_.max_seconds;
         context.start = start_;
-        if (device_ != nullptr) {
+        // a device has the rows' targets as they were when it got them, and checkpoints know of no teacher
+        const bool taught = teacher_.has_value();
+        if (device_ != nullptr && !taught) {
             TrainingPlan plan;
             plan.data = data_.get();
             plan.numeric = result_.model.pipeline.numeric_count();
@@ -306,7 +386,7 @@ class ModelTraining {
             DLENT_ASSIGN_OR_RETURN(const bool takes_them, device_->Begin(plan, cancel_));
             context.device = takes_them ? device_ : nullptr;
         }
-        if (checkpoints_ != nullptr) {
+        if (checkpoints_ != nullptr && !taught) {
             const Json facts = {{"pipeline", result_.model.pipeline.ToJson()},
                                 {"target", result_.model.target.ToJson()},
                                 {"recipe", recipe_.ToJson()},
@@ -612,6 +692,8 @@ class ModelTraining {
             return Status::Ok();
         }
         const Split all{rows_, {}};
+        if (teacher_)
+            data_->SetTeacher(teacher_->finished);
         runner_->ExpectRuns(runner_->runs_done() + recipe_.members);
         std::vector<MemberRun> runs;
         for (int member = 0; member < recipe_.members; ++member) {
@@ -678,6 +760,10 @@ class ModelTraining {
         details["seed"] = options_.seed;
         details["recipe"] = recipe_.ToJson();
         result_.recipe = recipe_;
+        if (teacher_) {
+            details["teacher"] = teacher_->description;
+            details["teacher"]["share"] = std::round(kTeacherShare * 1e6) / 1e6;
+        }
         details["validation"] = plan_.rule;
         details["validation"]["rows"] = held_out_rows_.size();
         if (rows_without_target_ > 0)
@@ -725,6 +811,8 @@ class ModelTraining {
     TrainingPool* const pool_;
     NetworkTrainer* const device_;
     CheckpointStore* const checkpoints_;
+    const Teaching teaching_;
+    const SplitPlan* const student_plan_;  ///< of the student that this model is to teach; null: none
     const Clock::time_point start_ = Clock::now();
 
     TrainedModel result_;
@@ -736,6 +824,7 @@ class ModelTraining {
     std::vector<uint64_t> table_hashes_;  ///< of all rows, where checkpoints are kept
     SplitPlan plan_;
     std::unique_ptr<TableTrainingData> data_;
+    std::optional<TeacherLabels> teacher_;
     std::vector<Family> families_;  ///< the first is of the model's architecture
     std::vector<int> family_of_;    ///< of each member
     std::vector<int> best_epochs_;
@@ -754,9 +843,11 @@ class ModelTraining {
 Expected<TrainedModel> TrainModel(const ColumnarTable& table, const TrainingOptions& options,
                                   Backend& backend, const CancelToken& cancel,
                                   const ProgressCallback& progress, TrainingPool* pool,
-                                  NetworkTrainer* device, CheckpointStore* checkpoints) {
+                                  NetworkTrainer* device, CheckpointStore* checkpoints,
+                                  const Teaching& teaching) {
     try {
-        return ModelTraining(table, options, backend, cancel, progress, pool, device, checkpoints).Run();
+        return ModelTraining(table, options, backend, cancel, progress, pool, device, checkpoints, teaching)
+            .Run();
     } catch (const std::bad_alloc&) {
         return Status(StatusCode::kOutOfMemory, "out of memory while training");
     }

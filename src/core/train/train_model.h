@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,10 +18,17 @@
 #include "core/train/network_trainer.h"
 #include "core/train/progress.h"
 #include "core/train/recipe.h"
+#include "core/train/teacher.h"
 #include "core/train/training_options.h"
 #include "core/train/training_pool.h"
 
 namespace dlent {
+
+/// How one training leads to another.
+struct Teaching {
+    bool wanted = false;                     ///< TrainedModel::labels are
+    const TeacherLabels* teacher = nullptr;  ///< of options.teacher, where that has been trained already
+};
 
 struct TrainedModel {
     Model model;
@@ -33,10 +41,11 @@ struct TrainedModel {
     uint64_t validation_rows = 0;
     int epochs = 0;  ///< most that any member ran
     double seconds = 0.0;
-    Recipe recipe;                  ///< as it was carried out
-    ExplainerStatistics explainer;  ///< what explanations need to know of the training rows
-    ScoreCost score_cost;           ///< when measured (TrainWithinBudget)
-    std::string data_fingerprint;   ///< hex, independent of row order
+    Recipe recipe;                        ///< as it was carried out
+    ExplainerStatistics explainer;        ///< what explanations need to know of the training rows
+    ScoreCost score_cost;                 ///< when measured (TrainWithinBudget)
+    std::string data_fingerprint;         ///< hex, independent of row order
+    std::optional<TeacherLabels> labels;  ///< for a student, when asked for and possible
 };
 
 /// Learns a model from the rows of `table` (roles say which column is what). The same rows, options and seed
@@ -46,10 +55,14 @@ struct TrainedModel {
 /// same bytes (but under a time limit); a `device` may take the trainings over, on the terms of its Begin().
 /// What `checkpoints` has is not trained again, to the same bytes; it may be null, and is called on this
 /// thread.
+///
+/// With options.teacher that is trained first, on the same rows; what it says of them is then learnt beside
+/// their targets, in one split, where the teacher has not seen the held-out rows either. kInvalidArgument for
+/// more than two classes, and for losses other than the task's usual one.
 Expected<TrainedModel> TrainModel(const ColumnarTable& table, const TrainingOptions& options,
                                   Backend& backend, const CancelToken& cancel,
                                   const std::function<void(const TrainingProgress&)>& progress,
                                   TrainingPool* pool = nullptr, NetworkTrainer* device = nullptr,
-                                  CheckpointStore* checkpoints = nullptr);
+                                  CheckpointStore* checkpoints = nullptr, const Teaching& teaching = {});
 
 }  // namespace dlent

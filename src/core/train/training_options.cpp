@@ -16,6 +16,7 @@ constexpr int kMaxHiddenLayers = 16;
 constexpr int kMaxHiddenUnits = 8192;
 constexpr int kMaxMembers = 256;
 constexpr size_t kMaxDescription = 60;
+constexpr const char* kTeacher = "teacher";
 
 std::string Describe(const Json& value) {
     std::string text = value.dump(-1, ' ', false, Json::error_handler_t::replace);
@@ -373,11 +374,43 @@ const char* NumericEmbeddingName(NumericEmbedding embedding) {
     return "";
 }
 
+namespace {
+
+/// What the teacher is trained with: what its own object says; its network is the preset's otherwise, and the
+/// rest is the student's.
+Status ReadTeacher(const Json& json, TrainingOptions* options) {
+    const Json& teacher = json.at(kTeacher);
+    if (!teacher.is_object())
+        return WrongType(kTeacher, "an object of options", teacher);
+    static const std::vector<std::string> kOwn = {
+        "activation", "batch_size",      "dropout",       "epochs",   "hidden",
+        "kind",       "label_smoothing", "learning_rate", "members",  "numeric_embedding",
+        "optimizer",  "patience",        "preset",        "schedule", "weight_decay"};
+    Json merged = json;
+    for (const char* key :
+         {kTeacher, "max_score_us", "promote", "kind", "hidden", "members", "numeric_embedding"})
+        merged.erase(key);
+    for (const auto& [key, value] : teacher.items()) {
+        if (std::find(kOwn.begin(), kOwn.end(), key) == kOwn.end())
+            return UnknownKey(" of teacher", key, kOwn);
+        merged[key] = value;
+    }
+    DLENT_ASSIGN_OR_RETURN(TrainingOptions parsed, TrainingOptions::Parse(merged));
+    options->teacher = std::make_shared<const TrainingOptions>(std::move(parsed));
+    return Status::Ok();
+}
+
+}  // namespace
+
 Expected<TrainingOptions> TrainingOptions::Parse(const Json& json) {
     if (!json.is_object())
         return Status::Invalid("options must be a JSON object", "They are " + Describe(json) + ".");
     TrainingOptions options;
     for (const auto& [key, value] : json.items()) {
+        if (key == kTeacher) {
+            DLENT_RETURN_IF_ERROR(ReadTeacher(json, &options));
+            continue;
+        }
         const auto* reader =
             std::find_if(std::begin(kReaders), std::end(kReaders),
                          [&key = key](const OptionReader& candidate) { return key == candidate.key; });
@@ -385,6 +418,7 @@ Expected<TrainingOptions> TrainingOptions::Parse(const Json& json) {
             std::vector<std::string> known;
             for (const OptionReader& candidate : kReaders)
                 known.emplace_back(candidate.key);
+            known.emplace_back(kTeacher);
             return UnknownKey("", key, known);
         }
         DLENT_RETURN_IF_ERROR(reader->read(key, value, &options));

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -52,6 +53,8 @@ struct TrainingOptions {
     std::optional<int> patience;
     std::optional<double> max_seconds;
     std::optional<double> max_score_us;  ///< microseconds that a row may cost, in batches
+    /// How the network is trained whose predictions this one learns beside the rows' own targets; null: none.
+    std::shared_ptr<const TrainingOptions> teacher;
     std::optional<int> members;
     NumericEmbedding numeric_embedding = NumericEmbedding::kAuto;
     std::optional<std::string> optimizer;  ///< "adamw", "sgd"

@@ -36,5 +36,15 @@ sub cost
 }
 cmp_ok(cost('wide'), '>', 5 * cost('m'), 'a large network costs more');
 
+# They decide whether workers pay: under settings as they come, but for the least size of a table.
+sub workers
+{
+    my ($what) = @_;
+    return $node->safe_psql('postgres', "SET max_parallel_workers_per_gather = 2; SET min_parallel_table_scan_size = 0; EXPLAIN SELECT $what FROM point AS p") =~ /Gather/ ? 1 : 0;
+}
+is(workers('count(*)'), 0, 'a count of few rows needs no workers');
+is(workers(q{sum(dlent_predict('m', p))}), 0, 'nor do scores of a small network');
+is(workers(q{sum(dlent_predict('wide', p))}), 1, 'those of a large one do');
+
 $node->stop;
 done_testing();
