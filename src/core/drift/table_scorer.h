@@ -17,6 +17,8 @@ class TableScorer {
  public:
     static Expected<TableScorer> Create(Scorer* scorer, const ColumnarTable& table);
 
+    /// The rows' cells as the scorer takes them, [rows × cell_count].
+    void Gather(std::span<const uint32_t> rows, Cell* cells) const;
     /// [rows × output_count]. kCancelled.
     Expected<std::vector<float>> Score(std::span<const uint32_t> rows, const CancelToken& cancel) const;
 
@@ -33,7 +35,6 @@ class TableScorer {
     Expected<std::vector<float>> Encode(std::span<const uint32_t> rows, size_t* columns) const;
 
  private:
-    void Gather(std::span<const uint32_t> rows, Cell* cells) const;
     std::vector<double> MeanAnswers(std::span<const float> outputs) const;
 
     Scorer* scorer_ = nullptr;

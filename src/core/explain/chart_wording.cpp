@@ -103,8 +103,13 @@ std::string AlternativeLine(const ExplanationView::Alternative& alternative) {
         line += Printable(change.feature) + " " + Printable(change.from) + " \xE2\x86\x92 " +
                 Printable(change.to);
     }
-    if (alternative.value)
+    if (!alternative.name.empty()) {
+        line += " gives " + Printable(alternative.name);
+        if (alternative.value)
+            line += " (" + FixedText(*alternative.value, 3, false) + ")";
+    } else if (alternative.value) {
         line += " gives " + SignedText(*alternative.value, 4);
+    }
     return line;
 }
 

@@ -28,7 +28,7 @@ std::string FidelityText(const ExplanationView::Label& label);
 std::optional<double> ThresholdOf(const ExplanationView& view, const ExplanationView::Label& label);
 /// What to say above reasons that cannot be relied on, first the verdict; empty when they can be.
 std::vector<std::string> Warnings(const ExplanationView& view);
-/// "amount 1,890 → 320 and is_night true → false gives 0.61".
+/// "amount 1,890 → 320 and is_night true → false gives accept (0.610)".
 std::string AlternativeLine(const ExplanationView::Alternative& alternative);
 
 /// Decimals that show the contributions of a label: two significant digits of the standard errors, but two

@@ -62,8 +62,10 @@ class Reader {
             return value->get<std::string>();
         if (value->is_boolean())
             return value->get<bool>() ? "true" : "false";
-        if (value->is_number())
-            return NumberText(value->get<double>(), 9);
+        if (value->is_number()) {
+            const double number = value->get<double>();
+            return NumberText(number, number == std::floor(number) ? 15 : 5);
+        }
         Fail(Path(key), "a text, a number, true, false or null");
         return {};
     }
@@ -140,6 +142,7 @@ ExplanationView::Label ReadLabel(Reader reader, Status* status) {
 
 ExplanationView::Alternative ReadAlternative(Reader reader, Status* status) {
     ExplanationView::Alternative alternative;
+    alternative.name = reader.OptionalText("class");
     alternative.value = reader.OptionalNumber("value");
     reader.Array("changes", kMaxReasons, [&](const Json& element, const std::string& path) {
         Reader change(element, path, status);

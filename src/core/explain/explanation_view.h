@@ -9,7 +9,7 @@
 
 namespace dlent {
 
-/// What a picture of an explanation shows, read from a document "dlent.explanation/1" (docs/explanations.md).
+/// What a picture of an explanation shows, read from a document "dlent.explanation/1" of dlent_explain().
 /// Texts are UTF-8, whatever they contain.
 struct ExplanationView {
     struct Reason {
@@ -39,7 +39,8 @@ struct ExplanationView {
     };
     struct Alternative {
         std::vector<Change> changes;
-        std::optional<double> value;  ///< the network's answer to it
+        std::string name;             ///< of the class that it would be, or empty
+        std::optional<double> value;  ///< the network's answer to it: the probability of that class
     };
 
     std::string model;

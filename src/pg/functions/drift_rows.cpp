@@ -9,7 +9,7 @@
 #include "pg/bridge/error.h"
 #include "pg/bridge/text.h"
 #include "pg/settings.h"
-#include "pg/source/decode.h"
+#include "pg/source/model_columns.h"
 #include "pg/source/table_reader.h"
 
 extern "C" {
@@ -27,19 +27,6 @@ constexpr size_t kMostRows = 1000000;
 /// A mistyped width should not make a report of millions of lines.
 constexpr size_t kMostWindows = 10000;
 
-void Add(const Source& source, int attribute, ColumnDefinition definition, TrainingColumns* columns) {
-    // Whether this type can be read as that kind is known before any row is read.
-    DecodeTarget target;
-    target.name = source.columns()[attribute].name;
-    target.kind = definition.kind;
-    (void)ValueDecoder::Create(target, source.columns()[attribute].type);
-    TrainingColumns::Column column;
-    column.definition = std::move(definition);
-    column.attribute = attribute;
-    column.type = source.columns()[attribute].type;
-    columns->columns.push_back(std::move(column));
-}
-
 void AddTime(const Source& source, const std::string& name, TrainingColumns* columns) {
     const int attribute = source.Require(name, "option time_column");
     const SourceColumn& column = source.columns()[attribute];
@@ -49,8 +36,9 @@ void AddTime(const Source& source, const std::string& name, TrainingColumns* col
                        "column \"" + name + "\" of type " + column.type_name + " has no times", {},
                        "Option time_column needs a timestamp or a date.");
     const ColumnKind kind = date ? ColumnKind::kDate : ColumnKind::kTimestamp;
-    Add(source, attribute, {ToUtf8(name), kind, ColumnRole::kOrder, CellsOf(kind), ToUtf8(column.type_name)},
-        columns);
+    AddModelColumn(source, attribute,
+                   {ToUtf8(name), kind, ColumnRole::kOrder, CellsOf(kind), ToUtf8(column.type_name)},
+                   columns);
 }
 
 }  // namespace
@@ -70,8 +58,9 @@ DriftRows ReadDriftRows(const Model& model, const DriftRequest& request, const s
             result.complete = false;
             continue;
         }
-        Add(source, attribute, {input.name, input.kind, ColumnRole::kFeature, input.width, input.type_name},
-            &columns);
+        AddModelColumn(source, attribute,
+                       {input.name, input.kind, ColumnRole::kFeature, input.width, input.type_name},
+                       &columns);
     }
     const TargetEncoder& target = model.target;
     if (request.target.value_or(true)) {
@@ -79,10 +68,10 @@ DriftRows ReadDriftRows(const Model& model, const DriftRequest& request, const s
         const int attribute = request.target ? source.Require(name, "target") : source.Find(name);
         if (attribute >= 0) {
             result.has_target = true;
-            Add(source, attribute,
-                {target.column(), target.column_kind(), ColumnRole::kTarget, CellsOf(target.column_kind()),
-                 target.type_name()},
-                &columns);
+            AddModelColumn(source, attribute,
+                           {target.column(), target.column_kind(), ColumnRole::kTarget,
+                            CellsOf(target.column_kind()), target.type_name()},
+                           &columns);
         }
     }
     if (windows && request.window > 0)

@@ -67,11 +67,15 @@ for my $case (@cases) {
     $session->quit;
 }
 
-# A time limit is a cancel too, in evaluation and scoring as well.
+# A time limit is a cancel too, in evaluation, scoring and explanation as well.
 for my $statement (
     q{SELECT dlent_evaluate('judge', 'SELECT w.a, w.b, w.c, w.d, v.y FROM wide AS w, wide AS v')},
     q{SELECT sum(dlent_predict('judge', w.a, w.b, w.c)) FROM wide AS w, wide AS v},
     q{SET dlent.batch = off; SELECT sum(dlent_predict('judge', w.a, w.b, w.c)) FROM wide AS w, wide AS v},
+    q{SELECT count(*) FROM dlent_explain_global('judge', 'wide', '{"rows": 400000}')},
+    q{SELECT count(*) FROM dlent_permutation_importance('judge', 'wide', '{"rows": 400000, "repeats": 1000}')},
+    q{SELECT count(*) FROM dlent_partial_dependence('judge', 'a', 'wide', '{"rows": 400000, "points": 1000}')},
+    q{SELECT count(dlent_explain('judge', w, '{"counterfactuals": 5, "threshold": 1.9}')) FROM wide AS w},
     qq{SELECT dlent_train('victim', 'wide', 'y', '$slow')},
 ) {
     my ($out, $err) = ('', '');
