@@ -9,4 +9,4 @@ if [ -n "$unexpected" ]; then
     echo "$unexpected" >&2
     exit 1
 fi
-nm -D --defined-only "$library" | grep -q ' Pg_magic_func$'
+nm -D --defined-only "$library" | grep ' Pg_magic_func$' >/dev/null
