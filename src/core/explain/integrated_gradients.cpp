@@ -12,7 +12,7 @@
 namespace dlent {
 namespace {
 
-constexpr int kMinSteps = 5;
+constexpr int kMinSteps = 1;
 constexpr int kMaxSteps = 100000;
 constexpr int kBatch = 64;  ///< points that go through a network at a time
 
