@@ -105,6 +105,16 @@ SELECT e #>> '{prediction,class}' AS class, e #> '{prediction,threshold}' AS thr
 FROM (VALUES (explained('{"threshold": 0}')), (dlent_explain('fraud', (SELECT to_jsonb(d) || '{"amount": 1}' FROM declined AS d), '{"threshold": 0.99}'))) AS x (e);
 SELECT count(*) FILTER (WHERE c ->> 'feature' = 'amount') AS immutable
 FROM jsonb_array_elements(explained('{"counterfactuals": 3, "immutable": ["amount"]}') -> 'counterfactuals') AS a, jsonb_array_elements(a -> 'changes') AS c;
+-- the other method, and how far the two agree
+SELECT e #>> '{method,name}' AS method, e #> '{method,n}' AS steps, e #> '{labels,0,fidelity_r2}' AS fidelity, e #>> '{quality,grade}' AS grade,
+       (e #>> '{labels,0,completeness}')::float8 < 0.05 AS complete, jsonb_array_length(e #> '{labels,0,features}') AS features,
+       (l ->> 'baseline')::numeric + (SELECT sum((f ->> 'contribution')::numeric) FROM jsonb_array_elements(l -> 'features') AS f)
+         = (l ->> 'local_prediction')::numeric AS adds_up,
+       (l ->> 'local_prediction')::numeric + (l ->> 'residual')::numeric = (l ->> 'prediction')::numeric AS with_residual
+FROM (SELECT explained('{"method": "integrated_gradients", "steps": 100}') AS e) AS x, jsonb_array_elements(e -> 'labels') AS l;
+SELECT jsonb_object_keys(explained('{"agreement": true}') #> '{quality,agreement}') AS agreement ORDER BY 1;
+SELECT explained('{"agreement": true}') #>> '{quality,agreement,method}' AS of_lime, explained('{"agreement": true, "method": "integrated_gradients"}') #>> '{quality,agreement,method}' AS of_gradients,
+       (explained('{"agreement": true}') #>> '{quality,agreement,top_overlap}')::float8 BETWEEN 0 AND 1 AS overlap;
 
 -- errors
 SELECT explained('{"features": 3}');
@@ -215,6 +225,9 @@ SELECT count(*), count(DISTINCT entity_key), bool_and(model = 'fraud' AND versio
 FROM dlent.explanations AS e;
 SELECT bool_and(dlent_verify_explanation(id)) AS verified FROM dlent.explanations;
 SELECT count(*) > 0 AS counterfactuals, bool_and(flips) AS flip FROM dlent.explanation_counterfactuals;
+SELECT dlent_explain_table('fraud', 'SELECT * FROM payment WHERE id BETWEEN 2502 AND 2505', 'id', '{"method": "integrated_gradients", "agreement": true}') AS gradients;
+SELECT count(*) AS explained, bool_and(dlent_verify_explanation(id)) AS verified, bool_and(probe_id IS NULL AND fidelity_r2 IS NULL) AS columns
+FROM dlent.explanations WHERE method ->> 'method' = 'integrated_gradients';
 SELECT dlent_explain('fraud', d, '{"store": true, "key": "call", "retain": "1 hour", "audience": "customer"}') ->> 'id' IS NOT NULL AS stored FROM declined AS d;
 SELECT dlent_verify_explanation(id) AS customer, expires_at > now() AS kept, probability IS NULL AS tells_nothing FROM dlent.explanations WHERE entity_key = 'call';
 SELECT dlent_create_explanation_view('fraud', 'wide');

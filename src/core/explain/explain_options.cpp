@@ -11,6 +11,7 @@ namespace dlent {
 namespace {
 
 constexpr int kMaxSamples = 1'000'000;
+constexpr int kMinSteps = 5;
 constexpr int kMaxSteps = 10'000;
 constexpr int kMaxCounterfactuals = 20;
 constexpr size_t kMaxDescription = 60;
@@ -210,7 +211,7 @@ const std::map<std::string, Reader>& Readers() {
         {"fresh", [](const auto& key, const Json& value,
                      ExplainOptions* out) { return ReadBoolean(key, value, &out->fresh); }},
         {"steps", [](const auto& key, const Json& value,
-                     ExplainOptions* out) { return ReadInteger(key, value, 2, kMaxSteps, &out->steps); }},
+                     ExplainOptions* out) { return ReadInteger(key, value, kMinSteps, kMaxSteps, &out->steps); }},
         {"min_fidelity",
          [](const auto& key, const Json& value, ExplainOptions* out) {
              return ReadNumber(

@@ -460,11 +460,10 @@ Json ExplanationWriter::QualityJson(const ExplainedRow& row, const Prediction& p
     for (const Reason& reason : reasons)
         inputs.reasons.push_back({reason.contribution, reason.std_error, reason.tied});
     for (int f = 0; f < subject_.statistics->feature_count(); ++f) {
-        const std::string warning =
-            DescribeFeature(*subject_.statistics, *subject_.pipeline, f, Discretizer::kNone, row, style_)
-                .warning;
-        if (!warning.empty())
-            inputs.unfamiliar.push_back(warning);
+        if (IsUnfamiliar(*subject_.statistics, f, row.cells))
+            inputs.unfamiliar.push_back(
+                DescribeFeature(*subject_.statistics, *subject_.pipeline, f, Discretizer::kNone, row, style_)
+                    .warning);
     }
     Json quality = DescribeQuality(inputs, options_);
     if (customer()) {

@@ -136,6 +136,16 @@ FeatureText DescribeFeature(const ExplainerStatistics& statistics, const Pipelin
     return text;
 }
 
+bool IsUnfamiliar(const ExplainerStatistics& statistics, int f, const Cell* cells) {
+    const ExplainedFeature& feature = statistics.features()[f];
+    const double value = statistics.Value(f, cells);
+    if (std::isnan(value))
+        return !feature.categorical && feature.null_count == 0;
+    if (feature.kind == ColumnKind::kCategory)
+        return value < 0.0;
+    return feature.kind != ColumnKind::kBoolean && (value < feature.minimum || value > feature.maximum);
+}
+
 Json ExplainedValueJson(const ExplainedFeature& feature, const Pipeline& pipeline, double value) {
     if (std::isnan(value))
         return nullptr;

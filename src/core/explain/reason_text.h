@@ -31,6 +31,9 @@ struct FeatureText {
 FeatureText DescribeFeature(const ExplainerStatistics& statistics, const Pipeline& pipeline, int feature,
                             Discretizer discretizer, const ExplainedRow& row, const NumberStyle& style);
 
+/// Whether training saw no such value: what FeatureText::warning tells of.
+bool IsUnfamiliar(const ExplainerStatistics& statistics, int feature, const Cell* cells);
+
 /// The explained value `value` (NaN is NULL, a category's code) as it would stand in a row, and its text.
 Json ExplainedValueJson(const ExplainedFeature& feature, const Pipeline& pipeline, double value);
 

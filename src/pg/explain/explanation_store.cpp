@@ -2,6 +2,7 @@
 
 #include "pg/explain/explanation_store.h"
 
+#include "core/base/json_text.h"
 #include "core/explain/explanation_rows.h"
 #include "pg/bridge/error.h"
 #include "pg/bridge/json.h"
@@ -30,7 +31,7 @@ struct StoreRequest {
     const char* retain;  ///< or null
     TimestampTz at;
     const char* role;
-    Datum explanations;  ///< jsonb arrays of rows
+    Datum explanations;  ///< json arrays of rows: read once, where jsonb would be built and taken apart
     Datum features;
     Datum counterfactuals;
 };
@@ -38,7 +39,7 @@ struct StoreRequest {
 void Store(const StoreRequest& request) {
     CatalogWrite write;
     BeginCatalogWrite(request.command, &write);
-    const Parameter parameters[] = {Of(JSONBOID, request.explanations),
+    const Parameter parameters[] = {Of(JSONOID, request.explanations),
                                     Int8(request.model_id),
                                     Text(request.model),
                                     Int4(request.version),
@@ -57,26 +58,26 @@ void Store(const StoreRequest& request) {
         "r.prediction, r.baseline, r.local_prediction, r.residual, r.fidelity_r2, r.min_rank_gap_z, r.grade, "
         "r.probe_id, $6, $7, r.input, r.input_hash, r.codes, r.document, $8, $9::pg_catalog.name, "
         "$8 + $10::pg_catalog.interval "
-        "FROM pg_catalog.jsonb_to_recordset($1) AS r (id uuid, entity_key text, class text, predicted text, "
+        "FROM pg_catalog.json_to_recordset($1) AS r (id uuid, entity_key text, class text, predicted text, "
         "probability float8, threshold float8, prediction float8, baseline float8, local_prediction float8, "
         "residual float8, fidelity_r2 float8, min_rank_gap_z float8, grade text, probe_id uuid, "
         "input jsonb, "
         "input_hash text, codes jsonb, document jsonb)",
         parameters);
-    const Parameter features[] = {Of(JSONBOID, request.features)};
+    const Parameter features[] = {Of(JSONOID, request.features)};
     Execute(
         "INSERT INTO dlent.explanation_feature (id, label, class, rank, feature, value_text, value_num, "
         "condition, contribution, std_error, direction, rank_tied, reason_code, reason_text) "
-        "SELECT r.* FROM pg_catalog.jsonb_to_recordset($1) AS r (id uuid, label int, class text, rank int, "
+        "SELECT r.* FROM pg_catalog.json_to_recordset($1) AS r (id uuid, label int, class text, rank int, "
         "feature text, value_text text, value_num float8, condition text, contribution float8, "
         "std_error float8, direction text, rank_tied boolean, reason_code text, reason_text text)",
         features);
     if (request.counterfactuals != 0) {
-        const Parameter counterfactuals[] = {Of(JSONBOID, request.counterfactuals)};
+        const Parameter counterfactuals[] = {Of(JSONOID, request.counterfactuals)};
         Execute(
             "INSERT INTO dlent.explanation_counterfactual (id, n, position, feature, \"from\", \"to\", "
             "new_value, class, value, flips) "
-            "SELECT r.* FROM pg_catalog.jsonb_to_recordset($1) AS r (id uuid, n int, position int, "
+            "SELECT r.* FROM pg_catalog.json_to_recordset($1) AS r (id uuid, n int, position int, "
             "feature text, \"from\" text, \"to\" text, new_value float8, class text, value float8, "
             "flips boolean)",
             counterfactuals);
@@ -202,7 +203,7 @@ void StoreExplanations(const PreparedExplainer& explainer, const char* command, 
         row["id"] = explanation.id;
         row["entity_key"] = explanation.key ? Json(*explanation.key) : Json();
         row["input"] = explanation.input;
-        row["input_hash"] = InputSha256(explanation.input);
+        row["input_hash"] = explanation.document["audit"]["input_sha256"];
         row["codes"] = std::move(codes);
         row["document"] = std::move(document);
         rows.push_back(std::move(row));
@@ -224,9 +225,10 @@ void StoreExplanations(const PreparedExplainer& explainer, const char* command, 
             .retain = options.retain ? retain.c_str() : nullptr,
             .at = at,
             .role = role.c_str(),
-            .explanations = JsonbDatum(rows),
-            .features = JsonbDatum(features),
-            .counterfactuals = counterfactuals.empty() ? Datum{0} : JsonbDatum(counterfactuals)};
+            .explanations = TextDatum(FromUtf8(JsonText(rows))),
+            .features = TextDatum(FromUtf8(JsonText(features))),
+            .counterfactuals =
+                counterfactuals.empty() ? Datum{0} : TextDatum(FromUtf8(JsonText(counterfactuals)))};
         CallPostgres([&request] { Store(request); });
     }
     CallPostgres([storing] { MemoryContextDelete(storing); });
