@@ -383,6 +383,14 @@ class CpuBackend final : public Backend {
         if (!kernels_.all_finite(count, values))
             *flag = 1;
     }
+    void GatherRows(int rows, int width, const void* table, const uint32_t* order, size_t first,
+                    void* out) override {
+        const size_t bytes = static_cast<size_t>(width) * sizeof(float);
+        for (int i = 0; i < rows; ++i)
+            std::memcpy(static_cast<char*>(out) + static_cast<size_t>(i) * bytes,
+                        static_cast<const char*>(table) + order[first + static_cast<size_t>(i)] * bytes,
+                        bytes);
+    }
 
  private:
     static ptrdiff_t Offset(int index, int stride) { return static_cast<ptrdiff_t>(index) * stride; }

@@ -489,6 +489,82 @@ TEST_P(BackendParity, EnsembleScaleAndBias) {
             }
 }
 
+TEST_P(BackendParity, GatherRows) {
+    for (const int width : {1, 3, 28, 300}) {
+        const Floats table = RandomFloats(50 * static_cast<size_t>(width), 1);
+        std::vector<uint32_t> order(70);
+        for (size_t i = 0; i < order.size(); ++i)
+            order[i] = static_cast<uint32_t>(i * 37 % 50);
+        float* out = Make(33 * static_cast<size_t>(width));
+        backend_->GatherRows(33, width, Put(table), Put(order), 20, out);
+        Floats expected;
+        for (int i = 0; i < 33; ++i)
+            expected.insert(expected.end(), &table[order[20 + i] * width],
+                            &table[order[20 + i] * width] + width);
+        EXPECT_EQ(Get(out, expected.size()), expected);
+    }
+}
+
+TEST_P(BackendParity, AProgramsStepsAreWhatTheyEnqueue) {
+    // Everything that takes a number of a step, in two programs of other sizes and beside no program at all.
+    constexpr int kRows = 40;
+    constexpr int kWidth = 7;
+    const Floats table = RandomFloats(kRows * kWidth, 1);
+    std::vector<uint32_t> order(kRows);
+    for (uint32_t i = 0; i < kRows; ++i)
+        order[i] = (i * 7 + 3) % kRows;
+    const ParameterSegment segments[] = {{0, 30, 1.0f, 0.1f}, {32, 5, 0.5f, 0.0f}};
+    struct Device {
+        float* batch;
+        float* parameters;
+        float* first;
+        float* second;
+        float* momentum;
+        float* average;
+    };
+    const float* device_table = Put(table);
+    const uint32_t* device_order = Put(order);
+    const float* one = Put(Floats{1.0f});
+    const auto start = [&] {
+        return Device{Make(kRows * kWidth), Put(RandomFloats(64, 2)), Make(64), Make(64), Make(64), Make(64)};
+    };
+    const auto enqueue = [&](Backend& backend, const Device& d, const StepScalars& s) {
+        backend.GatherRows(s.rows, kWidth, device_table, device_order, s.first_row, d.batch);
+        backend.Dropout(static_cast<size_t>(s.rows) * kWidth, 0.3f, 99, s.step, d.batch, d.batch);
+        backend.AdamWStep({.learning_rate = s.learning_rate, .step = s.optimizer_step}, segments, d.batch,
+                          one, d.parameters, d.first, d.second);
+        backend.SgdStep({.learning_rate = s.learning_rate}, segments, d.batch, one, d.parameters, d.momentum);
+        backend.Lerp(64, s.average_weight, d.parameters, d.average);
+    };
+    std::vector<StepScalars> steps;
+    for (int i = 0; i < 9; ++i)
+        steps.push_back({i % 3 == 2 ? 9 : 10, static_cast<uint64_t>(i), static_cast<size_t>(i * 3),
+                         0.1f / (1 + i), i + 1, 1.0f / (2 + i)});
+    const Device plain = start();
+    for (const StepScalars& step : steps)
+        enqueue(*backend_, plain, step);
+    const Device recorded = start();
+    {
+        const std::unique_ptr<StepProgram> program = backend_->MakeStepProgram([&](const StepScalars& step) {
+            enqueue(*backend_, recorded, step);
+            return Status::Ok();
+        });
+        const std::span<const StepScalars> all(steps);
+        ASSERT_TRUE(program->Run(all.first(5)).ok());
+        // memory that moves in between must not matter
+        void* other = backend_->Allocate(1 << 20);
+        backend_->Free(other);
+        ASSERT_TRUE(program->Run(all.subspan(5)).ok());
+        ASSERT_TRUE(backend_->Synchronize().ok());
+    }
+    EXPECT_EQ(Get(recorded.parameters, 64), Get(plain.parameters, 64));
+    EXPECT_EQ(Get(recorded.average, 64), Get(plain.average, 64));
+    EXPECT_EQ(Get(recorded.batch, 9 * kWidth), Get(plain.batch, 9 * kWidth));
+    const Status failed =
+        backend_->MakeStepProgram([](const StepScalars&) { return Status::Cancelled(); })->Run(steps);
+    EXPECT_EQ(failed.code(), StatusCode::kCancelled);
+}
+
 TEST_P(BackendParity, EqualInputsGiveEqualBytes) {
     const Shape s{200, 48, 100};
     const Floats x = RandomFloats(s.rows * s.inputs, 1);

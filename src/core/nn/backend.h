@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 
@@ -64,6 +65,27 @@ struct SgdStepSpec {
     float learning_rate = 1e-2f;
     float momentum = 0.9f;
     bool nesterov = false;
+};
+
+/// What differs between two steps of a training whose batches have the same number of rows.
+struct StepScalars {
+    int rows = 0;
+    uint64_t step = 0;     ///< of Dropout
+    size_t first_row = 0;  ///< of the batch, in the order that GatherRows reads
+    float learning_rate = 0.0f;
+    int64_t optimizer_step = 1;   ///< AdamWStepSpec::step
+    float average_weight = 0.0f;  ///< of Lerp
+};
+
+/// Enqueues the operators of one step.
+using StepFunction = std::function<Status(const StepScalars&)>;
+
+/// A step of training that a device may record once and repeat.
+class StepProgram {
+ public:
+    virtual ~StepProgram() = default;
+    /// Enqueues a step for each entry, in order.
+    virtual Status Run(std::span<const StepScalars> steps) = 0;
 };
 
 /// The operators a network is made of, on one device. All pointers are device pointers, matrices are
@@ -254,6 +276,17 @@ class Backend {
     virtual void Lerp(size_t count, float weight, const float* source, float* target) = 0;
     /// Sets *flag (device int32) to 1 when any value is NaN or infinite.
     virtual void CheckFinite(size_t count, const float* values, int32_t* flag) = 0;
+
+    // ---- steps ----
+    /// How many bytes of training data the device would rather hold than be fed batch by batch; 0: none.
+    virtual size_t ResidentBytes() const { return 0; }
+    /// out[i, :] = table[order[first + i], :], `rows` rows of `width` values of four bytes.
+    virtual void GatherRows(int rows, int width, const void* table, const uint32_t* order, size_t first,
+                            void* out) = 0;
+    /// A program whose steps are what `enqueue` enqueues. Two steps of the same number of rows must differ in
+    /// nothing but the numbers of StepScalars, handed to the operators that take them. Both `enqueue` and
+    /// what it uses must outlive the program.
+    virtual std::unique_ptr<StepProgram> MakeStepProgram(StepFunction enqueue);
 };
 
 /// Whether ActivationBackward reads the preactivation (x) rather than the output (y).

@@ -1,5 +1,8 @@
 #include "core/train/batch_feeder.h"
 
+#include <algorithm>
+#include <numeric>
+
 namespace dlent {
 
 Status BatchFeeder::Prepare(const NetworkSpec& spec, int max_rows, bool with_targets) {
@@ -20,6 +23,45 @@ BatchInputs BatchFeeder::Feed(std::span<const uint32_t> rows) {
     weights_.Upload(backend_, rows.size());
     return {static_cast<int>(rows.size()), numeric_.device.data(), plain_.device.data(),
             codes_.device.data()};
+}
+
+Expected<bool> BatchFeeder::MakeResident(const CancelToken& cancel) {
+    size_t width = 0;
+    size_t block = data_.rows();
+    ForEach([&](auto& part) {
+        width += part.width;
+        if (part.width > 0) {
+            block = std::min(block, part.host.size() / part.width);
+        }
+    });
+    if (width == 0 || data_.rows() > backend_.ResidentBytes() / (width * sizeof(float))) {
+        return false;
+    }
+    bool has_room = true;
+    ForEach([&](auto& part) {
+        has_room = has_room && part.table.Allocate(backend_, data_.rows() * part.width).ok();
+    });
+    if (!has_room) {
+        ForEach([](auto& part) { part.table = {}; });
+        return false;
+    }
+    std::vector<uint32_t> rows(block);
+    for (size_t first = 0; first < data_.rows(); first += block) {
+        if (cancel.IsCancelled()) {
+            return Status::Cancelled();
+        }
+        rows.resize(std::min(block, data_.rows() - first));
+        std::iota(rows.begin(), rows.end(), static_cast<uint32_t>(first));
+        data_.Gather(rows, {numeric_.Host(), plain_.Host(), codes_.Host(), targets_.Host(), weights_.Host()});
+        ForEach([&](auto& part) { part.UploadTable(backend_, first, rows.size()); });
+        DLENT_RETURN_IF_ERROR(backend_.Synchronize());
+    }
+    return true;
+}
+
+BatchInputs BatchFeeder::FeedResident(const uint32_t* order, size_t first, int rows) {
+    ForEach([&](auto& part) { part.GatherOnDevice(backend_, order, first, rows); });
+    return {rows, numeric_.device.data(), plain_.device.data(), codes_.device.data()};
 }
 
 }  // namespace dlent

@@ -4,6 +4,7 @@
 #include <span>
 #include <vector>
 
+#include "core/base/cancel.h"
 #include "core/base/status.h"
 #include "core/nn/device_buffer.h"
 #include "core/nn/network.h"
@@ -22,6 +23,12 @@ class BatchFeeder {
     /// Gathers and uploads rows; the result is valid until the next call.
     BatchInputs Feed(std::span<const uint32_t> rows);
 
+    /// Brings all rows of the data to the device, once and for all, when it wants them there and has the
+    /// room: whether it has. kCancelled.
+    Expected<bool> MakeResident(const CancelToken& cancel);
+    /// The rows order[first], ..., of data that is resident; `order` is the device's.
+    BatchInputs FeedResident(const uint32_t* order, size_t first, int rows);
+
     const void* targets() const { return targets_.device.data(); }
     /// Null when the data has none.
     const float* weights() const { return weights_.device.data(); }
@@ -31,6 +38,7 @@ class BatchFeeder {
     struct Staged {
         std::vector<T> host;
         DeviceBuffer<T> device;
+        DeviceBuffer<T> table;  ///< all rows, when resident
         size_t width = 0;
 
         Status Prepare(Backend& backend, size_t width_, size_t rows) {
@@ -44,7 +52,27 @@ class BatchFeeder {
                 backend.Upload(device.data(), host.data(), rows * width * sizeof(T));
             }
         }
+        void UploadTable(Backend& backend, size_t first, size_t rows) {
+            if (width > 0) {
+                backend.Upload(table.data() + first * width, host.data(), rows * width * sizeof(T));
+            }
+        }
+        void GatherOnDevice(Backend& backend, const uint32_t* order, size_t first, int rows) {
+            if (width > 0) {
+                backend.GatherRows(rows, static_cast<int>(width), table.data(), order, first, device.data());
+            }
+        }
     };
+
+    /// Calls f for every part.
+    template <typename Function>
+    void ForEach(Function f) {
+        f(numeric_);
+        f(plain_);
+        f(codes_);
+        f(targets_);
+        f(weights_);
+    }
 
     Backend& backend_;
     const TrainingData& data_;

@@ -20,6 +20,7 @@ struct TrainingPlan {
     bool integer_targets = false;  ///< labels rather than floats
     size_t train_rows = 0;         ///< that one training learns from
     int trainings = 1;             ///< at least
+    int64_t parameters = 0;        ///< of one network
     const Recipe* recipe = nullptr;
 };
 

@@ -35,10 +35,9 @@ Expected<std::unique_ptr<Optimizer>> Optimizer::Create(const OptimizerOptions& o
     return optimizer;
 }
 
-void Optimizer::Step(float learning_rate, const float* gradient_scale) {
-    ++step_;
+void Optimizer::Step(float learning_rate, int64_t step, const float* gradient_scale) {
     if (options_.kind == OptimizerKind::kAdamW) {
-        const AdamWStepSpec spec{learning_rate, options_.beta1, options_.beta2, options_.epsilon, step_};
+        const AdamWStepSpec spec{learning_rate, options_.beta1, options_.beta2, options_.epsilon, step};
         backend_.AdamWStep(spec, segments_, network_.gradient_data(), gradient_scale,
                            network_.parameter_data(), first_moment_.data(), second_moment_.data());
     } else {

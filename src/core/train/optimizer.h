@@ -34,8 +34,9 @@ class Optimizer {
     static Expected<std::unique_ptr<Optimizer>> Create(const OptimizerOptions& options, Network& network,
                                                        Backend& backend);
 
-    /// Moves the parameters against the network's gradients times *gradient_scale (device).
-    void Step(float learning_rate, const float* gradient_scale);
+    /// Moves the parameters against the network's gradients times *gradient_scale (device). Steps are counted
+    /// from 1.
+    void Step(float learning_rate, int64_t step, const float* gradient_scale);
 
  private:
     Optimizer(const OptimizerOptions& options, Network& network, Backend& backend)
@@ -47,7 +48,6 @@ class Optimizer {
     std::vector<ParameterSegment> segments_;
     DeviceBuffer<float> first_moment_;   ///< or SGD's momentum
     DeviceBuffer<float> second_moment_;  ///< AdamW only
-    int64_t step_ = 0;
 };
 
 }  // namespace dlent

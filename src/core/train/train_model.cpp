@@ -382,6 +382,7 @@ class ModelTraining {
             plan.integer_targets = result_.model.target.task() == Task::kMulticlass;
             plan.train_rows = plan_.splits[0].train.size();
             plan.trainings = runs;
+            plan.parameters = families_[0].parameters;
             plan.recipe = &recipe_;
             DLENT_ASSIGN_OR_RETURN(const bool takes_them, device_->Begin(plan, cancel_));
             context.device = takes_them ? device_ : nullptr;
@@ -424,7 +425,6 @@ class ModelTraining {
         const bool choose = recipe_.choose_embedding && result_.model.pipeline.numeric_count() > 0 &&
                             !plan_.splits[0].validation.empty();
         const int each = folds || !choose ? recipe_.members : std::max(1, recipe_.members / 2);
-        DLENT_RETURN_IF_ERROR(MakeRunner(each * (choose ? 2 : 1) + (recipe_.refit ? recipe_.members : 0)));
         for (int member = 0; member < (folds ? recipe_.members : 1); ++member) {
             const std::vector<uint32_t>& rows = SplitOf(member).validation;
             held_out_rows_.insert(held_out_rows_.end(), rows.begin(), rows.end());
@@ -432,6 +432,7 @@ class ModelTraining {
         DLENT_RETURN_IF_ERROR(AddFamily(recipe_.numeric_embedding));
         if (choose)
             DLENT_RETURN_IF_ERROR(AddFamily(NumericEmbedding::kNone));
+        DLENT_RETURN_IF_ERROR(MakeRunner(each * (choose ? 2 : 1) + (recipe_.refit ? recipe_.members : 0)));
         std::vector<MemberRun> runs;
         for (const Family& family : families_) {
             for (int member = 0; member < each; ++member)

@@ -42,9 +42,10 @@ class CancelScope {
     Network& network_;
 };
 
-/// Forward over `rows` in batches; logits to host memory.
+/// Forward over `rows` in batches; logits to host memory. `resident`: the same row numbers on the device,
+/// where the feeder has all rows there.
 Status RunBatches(Network& network, Backend& backend, BatchFeeder& feeder, std::span<const uint32_t> rows,
-                  float* logits, const CancelToken& cancel) {
+                  const uint32_t* resident, float* logits, const CancelToken& cancel) {
     const size_t per_row = static_cast<size_t>(network.members()) * static_cast<size_t>(network.outputs());
     const size_t batch = static_cast<size_t>(network.max_batch());
     for (size_t begin = 0; begin < rows.size(); begin += batch) {
@@ -52,7 +53,10 @@ Status RunBatches(Network& network, Backend& backend, BatchFeeder& feeder, std::
             return Status::Cancelled();
         }
         const size_t count = std::min(batch, rows.size() - begin);
-        DLENT_RETURN_IF_ERROR(network.Forward(feeder.Feed(rows.subspan(begin, count)), false));
+        DLENT_RETURN_IF_ERROR(network.Forward(
+            resident != nullptr ? feeder.FeedResident(resident, begin, static_cast<int>(count))
+                                : feeder.Feed(rows.subspan(begin, count)),
+            false));
         backend.Download(logits + begin * per_row, network.logits(), count * per_row * sizeof(float));
         DLENT_RETURN_IF_ERROR(backend.Synchronize());
     }
@@ -182,8 +186,29 @@ class TrainingRun {
             DLENT_RETURN_IF_ERROR(PrepareValidation());
         }
         order_.assign(train_rows_.begin(), train_rows_.end());
+        DLENT_RETURN_IF_ERROR(PrepareResident());
         result_.log.reserve(static_cast<size_t>(std::min<int64_t>(total_epochs_, 1 << 20)));
         return backend_.Synchronize();
+    }
+
+    /// On a device that holds the data, steps need nothing from the host: they are recorded and repeated.
+    Status PrepareResident() {
+        DLENT_ASSIGN_OR_RETURN(resident_, feeder_.MakeResident(cancel_));
+        if (!resident_) {
+            return Status::Ok();
+        }
+        DLENT_RETURN_IF_ERROR(device_order_.Allocate(backend_, order_.size()));
+        if (has_validation()) {
+            DLENT_RETURN_IF_ERROR(device_validation_rows_.Allocate(backend_, validation_rows_.size()));
+            backend_.Upload(device_validation_rows_.data(), validation_rows_.data(),
+                            device_validation_rows_.bytes());
+        }
+        steps_.reserve(kGradientCheckSteps);
+        program_ = backend_.MakeStepProgram([this](const StepScalars& step) {
+            return Enqueue(step, feeder_.FeedResident(device_order_.data(), step.first_row, step.rows),
+                           scales_.data());
+        });
+        return Status::Ok();
     }
 
     Status PrepareValidation() {
@@ -226,7 +251,7 @@ class TrainingRun {
         backend_.Zero(accumulator_.data(), accumulator_.bytes());
         const int64_t end = std::min(epoch_first_step_ + steps_per_epoch_, last_step_);
         while (step_ < end && !timed_out_) {
-            DLENT_RETURN_IF_ERROR(Step());
+            DLENT_RETURN_IF_ERROR(resident_ ? ResidentSteps(end) : Step());
         }
         DLENT_RETURN_IF_ERROR(CheckGradients());
         DLENT_RETURN_IF_ERROR(ReadTrainLoss());
@@ -251,20 +276,33 @@ class TrainingRun {
                 return Status::Cancelled();
             }
         }
+        if (resident_) {
+            backend_.Upload(device_order_.data(), order_.data(), device_order_.bytes());
+        }
         return Status::Ok();
     }
 
-    Status Step() {
-        if (cancel_.IsCancelled()) {
-            return Status::Cancelled();
-        }
-        const size_t index = static_cast<size_t>(step_ - epoch_first_step_);
+    /// The numbers of step `step`, which is of the current epoch.
+    StepScalars ScalarsOf(int64_t step) const {
+        const size_t index = static_cast<size_t>(step - epoch_first_step_);
         const size_t rows = order_.size();
         const size_t steps = static_cast<size_t>(steps_per_epoch_);
-        const size_t begin = index * rows / steps;
-        const size_t end = (index + 1) * rows / steps;
-        const BatchInputs batch = feeder_.Feed(std::span(order_).subspan(begin, end - begin));
-        DLENT_RETURN_IF_ERROR(network_.Forward(batch, true, options_.seed, static_cast<uint64_t>(step_)));
+        StepScalars scalars;
+        scalars.first_row = index * rows / steps;
+        scalars.rows = static_cast<int>((index + 1) * rows / steps - scalars.first_row);
+        scalars.step = static_cast<uint64_t>(step);
+        scalars.learning_rate = static_cast<float>(options_.learning_rate * schedule_->Factor(step));
+        scalars.optimizer_step = step + 1;
+        // Young averages follow the weights closely, or they would remember the initial ones.
+        const double n = static_cast<double>(step + 1);
+        scalars.average_weight =
+            static_cast<float>(1.0 - std::min(options_.ema_decay, (1.0 + n) / (10.0 + n)));
+        return scalars;
+    }
+
+    /// The operators of a step; its clip factor goes to *scale.
+    Status Enqueue(const StepScalars& step, const BatchInputs& batch, float* scale) {
+        DLENT_RETURN_IF_ERROR(network_.Forward(batch, true, options_.seed, step.step));
         backend_.Loss(loss_, batch.rows * network_.members(), network_.outputs(), network_.members(),
                       network_.logits(), feeder_.targets(), feeder_.weights(), accumulator_.data(),
                       network_.logits_gradient());
@@ -274,24 +312,55 @@ class TrainingRun {
                           sizeof(float) * batch.rows * shape.members * static_cast<size_t>(shape.width()));
         }
         DLENT_RETURN_IF_ERROR(network_.Backward());
-        float* scale = scales_.data() + unchecked_steps_;
         backend_.GradientClipScale(network_.parameter_data_count(), network_.gradient_data(),
                                    static_cast<float>(options_.clip_norm), scale);
-        learning_rate_ = options_.learning_rate * schedule_->Factor(step_);
-        optimizer_->Step(static_cast<float>(learning_rate_), scale);
-        ++step_;
-        epoch_rows_ += end - begin;
+        optimizer_->Step(step.learning_rate, step.optimizer_step, scale);
         if (averages()) {
-            // Young averages follow the weights closely, or they would remember the initial ones.
-            const double n = static_cast<double>(step_);
-            const double decay = std::min(options_.ema_decay, (1.0 + n) / (10.0 + n));
-            backend_.Lerp(average_.count(), static_cast<float>(1.0 - decay), network_.parameter_data(),
-                          average_.data());
+            backend_.Lerp(average_.count(), step.average_weight, network_.parameter_data(), average_.data());
         }
+        return Status::Ok();
+    }
+
+    Status Step() {
+        if (cancel_.IsCancelled()) {
+            return Status::Cancelled();
+        }
+        const StepScalars step = ScalarsOf(step_);
+        const BatchInputs batch =
+            feeder_.Feed(std::span(order_).subspan(step.first_row, static_cast<size_t>(step.rows)));
+        DLENT_RETURN_IF_ERROR(Enqueue(step, batch, scales_.data() + unchecked_steps_));
+        CountSteps(1);
         if (++unchecked_steps_ == kGradientCheckSteps) {
             DLENT_RETURN_IF_ERROR(CheckGradients());
         }
         return Tick();
+    }
+
+    /// As many steps at once as lie before `end` and the next look at the gradients. One clip factor tells of
+    /// all: once it is not finite, neither are the weights, nor any later one.
+    Status ResidentSteps(int64_t end) {
+        if (cancel_.IsCancelled()) {
+            return Status::Cancelled();
+        }
+        steps_.clear();
+        const int64_t count = std::min<int64_t>(end - step_, kGradientCheckSteps);
+        for (int64_t i = 0; i < count; ++i) {
+            steps_.push_back(ScalarsOf(step_ + i));
+        }
+        DLENT_RETURN_IF_ERROR(program_->Run(steps_));
+        CountSteps(count);
+        unchecked_steps_ = 1;
+        DLENT_RETURN_IF_ERROR(CheckGradients());
+        return Tick();
+    }
+
+    void CountSteps(int64_t count) {
+        const size_t rows = order_.size();
+        const size_t steps = static_cast<size_t>(steps_per_epoch_);
+        const size_t first = static_cast<size_t>(step_ - epoch_first_step_);
+        step_ += count;
+        learning_rate_ = options_.learning_rate * schedule_->Factor(step_ - 1);
+        epoch_rows_ += (first + static_cast<size_t>(count)) * rows / steps - first * rows / steps;
     }
 
     /// The time limit, and progress within an epoch.
@@ -347,8 +416,8 @@ class TrainingRun {
             backend_.Copy(aside_.data(), network_.parameter_data(), aside_.bytes());
             backend_.Copy(network_.parameter_data(), average_.data(), average_.bytes());
         }
-        DLENT_RETURN_IF_ERROR(
-            RunBatches(network_, backend_, feeder_, validation_rows_, validation_logits_.data(), cancel_));
+        DLENT_RETURN_IF_ERROR(RunBatches(network_, backend_, feeder_, validation_rows_,
+                                         device_validation_rows_.data(), validation_logits_.data(), cancel_));
         labelled_.logits = validation_logits_.data();
         DLENT_ASSIGN_OR_RETURN(validation_loss_, ValidationLoss(loss_, labelled_, cancel_));
         if (!std::isfinite(validation_loss_)) {
@@ -417,6 +486,7 @@ class TrainingRun {
             if (has_validation()) {
                 // The logits of the last weights: recomputed, since a best epoch swaps the buffers.
                 DLENT_RETURN_IF_ERROR(RunBatches(network_, backend_, feeder_, validation_rows_,
+                                                 device_validation_rows_.data(),
                                                  result_.validation_logits.data(), cancel_));
             }
         }
@@ -449,6 +519,11 @@ class TrainingRun {
     DeviceBuffer<float> best_parameters_;
     DeviceBuffer<float> best_state_;
     std::vector<uint32_t> order_;
+    bool resident_ = false;  ///< the data are on the device
+    DeviceBuffer<uint32_t> device_order_;
+    DeviceBuffer<uint32_t> device_validation_rows_;  ///< null unless resident
+    std::vector<StepScalars> steps_;
+    std::unique_ptr<StepProgram> program_;
     std::vector<float> validation_logits_;
     std::vector<float> validation_targets_;  ///< or the bits of int32 labels
     std::vector<float> validation_weights_;
@@ -514,7 +589,7 @@ Status PredictLogits(Network& network, Backend& backend, const TrainingData& dat
         const CancelScope cancel_scope(network, cancel);
         BatchFeeder feeder(backend, data);
         DLENT_RETURN_IF_ERROR(feeder.Prepare(network.spec(), network.max_batch(), false));
-        return RunBatches(network, backend, feeder, rows, logits.data(), cancel);
+        return RunBatches(network, backend, feeder, rows, nullptr, logits.data(), cancel);
     } catch (const std::bad_alloc&) {
         return {StatusCode::kOutOfMemory, "out of memory while predicting"};
     }

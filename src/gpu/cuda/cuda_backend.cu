@@ -10,7 +10,9 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <map>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "gpu/cuda/elementwise.cuh"
@@ -74,7 +76,7 @@ class CudaBackend final : public Backend {
         if (found == sizes_.end())
             return;
         host_tables_.erase(static_cast<const int32_t*>(pointer));
-        chunks_of_ = {};
+        ++frees_;
         Check(cudaFree(pointer));  // waits for what uses it
         gate_.release(gate_.context, found->second);
         sizes_.erase(found);
@@ -497,11 +499,8 @@ class CudaBackend final : public Backend {
     void AdamWStep(const AdamWStepSpec& spec, std::span<const ParameterSegment> segments, const float* gradient,
                    const float* gradient_scale, float* parameters, float* first_moment,
                    float* second_moment) override {
-        const auto step = static_cast<double>(spec.step);
-        const auto correction1 = static_cast<float>(1.0 - std::pow(static_cast<double>(spec.beta1), step));
-        const auto correction2 = static_cast<float>(1.0 - std::pow(static_cast<double>(spec.beta2), step));
         if (const int blocks = ChunksOf(segments); blocks > 0)
-            LaunchOn(blocks, kThreads, 0, AdamWKernel, chunks_, spec.learning_rate, spec.beta1, spec.beta2, spec.epsilon, correction1, correction2,
+            LaunchOn(blocks, kThreads, 0, AdamWKernel, chunks_, spec.learning_rate, spec.beta1, spec.beta2, spec.epsilon, spec.step,
                          current_step_, gradient_scale, gradient, parameters, first_moment, second_moment);
     }
     void SgdStep(const SgdStepSpec& spec, std::span<const ParameterSegment> segments, const float* gradient,
@@ -518,7 +517,22 @@ class CudaBackend final : public Backend {
         Launch(CheckFiniteKernel, count, values, flag);
     }
 
+    // ---- steps ----
+    size_t ResidentBytes() const override {
+        size_t free_bytes = 0;
+        size_t total = 0;
+        // half of what is free: activations, validation and other jobs want some too
+        return cudaMemGetInfo(&free_bytes, &total) == cudaSuccess ? free_bytes / 2 : 0;
+    }
+    void GatherRows(int rows, int width, const void* table, const uint32_t* order, size_t first, void* out) override {
+        Launch(GatherRowsKernel, Product(rows, width), width, static_cast<const uint32_t*>(table), order,
+               static_cast<uint64_t>(first), current_step_, static_cast<uint32_t*>(out));
+    }
+    std::unique_ptr<StepProgram> MakeStepProgram(StepFunction enqueue) override;
+
  private:
+    friend class GraphProgram;
+
     static size_t Product(int a, int b) { return static_cast<size_t>(a) * static_cast<size_t>(b); }
     static ptrdiff_t Stride(int a, int b) { return static_cast<ptrdiff_t>(a) * b; }
 
@@ -668,8 +682,107 @@ class CudaBackend final : public Backend {
     std::vector<ParameterSegment> chunks_of_;
     ParameterChunk* chunks_ = nullptr;
     int chunk_count_ = 0;
-    const DeviceStep* current_step_ = nullptr;
+    const DeviceStep* current_step_ = nullptr;  ///< of the step that is being enqueued, when a program does it
+    uint64_t frees_ = 0;                        ///< how often memory was freed: what was recorded before may use it
 };
+
+/// Records a step the second time that one of its number of rows is wanted (the first sizes all that is allocated on
+/// demand) and repeats it from then on.
+class GraphProgram final : public StepProgram {
+ public:
+    GraphProgram(CudaBackend& backend, StepFunction enqueue) : backend_(backend), enqueue_(std::move(enqueue)) {}
+    ~GraphProgram() override {
+        for (auto& [rows, graph] : graphs_)
+            Forget(&graph);
+        if (steps_ != nullptr)
+            backend_.Free(steps_);
+    }
+
+    Status Run(std::span<const StepScalars> steps) override {
+        if (steps_ == nullptr) {
+            steps_ = static_cast<DeviceSteps*>(backend_.Allocate(sizeof(DeviceSteps)));
+            if (steps_ == nullptr)
+                return {StatusCode::kOutOfMemory, "out of memory for the steps of a training"};
+        }
+        while (!steps.empty()) {
+            const std::span<const StepScalars> some = steps.first(std::min<size_t>(steps.size(), DeviceSteps::kMost));
+            host_.next = 0;
+            for (size_t i = 0; i < some.size(); ++i)
+                host_.waiting[i] = {some[i].step, some[i].first_row, some[i].optimizer_step, some[i].learning_rate,
+                                    some[i].average_weight};
+            backend_.Upload(steps_, &host_, offsetof(DeviceSteps, waiting) + some.size() * sizeof(DeviceStep));
+            for (const StepScalars& step : some)
+                DLENT_RETURN_IF_ERROR(RunOne(step));
+            steps = steps.subspan(some.size());
+        }
+        return Status::Ok();
+    }
+
+ private:
+    struct Graph {
+        cudaGraphExec_t executable = nullptr;
+        uint64_t frees = 0;  ///< of the backend, when it was recorded
+        bool sized = false;
+    };
+
+    Status RunOne(const StepScalars& step) {
+        Graph& graph = graphs_[step.rows];
+        if (graph.executable != nullptr && graph.frees != backend_.frees_)
+            Forget(&graph);
+        if (!graph.sized)
+            return EnqueueFirst(step, &graph);
+        if (graph.executable == nullptr)
+            DLENT_RETURN_IF_ERROR(Record(step, &graph));
+        backend_.Check(cudaGraphLaunch(graph.executable, backend_.stream_));
+        return Status::Ok();
+    }
+
+    Status Enqueue(const StepScalars& step) {
+        backend_.LaunchOn(1, 1, 0, NextStepKernel, steps_);
+        backend_.current_step_ = &steps_->current;
+        Status status = enqueue_(step);
+        backend_.current_step_ = nullptr;
+        return status;
+    }
+
+    Status EnqueueFirst(const StepScalars& step, Graph* graph) {
+        const uint64_t frees = backend_.frees_;
+        DLENT_RETURN_IF_ERROR(Enqueue(step));
+        // what grew may have moved: once more, until a step leaves memory as it is
+        graph->sized = backend_.frees_ == frees;
+        return Status::Ok();
+    }
+
+    Status Record(const StepScalars& step, Graph* graph) {
+        cudaGraph_t recorded = nullptr;
+        backend_.Check(cudaStreamBeginCapture(backend_.stream_, cudaStreamCaptureModeThreadLocal));
+        const Status enqueued = Enqueue(step);
+        backend_.Check(cudaStreamEndCapture(backend_.stream_, &recorded));
+        if (enqueued.ok() && recorded != nullptr)
+            backend_.Check(cudaGraphInstantiate(&graph->executable, recorded, 0));
+        if (recorded != nullptr)
+            cudaGraphDestroy(recorded);
+        DLENT_RETURN_IF_ERROR(enqueued);
+        graph->frees = backend_.frees_;
+        return graph->executable != nullptr ? Status::Ok() : backend_.Synchronize();
+    }
+
+    void Forget(Graph* graph) {
+        if (graph->executable != nullptr)
+            cudaGraphExecDestroy(graph->executable);
+        *graph = {};
+    }
+
+    CudaBackend& backend_;
+    StepFunction enqueue_;
+    std::map<int, Graph> graphs_;
+    DeviceSteps* steps_ = nullptr;
+    DeviceSteps host_{};
+};
+
+std::unique_ptr<StepProgram> CudaBackend::MakeStepProgram(StepFunction enqueue) {
+    return std::make_unique<GraphProgram>(*this, std::move(enqueue));
+}
 
 /// dalpha = Σ_rows dy · (f(x) − x).
 template <Activation kActivation>

@@ -31,10 +31,23 @@ __device__ inline size_t GridStride() {
 struct DeviceStep {
     uint64_t step;
     uint64_t first_row;
+    int64_t optimizer_step;
     float learning_rate;
-    float correction1;  ///< 1 − beta1^t of AdamW
-    float correction2;
     float average_weight;
 };
+
+/// Steps that wait, and the one that is being carried out.
+struct DeviceSteps {
+    static constexpr int kMost = 256;
+    DeviceStep current;
+    int next;
+    DeviceStep waiting[kMost];
+};
+
+/// The first of a step's kernels.
+__global__ void NextStepKernel(DeviceSteps* steps) {
+    steps->current = steps->waiting[steps->next];
+    ++steps->next;
+}
 
 }  // namespace dlent::cuda

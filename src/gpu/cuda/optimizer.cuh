@@ -17,19 +17,23 @@ struct ParameterChunk {
 };
 
 __global__ void AdamWKernel(const ParameterChunk* chunks, float learning_rate, float beta1, float beta2,
-                            float epsilon, float correction1, float correction2, const DeviceStep* current,
+                            float epsilon, int64_t step_number, const DeviceStep* current,
                             const float* gradient_scale, const float* gradient, float* parameters, float* first,
                             float* second) {
+    __shared__ float corrections[2];
     if (current != nullptr) {
         learning_rate = current->learning_rate;
-        correction1 = current->correction1;
-        correction2 = current->correction2;
+        step_number = current->optimizer_step;
     }
+    if (threadIdx.x < 2)
+        corrections[threadIdx.x] = static_cast<float>(
+            1.0 - pow(static_cast<double>(threadIdx.x == 0 ? beta1 : beta2), static_cast<double>(step_number)));
+    __syncthreads();
     const ParameterChunk chunk = chunks[blockIdx.x];
     const float rate = learning_rate * chunk.learning_rate_multiplier;
     const float keep = 1.0f - rate * chunk.weight_decay;
-    const float step = rate / correction1;
-    const float root = 1.0f / sqrtf(correction2);
+    const float step = rate / corrections[0];
+    const float root = 1.0f / sqrtf(corrections[1]);
     const float scale = *gradient_scale;
     for (int i = threadIdx.x; i < chunk.count; i += blockDim.x) {
         const size_t at = chunk.begin + i;

@@ -51,6 +51,12 @@ bool Device::Reserve(size_t bytes) {
     return true;
 }
 
+void Device::Learn(double flops_per_second, double step_seconds) {
+    const std::scoped_lock lock(mutex_);
+    flops_per_second_ = std::max(flops_per_second_, flops_per_second);
+    step_seconds_ = step_seconds_ == 0.0 ? step_seconds : std::min(step_seconds_, step_seconds);
+}
+
 DeviceStatus Device::status() const {
     DeviceStatus status;
     status.name = info_.name;
@@ -63,6 +69,8 @@ DeviceStatus Device::status() const {
     status.jobs = running_;
     status.waiting = line_.size();
     status.jobs_done = jobs_done_;
+    status.flops_per_second = flops_per_second_;
+    status.step_seconds = step_seconds_;
     status.pid = static_cast<uint64_t>(getpid());
     return status;
 }

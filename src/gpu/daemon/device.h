@@ -37,6 +37,9 @@ class Device {
     bool Reserve(size_t bytes);
     void Release(size_t bytes) { memory_used_ -= bytes; }
 
+    /// What a job has shown of the device's speed.
+    void Learn(double flops_per_second, double step_seconds);
+
     DeviceStatus status() const;
 
  private:
@@ -51,6 +54,8 @@ class Device {
     int free_places_;
     uint64_t running_ = 0;
     uint64_t jobs_done_ = 0;
+    double flops_per_second_ = 0.0;
+    double step_seconds_ = 0.0;
     uint64_t next_ticket_ = 0;
     std::deque<uint64_t> line_;  ///< tickets that wait, in order
 };

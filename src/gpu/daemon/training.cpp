@@ -1,6 +1,7 @@
 #include "gpu/daemon/training.h"
 
 #include <algorithm>
+#include <cmath>
 #include <memory>
 
 #include "core/nn/network.h"
@@ -49,6 +50,14 @@ Expected<Parcel> RunTraining(Device& device, const TrainJob& job, const ImageDat
         DLENT_ASSIGN_OR_RETURN(const TrainerResult result,
                                TrainNetwork(*network, *backend, data, job.train_rows, job.validation_rows,
                                             job.options, signal, progress));
+        if (result.rows_per_second > 0.0 && result.steps > 0) {
+            const double steps_an_epoch =
+                std::ceil(static_cast<double>(job.train_rows.size()) / job.options.batch_size);
+            const double rows_a_step = static_cast<double>(job.train_rows.size()) / steps_an_epoch;
+            device.Learn(6.0 * static_cast<double>(network->trainable_count()) * network->members() *
+                             result.rows_per_second,
+                         rows_a_step / result.rows_per_second);
+        }
         DLENT_ASSIGN_OR_RETURN(const std::vector<NamedTensorData> tensors, network->Save());
         return PackResult(result, tensors, signal);
     };

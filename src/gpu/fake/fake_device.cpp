@@ -97,6 +97,7 @@ class FakeBackend final : public ForwardingBackend {
         }
         ForwardingBackend::Free(pointer);
     }
+    size_t ResidentBytes() const override { return orders_.memory / 2; }
     Status Synchronize() override {
         while (orders_.hang)
             std::this_thread::sleep_for(std::chrono::seconds(1));

@@ -208,6 +208,11 @@ class ForwardingBackend : public Backend {
         inner_->CheckFinite(count, values, flag);
     }
 
+    void GatherRows(int rows, int width, const void* table, const uint32_t* order, size_t first,
+                    void* out) override {
+        inner_->GatherRows(rows, width, table, order, first, out);
+    }
+
  private:
     std::unique_ptr<Backend> inner_;
 };

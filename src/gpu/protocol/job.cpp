@@ -369,7 +369,9 @@ Json DeviceStatus::ToJson() const {
             {"jobs", jobs},
             {"waiting", waiting},
             {"jobs_done", jobs_done},
-            {"pid", pid}};
+            {"pid", pid},
+            {"flops_per_second", NumberOrNull(flops_per_second)},
+            {"step_seconds", NumberOrNull(step_seconds)}};
 }
 
 Expected<DeviceStatus> DeviceStatus::FromJson(const Json& body) {
@@ -384,6 +386,8 @@ Expected<DeviceStatus> DeviceStatus::FromJson(const Json& body) {
     DLENT_ASSIGN_OR_RETURN(status.waiting, ReadUnsigned(body, "waiting", kMaxCount));
     DLENT_ASSIGN_OR_RETURN(status.jobs_done, ReadUnsigned(body, "jobs_done", kMaxCount));
     DLENT_ASSIGN_OR_RETURN(status.pid, ReadUnsigned(body, "pid", kMaxCount));
+    DLENT_RETURN_IF_ERROR(Reader{body}("flops_per_second", status.flops_per_second));
+    DLENT_RETURN_IF_ERROR(Reader{body}("step_seconds", status.step_seconds));
     return status;
 }
 

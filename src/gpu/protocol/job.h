@@ -78,6 +78,8 @@ struct DeviceStatus {
     uint64_t waiting = 0;
     uint64_t jobs_done = 0;
     uint64_t pid = 0;
+    double flops_per_second = 0.0;  ///< the best that a job has reached; 0: none yet
+    double step_seconds = 0.0;      ///< the shortest step of a job; 0: none yet
 
     Json ToJson() const;
     static Expected<DeviceStatus> FromJson(const Json& body);

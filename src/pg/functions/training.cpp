@@ -15,6 +15,7 @@
 #include "cpu/score_cost.h"
 #include "pg/bridge/text.h"
 #include "pg/expectations/training_gate.h"
+#include "pg/gpu/files.h"
 #include "pg/gpu/remote_trainer.h"
 #include "pg/gpu/settings.h"
 #include "pg/settings.h"
@@ -24,9 +25,11 @@ namespace {
 
 /// Where the user wants a training.
 void ParseDevice(const std::string& device, TrainingRequest* request) {
-    if (device == "auto" || device == "cpu")
+    if (device == "auto")
         return;
-    request->gpu = true;
+    request->place = device == "cpu" ? TrainingPlace::kCpu : TrainingPlace::kGpu;
+    if (device == "cpu")
+        return;
     if (device == "cuda")
         return;
     if (device.starts_with("cuda:")) {
@@ -40,6 +43,14 @@ void ParseDevice(const std::string& device, TrainingRequest* request) {
     }
     throw SqlError(ERRCODE_INVALID_PARAMETER_VALUE, "unknown device \"" + FromUtf8(device) + "\"", {},
                    "Use auto, cpu, cuda, or one GPU: cuda:0.");
+}
+
+/// Left open, a GPU is thought of where its plugin is installed and nobody has turned it off.
+bool MayUseGpu(TrainingPlace place) {
+    if (place == TrainingPlace::kAuto)
+        return CurrentGpuPolicy() != GpuPolicy::kOff &&
+               FileExists(GpuPluginPath(CurrentGpuServerSettings().plugin));
+    return place == TrainingPlace::kGpu;
 }
 
 gpu::Precision ParsePrecision(const std::optional<std::string>& name) {
@@ -108,7 +119,7 @@ TrainingRequest TrainingRequest::Check(std::string model, std::string source, st
     request.options_json = std::move(options);
     request.options = ValueOrThrow(TrainingOptions::Parse(request.options_json));
     ParseDevice(request.options.device, &request);
-    if (request.gpu && CurrentGpuPolicy() == GpuPolicy::kOff)
+    if (request.place == TrainingPlace::kGpu && CurrentGpuPolicy() == GpuPolicy::kOff)
         throw SqlError(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
                        "device \"" + FromUtf8(request.options.device) + "\" is not available",
                        "dlent.gpu is off.", "Set dlent.gpu to try or require.");
@@ -153,17 +164,25 @@ Expected<TrainedOnDevice> TrainOnRows(const TrainingRequest& request, const Trai
             [monitor](const Model& model) { return MeasureScoreCost(model, *monitor); }, pool.get(), on,
             checkpoints);
     };
-    if (request.gpu) {
-        RemoteTrainer remote(request.gpu_index, ParsePrecision(request.options.precision));
+    Json routing;
+    if (MayUseGpu(request.place)) {
+        RemoteTrainer remote(request.place == TrainingPlace::kAuto ? RemoteTrainer::Choice::kAuto
+                                                                   : RemoteTrainer::Choice::kGpu,
+                             request.gpu_index, ParsePrecision(request.options.precision), *backend,
+                             TrainingThreads());
         Expected<TrainedModel> trained = train(&remote);
         remote.ThrowIfFailed();
         monitor->ThrowIfFailed();
+        if (remote.decision())
+            routing = remote.decision()->ToJson();
         if (!remote.device_failure()) {
             if (!trained.ok())
                 return trained.status();
             DLENT_RETURN_IF_ERROR(KeepPredictions(rows.table, *monitor, &*trained));
             if (const Json description = remote.Describe(); !description.is_null())
                 trained->details["device"] = description;
+            if (!routing.is_null())
+                trained->details["routing"] = std::move(routing);
             return TrainedOnDevice{std::move(*trained), remote.device_name()};
         }
         ReportDeviceFailure(*remote.device_failure());

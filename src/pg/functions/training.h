@@ -17,14 +17,17 @@ namespace dlent::pg {
 // The three steps of a training. dlent_train() takes them in its caller's transaction; a job reads in one
 // transaction, trains in none, so that no snapshot is held meanwhile, and stores in another.
 
+/// Where the user wants a training.
+enum class TrainingPlace { kCpu, kGpu, kAuto };
+
 /// What dlent_train() is asked for. Texts in the server's encoding.
 struct TrainingRequest {
     std::string model;
     std::string source;
     std::string target;
-    Json options_json;             ///< as the user gave them
-    TrainingOptions options;       ///< the same, checked
-    bool gpu = false;              ///< is to train
+    Json options_json;        ///< as the user gave them
+    TrainingOptions options;  ///< the same, checked
+    TrainingPlace place = TrainingPlace::kAuto;
     std::optional<int> gpu_index;  ///< which; any when absent
 
     /// Checks all that can be checked without the rows: 22023, 0A000, 42602, and by CheckMayTrain() 42501.

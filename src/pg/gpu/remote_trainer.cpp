@@ -2,6 +2,7 @@
 
 #include "pg/gpu/remote_trainer.h"
 
+#include <algorithm>
 #include <chrono>
 
 #include "pg/bridge/error.h"
@@ -21,8 +22,45 @@ Result RemoteTrainer::Guard(Work work) {
 }
 
 Expected<bool> RemoteTrainer::Begin(const TrainingPlan& plan, const CancelToken& cancel) {
+    takes_them_ = false;
+    connection_.reset();
+    if (choice_ == Choice::kAuto) {
+        DLENT_ASSIGN_OR_RETURN(const bool worthwhile,
+                               Guard<Expected<bool>>([&] { return Route(plan, cancel); }));
+        if (!worthwhile)
+            return false;
+    }
     DLENT_RETURN_IF_ERROR(Blame(Guard<Status>([&] { return BeginGuarded(plan, cancel); })));
+    takes_them_ = true;
     return true;
+}
+
+Expected<bool> RemoteTrainer::Route(const TrainingPlan& plan, const CancelToken& cancel) {
+    decision_ = RoutingDecision();
+    const DeviceRates cpu = MeasureCpuRates(cpu_);
+    // a card that is idle and fast is the most that there could be: no process is asked for less
+    decision_ = RouteTraining(plan, cpu, threads_, {kAssumedGpuRates, true, 0});
+    if (!decision_->gpu)
+        return false;
+    Expected<GpuConnection> connection = GpuConnection::Open(wanted_, cancel);
+    if (!connection.ok()) {
+        if (connection.status().code() == StatusCode::kCancelled)
+            return connection.status();
+        decision_ = RoutingDecision();
+        decision_->reason = connection.status().message();
+        return false;
+    }
+    const gpu::DeviceStatus& status = connection->status();
+    GpuOffer offer;
+    if (status.flops_per_second > 0.0 && status.step_seconds > 0.0)
+        offer.rates = {std::max(status.flops_per_second, kAssumedGpuRates.flops_per_second),
+                       status.step_seconds, true};
+    offer.is_warm = status.jobs + status.jobs_done > 0;
+    offer.jobs = static_cast<int>(status.jobs + status.waiting);
+    decision_ = RouteTraining(plan, cpu, threads_, offer);
+    if (decision_->gpu)
+        connection_ = std::move(*connection);
+    return decision_->gpu;
 }
 
 Expected<TrainerResult> RemoteTrainer::Train(Network& network, std::span<const uint32_t> train_rows,
@@ -46,8 +84,9 @@ Status RemoteTrainer::BeginGuarded(const TrainingPlan& plan, const CancelToken& 
     shape.integer_targets = plan.integer_targets;
     shape.weights = plan.data->has_weights();
     DLENT_ASSIGN_OR_RETURN(const gpu::ImageLayout layout, gpu::ImageLayout::Of(shape));
-    connection_.reset();
-    DLENT_ASSIGN_OR_RETURN(connection_, GpuConnection::Open(wanted_, cancel));
+    if (!connection_) {
+        DLENT_ASSIGN_OR_RETURN(connection_, GpuConnection::Open(wanted_, cancel));
+    }
     DLENT_ASSIGN_OR_RETURN(image_, gpu::SharedMemory::Create(layout.bytes, cancel));
     DLENT_RETURN_IF_ERROR(gpu::WriteImage(layout, *plan.data, cancel, image_.data()));
     image_seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -121,8 +160,8 @@ void RemoteTrainer::ThrowIfFailed() const {
 }
 
 Json RemoteTrainer::Describe() const {
-    if (!connection_)
-        return Json::object();
+    if (!takes_them_)
+        return nullptr;
     return {{"name", connection_->status().name},
             {"driver", connection_->status().driver},
             {"precision", gpu::PrecisionName(precision_)},

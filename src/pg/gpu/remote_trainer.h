@@ -4,6 +4,7 @@
 #include <string>
 
 #include "core/train/network_trainer.h"
+#include "core/train/routing.h"
 #include "gpu/protocol/job.h"
 #include "pg/gpu/connection.h"
 
@@ -13,8 +14,13 @@ namespace dlent::pg {
 /// what PostgreSQL raises meanwhile is kept, ends the training, and is thrown by ThrowIfFailed().
 class RemoteTrainer final : public NetworkTrainer {
  public:
-    RemoteTrainer(std::optional<int> device, gpu::Precision precision)
-        : wanted_(device), precision_(precision) {}
+    /// Whether the user asked for a GPU, or for what is best.
+    enum class Choice { kGpu, kAuto };
+    /// `device`: its number, or any. With kAuto, `cpu` and `threads` are what the GPU is compared with, and
+    /// no GPU is no failure.
+    RemoteTrainer(Choice choice, std::optional<int> device, gpu::Precision precision, Backend& cpu,
+                  int threads)
+        : choice_(choice), wanted_(device), precision_(precision), cpu_(cpu), threads_(threads) {}
 
     Expected<bool> Begin(const TrainingPlan& plan, const CancelToken& cancel) override;
     Expected<TrainerResult> Train(Network& network, std::span<const uint32_t> train_rows,
@@ -24,8 +30,10 @@ class RemoteTrainer final : public NetworkTrainer {
     /// Whether it was the device, or the way to it, that failed, rather than the training: then why.
     const std::optional<Status>& device_failure() const { return device_failure_; }
     void ThrowIfFailed() const;
-    /// "cuda:0", once begun.
-    std::string device_name() const { return connection_ ? connection_->name() : std::string(); }
+    /// "cuda:0", or "cpu" where trainings are left to it; once begun.
+    std::string device_name() const { return takes_them_ ? connection_->name() : "cpu"; }
+    /// Of kAuto: what was decided, and why.
+    const std::optional<RoutingDecision>& decision() const { return decision_; }
     /// Of the device, for details of the version.
     Json Describe() const;
 
@@ -33,6 +41,8 @@ class RemoteTrainer final : public NetworkTrainer {
     template <typename Result, typename Work>
     Result Guard(Work work);
     Status BeginGuarded(const TrainingPlan& plan, const CancelToken& cancel);
+    /// Whether a GPU is to be had, and worth it.
+    Expected<bool> Route(const TrainingPlan& plan, const CancelToken& cancel);
     Expected<TrainerResult> TrainGuarded(Network& network, std::span<const uint32_t> train_rows,
                                          std::span<const uint32_t> validation_rows,
                                          const TrainerOptions& options, const CancelToken& cancel,
@@ -40,8 +50,13 @@ class RemoteTrainer final : public NetworkTrainer {
     /// Keeps what failed, unless it was the training itself.
     Status Blame(Status status);
 
+    const Choice choice_;
     const std::optional<int> wanted_;
     const gpu::Precision precision_;
+    Backend& cpu_;
+    const int threads_;
+    bool takes_them_ = false;
+    std::optional<RoutingDecision> decision_;
     std::optional<GpuConnection> connection_;
     gpu::SharedMemory image_;
     std::optional<Status> device_failure_;

@@ -55,6 +55,15 @@ is($node->safe_psql('postgres', q{SELECT count(*) FROM dlent.training_log WHERE 
 is($node->safe_psql('postgres', q{SELECT device FROM dlent_train('one', 'SELECT x, z FROM point', 'z', '{"preset": "fast", "epochs": 1, "device": "cuda:0", "precision": "tf32"}')}),
     'fake:0', 'a device can be named');
 
+# ---- left open, a small training stays, a large one goes, and the version says why
+my $auto = sub { my ($options) = @_;
+    return $node->safe_psql('postgres', "SELECT t.device || ': ' || coalesce(v.details -> 'routing' ->> 'reason', 'none')
+        FROM dlent_train('auto', 'SELECT x, y, l, z FROM point', 'z', '{$options}') AS t JOIN dlent.versions AS v ON v.model = 'auto' AND v.version = t.version") };
+like($auto->('"preset": "fast", "epochs": 2'), qr/^cpu: the CPU is quick enough: about [0-9.]+ s on the CPU, /, 'a small training stays on the CPU');
+my $large = '"preset": "fast", "epochs": 100000, "hidden": [1024, 1024], "batch_size": 1024, "max_seconds": 1';
+like($auto->($large), qr/^fake:0: the GPU is faster: about /, 'a large one goes to the GPU');
+is($node->safe_psql('postgres', q{SET dlent.gpu = off; SELECT device FROM dlent_train('auto', 'SELECT x, z FROM point', 'z', '{"preset": "fast", "epochs": 1}')}), 'cpu', 'not when GPUs are off');
+
 # ---- errors of the training itself are what they are anywhere, and no reason to train twice
 my ($out, $err) = ('', '');
 $node->psql('postgres', q{SELECT dlent_train('bad', 'SELECT x * 1e30 AS x, r FROM point', 'r', '{"preset": "fast", "learning_rate": 10, "optimizer": "sgd", "hidden": [2000], "activation": "relu", "device": "cuda"}')},

@@ -1,0 +1,87 @@
+// Where a training goes when the user leaves it open.
+
+#include "core/train/routing.h"
+
+#include <gtest/gtest.h>
+
+#include "cpu/cpu_backend.h"
+
+namespace dlent {
+namespace {
+
+constexpr DeviceRates kCpu = {5e10, 2e-6, true};
+constexpr DeviceRates kGpu = {2e13, 40e-6, true};
+
+struct Fixture {
+    Recipe recipe;
+    TrainingPlan plan;
+
+    Fixture(size_t rows, int64_t parameters, int epochs) {
+        recipe.trainer.batch_size = 256;
+        recipe.trainer.max_epochs = epochs;
+        plan.train_rows = rows;
+        plan.parameters = parameters;
+        plan.numeric = 28;
+        plan.recipe = &recipe;
+    }
+};
+
+TEST(Routing, CountsTheWholeBudget) {
+    Fixture f(2560, 1000, 7);
+    EXPECT_DOUBLE_EQ(TrainingSteps(f.plan), 70.0);
+    EXPECT_DOUBLE_EQ(TrainingFlops(f.plan), 6.0 * 1000 * 2560 * 7);
+    f.plan.trainings = 5;
+    f.recipe.ensemble_width = 8;
+    EXPECT_DOUBLE_EQ(TrainingFlops(f.plan), 6.0 * 1000 * 8 * 2560 * 7 * 5);
+    f.recipe.trainer.min_steps = 1000;
+    EXPECT_DOUBLE_EQ(TrainingSteps(f.plan), 5000.0);
+}
+
+TEST(Routing, SmallTrainingsStayOnTheCpu) {
+    const Fixture f(10000, 50000, 20);  // 60 Gflop
+    const RoutingDecision decision = RouteTraining(f.plan, kCpu, 1, {kGpu, true, 0});
+    EXPECT_FALSE(decision.gpu);
+    EXPECT_NE(decision.reason.find("the CPU is quick enough"), std::string::npos) << decision.reason;
+}
+
+TEST(Routing, LargeTrainingsGoToTheGpu) {
+    Fixture f(10000000, 138000, 10);
+    f.recipe.trainer.batch_size = 8192;
+    const RoutingDecision decision = RouteTraining(f.plan, kCpu, 1, {kGpu, false, 0});
+    EXPECT_TRUE(decision.gpu);
+    EXPECT_GT(decision.cpu_seconds, 1000.0);
+    EXPECT_LT(decision.gpu_seconds, 20.0);
+    EXPECT_NE(decision.reason.find("the GPU is faster: about"), std::string::npos) << decision.reason;
+    EXPECT_EQ(decision.ToJson().at("device"), "gpu");
+}
+
+TEST(Routing, StepsOfTinyNetworksAreNoWorkForAGpu) {
+    // 30 million steps of next to nothing: the CPU's step is shorter than the GPU's
+    Fixture f(300000, 60, 25000);
+    EXPECT_FALSE(RouteTraining(f.plan, kCpu, 1, {kGpu, true, 0}).gpu);
+}
+
+TEST(Routing, AQueueAndThreadsCount) {
+    Fixture f(1000000, 138000, 10);
+    f.plan.trainings = 4;
+    const RoutingDecision idle = RouteTraining(f.plan, kCpu, 1, {kGpu, true, 0});
+    EXPECT_TRUE(idle.gpu);
+    const RoutingDecision busy = RouteTraining(f.plan, kCpu, 1, {kGpu, true, 200});
+    EXPECT_FALSE(busy.gpu);
+    EXPECT_NE(busy.reason.find("which has 200 other jobs"), std::string::npos) << busy.reason;
+    EXPECT_NEAR(RouteTraining(f.plan, kCpu, 16, {kGpu, true, 0}).cpu_seconds, idle.cpu_seconds / 4, 1e-6);
+}
+
+TEST(Routing, RatesOfThisMachineArePlausible) {
+    const auto cpu = MakeCpuBackend();
+    const DeviceRates rates = MeasureCpuRates(*cpu);
+    EXPECT_TRUE(rates.measured);
+    EXPECT_GT(rates.flops_per_second, 1e7);
+    EXPECT_LT(rates.flops_per_second, 1e13);
+    Fixture f(10000000, 138000, 100);
+    EXPECT_NE(RouteTraining(f.plan, rates, 1, {}).reason.find("by rates that are assumed"),
+              std::string::npos);
+}
+
+}  // namespace
+}  // namespace dlent

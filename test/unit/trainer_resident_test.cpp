@@ -1,0 +1,153 @@
+// Training on a device that holds the data itself: what a step reads is gathered there, by recorded steps,
+// and leads to the same bytes as batches that are brought to it.
+
+#include <cmath>
+
+#include "core/train/trainer.h"
+#include "gpu/fake/forwarding_backend.h"
+#include "network_testing.h"
+
+namespace dlent {
+namespace {
+
+class Rows final : public TrainingData {
+ public:
+    explicit Rows(size_t rows) : rows_(rows) {}
+    size_t rows() const override { return rows_; }
+    bool has_weights() const override { return true; }
+    void Gather(std::span<const uint32_t> rows, const HostBatch& batch) const override {
+        for (size_t i = 0; i < rows.size(); ++i) {
+            RandomStream random(rows[i]);
+            const float x[3] = {random.Normal(), random.Normal(), random.Normal()};
+            for (int c = 0; batch.numeric != nullptr && c < 3; ++c)
+                batch.numeric[i * 3 + c] = x[c];
+            if (batch.codes != nullptr)
+                batch.codes[i] = static_cast<int32_t>(rows[i] % 4) - 1;
+            if (batch.targets != nullptr)
+                static_cast<float*>(batch.targets)[i] = x[0] * x[1] > 0.2f ? 1.0f : 0.0f;
+            if (batch.weights != nullptr)
+                batch.weights[i] = 1.0f + static_cast<float>(rows[i] % 3);
+        }
+    }
+
+ private:
+    size_t rows_;
+};
+
+/// The CPU as a device that holds data.
+class ResidentBackend final : public gpu::ForwardingBackend {
+ public:
+    explicit ResidentBackend(size_t bytes) : ForwardingBackend(MakeCpuBackend()), bytes_(bytes) {}
+    size_t ResidentBytes() const override { return bytes_; }
+    void GatherRows(int rows, int width, const void* table, const uint32_t* order, size_t first,
+                    void* out) override {
+        ++gathers;
+        ForwardingBackend::GatherRows(rows, width, table, order, first, out);
+    }
+    void* Allocate(size_t bytes) override {
+        return bytes > largest ? nullptr : ForwardingBackend::Allocate(bytes);
+    }
+
+    int gathers = 0;
+    size_t largest = static_cast<size_t>(-1);
+
+ private:
+    size_t bytes_;
+};
+
+struct Outcome {
+    std::vector<NamedTensorData> tensors;
+    TrainerResult result;
+};
+
+Outcome Train(Backend& backend, TrainerOptions options, size_t validation_rows) {
+    const Rows data(500);
+    const NetworkSpec spec =
+        *ParseSpec(R"({"version": 1, "inputs": {"numeric": 3, "plain": 0, "codes": [3]}, "members": 1,
+        "layers": [{"name": "h", "type": "dense", "inputs": ["numeric", "codes"], "units": 12, "activation": "gelu"},
+                   {"name": "d", "type": "dropout", "inputs": ["h"], "rate": 0.2},
+                   {"name": "output", "type": "dense", "inputs": ["d"], "units": 1}], "output": "output"})");
+    std::vector<uint32_t> train;
+    std::vector<uint32_t> validation;
+    for (uint32_t row = 0; row < data.rows(); ++row)
+        (validation.size() < validation_rows && row % 3 == 1 ? validation : train).push_back(row);
+    options.loss.kind = LossKind::kBinaryCrossEntropy;
+    options.optimizer.weight_decay = 0.01f;
+    options.learning_rate = 0.01;
+    options.batch_size = 37;
+    auto network = Network::Create(spec, backend, 37, true);
+    EXPECT_TRUE(network.ok() && (*network)->Initialize(3).ok());
+    auto result =
+        TrainNetwork(**network, backend, data, train, validation, options, NeverCancelled(), nullptr);
+    EXPECT_TRUE(result.ok()) << result.status().message();
+    return {*(*network)->Save(), std::move(*result)};
+}
+
+void ExpectSame(const Outcome& a, const Outcome& b) {
+    for (size_t t = 0; t < a.tensors.size(); ++t)
+        EXPECT_EQ(a.tensors[t].values, b.tensors[t].values) << a.tensors[t].name;
+    EXPECT_EQ(a.result.steps, b.result.steps);
+    EXPECT_EQ(a.result.best_epoch, b.result.best_epoch);
+    EXPECT_EQ(a.result.validation_logits, b.result.validation_logits);
+    ASSERT_EQ(a.result.log.size(), b.result.log.size());
+    for (size_t i = 0; i < a.result.log.size(); ++i) {
+        EXPECT_EQ(a.result.log[i].train_loss, b.result.log[i].train_loss);
+        EXPECT_EQ(a.result.log[i].learning_rate, b.result.log[i].learning_rate);
+    }
+}
+
+TEST(TrainerResident, GivesTheSameBytesAsFedBatches) {
+    for (const bool average : {false, true})
+        for (const OptimizerKind kind : {OptimizerKind::kAdamW, OptimizerKind::kSgd})
+            for (const size_t validation_rows : {0, 101}) {
+                TrainerOptions options;
+                options.optimizer.kind = kind;
+                options.ema_decay = average ? 0.95 : 0.0;
+                options.max_epochs = 6;
+                options.stop_fraction = validation_rows == 0 ? 0.55 : 1.0;
+                const auto fed = MakeCpuBackend();
+                ResidentBackend resident(size_t{1} << 30);
+                ExpectSame(Train(*fed, options, validation_rows), Train(resident, options, validation_rows));
+                EXPECT_GT(resident.gathers, 0);
+            }
+}
+
+TEST(TrainerResident, DataThatOutgrowTheDeviceAreFed) {
+    TrainerOptions options;
+    options.max_epochs = 2;
+    const auto fed = MakeCpuBackend();
+    const Outcome expected = Train(*fed, options, 101);
+    ResidentBackend small(1000);
+    ExpectSame(expected, Train(small, options, 101));
+    EXPECT_EQ(small.gathers, 0);
+    // it said that it had the room
+    ResidentBackend boastful(size_t{1} << 30);
+    boastful.largest = 5000;
+    ExpectSame(expected, Train(boastful, options, 101));
+    EXPECT_EQ(boastful.gathers, 0);
+}
+
+TEST(TrainerResident, DivergenceIsNoticed) {
+    const Rows data(200);
+    ResidentBackend backend(size_t{1} << 30);
+    const NetworkSpec spec =
+        *ParseSpec(R"({"version": 1, "inputs": {"numeric": 3, "plain": 0, "codes": [3]}, "members": 1,
+        "layers": [{"name": "h", "type": "dense", "inputs": ["numeric", "codes"], "units": 8},
+                   {"name": "output", "type": "dense", "inputs": ["h"], "units": 1}], "output": "output"})");
+    auto network = Network::Create(spec, backend, 10, true);
+    ASSERT_TRUE((*network)->Initialize(3).ok());
+    std::vector<uint32_t> train(200);
+    for (uint32_t row = 0; row < 200; ++row)
+        train[row] = row;
+    TrainerOptions options;
+    options.optimizer.kind = OptimizerKind::kSgd;
+    options.learning_rate = 1e20;
+    options.clip_norm = 0.0;
+    options.batch_size = 10;
+    const auto result = TrainNetwork(**network, backend, data, train, {}, options, NeverCancelled(), nullptr);
+    ASSERT_FALSE(result.ok());
+    EXPECT_EQ(result.status().code(), StatusCode::kNonFinite);
+}
+
+}  // namespace
+}  // namespace dlent
