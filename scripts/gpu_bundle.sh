@@ -34,7 +34,7 @@ cp "$build"/{dlent,dlent_cuda,dlent_fake_gpu,dlent_fake_gpu_old}.so "$build/dlen
 cp "$build"/{dlent_device_tests,dlent_device_bench} "$build"/{dlent_cuda,dlent_fake_gpu}.so "$bundle/bin/"
 cp "$root"/test/gpu/*.{sh,sql} "$bundle/test/"
 cp "$root"/bench/gpu/*.py "$root"/bench/gpu/*.sql "$bundle/bench/" 2>/dev/null || true
-find "$bundle" -type f \( -name '*.so' -o -perm -u+x \) -exec sh -c 'file -b "$1" | grep -q ELF && strip --strip-unneeded "$1"' _ {} \;
+find "$bundle/bin" "$pg_bin" "$pg_lib" -type f -exec strip --strip-unneeded {} +
 
 # What all of it links, but for the C library, which is the machine's, CUDA's, and C++'s, which is a fallback.
 programs() { find "$bundle/bin" "$pg_bin" "$pg_lib" -type f; }

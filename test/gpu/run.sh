@@ -26,9 +26,14 @@ for folder in ${CUDA_HOME:+"$CUDA_HOME/lib64"} /usr/local/cuda/lib64 /usr/local/
     $(python3 -c 'import glob, site, sys; [print(p) for s in sys.path + site.getsitepackages() for p in glob.glob(s + "/nvidia/*/lib")]' 2>/dev/null); do
     if [ -z "$cuda_lib" ] && compgen -G "$folder/libcublasLt.so.*" >/dev/null; then cuda_lib=$folder; fi
 done
-libraries=$bundle/lib${cuda_lib:+:$cuda_lib}
+home=$(mktemp -d /tmp/dlent-gpu-XXXXXX)
+chmod 755 "$home"
+# the server's account may not be let into the bundle's folder: it works on a copy
+cp -r "$bundle/pg" "$bundle/lib" "$bundle/fallback" "$home/"
+pg_bin=$home/pg${pg_bin#"$bundle/pg"}
+libraries=$home/lib${cuda_lib:+:$cuda_lib}
 [ -d /usr/local/nvidia/lib64 ] && libraries=$libraries:/usr/local/nvidia/lib64
-ldconfig -p 2>/dev/null | grep -q 'libstdc++\.so\.6' || libraries=$libraries:$bundle/fallback
+/sbin/ldconfig -p 2>/dev/null | grep -q 'libstdc++\.so\.6' || libraries=$libraries:$home/fallback
 with_libraries() { env LD_LIBRARY_PATH="$libraries" "$@"; }
 
 card=$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>/dev/null | head -1)
@@ -59,14 +64,9 @@ if [ "$(id -u)" -eq 0 ]; then
         account=(python3 -c 'import os, sys; os.setgroups([]); os.setgid(65534); os.setuid(65534); os.execvp(sys.argv[1], sys.argv[1:])')
     fi
 fi
-home=$(mktemp -d /tmp/dlent-gpu-XXXXXX)
-chmod 755 "$home"
 [ ${#account[@]} -eq 0 ] || chown 65534:65534 "$home"
 as_server() { "${account[@]}" env HOME="$home" LD_LIBRARY_PATH="$libraries" DLENT_FAKE_GPU="$home/orders" TZ=UTC "$@"; }
 export PGHOST=$home PGPORT=5432 PGUSER=dlent PGDATABASE=postgres
-# the server's account may not be let into the bundle's folder: it works on a copy
-cp -r "$bundle/pg" "$home/pg"
-pg_bin=$home/pg${pg_bin#"$bundle/pg"}
 
 start_server() {
     if [ ! -e "$home/data/PG_VERSION" ]; then

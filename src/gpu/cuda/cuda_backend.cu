@@ -551,8 +551,12 @@ class CudaBackend final : public Backend {
     }
     template <typename... Parameters, typename... Arguments>
     void LaunchOn(dim3 grid, dim3 block, size_t shared_bytes, void (*kernel)(Parameters...), Arguments... arguments) {
-        kernel<<<grid, block, shared_bytes, stream_>>>(arguments...);
-        Check(cudaGetLastError());
+        cudaLaunchConfig_t config{};
+        config.gridDim = grid;
+        config.blockDim = block;
+        config.dynamicSmemBytes = shared_bytes;
+        config.stream = stream_;
+        Check(cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...));
     }
     /// A loop kernel over `count`, its first parameter.
     template <typename... Parameters, typename... Arguments>

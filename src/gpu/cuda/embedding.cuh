@@ -192,7 +192,7 @@ __global__ void PeriodicInputGradientKernel(size_t count, int features, int freq
 __global__ void BinSumsKernel(int rows, int features, int width, int splits, size_t total, const int32_t* bins,
                               const float* fractions, const int32_t* bin_offsets, const float* dout, bool in_shared,
                               float* whole, float* part) {
-    extern __shared__ float shared_sums[];
+    DLENT_DYNAMIC_SHARED(float, shared_sums);
     const int f = blockIdx.x;
     const int split = blockIdx.y;
     const int begin = static_cast<int>(static_cast<int64_t>(rows) * split / splits);

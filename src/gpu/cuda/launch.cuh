@@ -10,6 +10,13 @@
 
 namespace dlent::cuda {
 
+/// Shared memory whose size the launch says. Emulation (test/gpu/emulation) has one size for all.
+#ifdef DLENT_CUDA_EMULATION
+#define DLENT_DYNAMIC_SHARED(type, name) static type name[(48 << 10) / sizeof(type)]
+#else
+#define DLENT_DYNAMIC_SHARED(type, name) extern __shared__ type name[]
+#endif
+
 constexpr int kThreads = 256;
 constexpr int kMaxBlocks = 132 * 16;  ///< enough to fill the largest cards; loops take the rest
 

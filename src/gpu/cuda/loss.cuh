@@ -131,7 +131,7 @@ __device__ inline float ClassLoss(const LossRows& batch, const float* logits, in
 __global__ void LossKernel(LossRows batch, const float* logits, double* parts, float* dlogits) {
     double loss = 0.0;
     double weight = 0.0;
-    for (size_t i = FirstIndex(); i < batch.rows; i += GridStride()) {
+    for (size_t i = FirstIndex(); i < static_cast<size_t>(batch.rows); i += GridStride()) {
         const int row = static_cast<int>(i);
         const float w = batch.Weight(row);
         float value;
@@ -178,7 +178,7 @@ __global__ void LossGradientKernel(size_t count, const float* factor, float* dlo
 
 __global__ void ProbabilitiesKernel(int rows, int outputs, float inverse_temperature, const float* logits,
                                     float* probabilities) {
-    for (size_t row = FirstIndex(); row < rows; row += GridStride()) {
+    for (size_t row = FirstIndex(); row < static_cast<size_t>(rows); row += GridStride()) {
         if (outputs == 1) {
             probabilities[row] = Logistic(logits[row] * inverse_temperature);
             continue;

@@ -10,7 +10,7 @@ namespace dlent::cuda {
 __global__ void BatchNormStatisticsKernel(int rows, int columns, float epsilon, float momentum,
                                           float* running_mean, float* running_variance, const float* saved_mean,
                                           float* squares_then_rstd) {
-    for (size_t j = FirstIndex(); j < columns; j += GridStride()) {
+    for (size_t j = FirstIndex(); j < static_cast<size_t>(columns); j += GridStride()) {
         const float square = squares_then_rstd[j];
         const float unbiased = square / static_cast<float>(rows > 1 ? rows - 1 : 1);
         running_mean[j] += momentum * (saved_mean[j] - running_mean[j]);
@@ -21,7 +21,7 @@ __global__ void BatchNormStatisticsKernel(int rows, int columns, float epsilon, 
 
 __global__ void BatchNormReadKernel(int columns, float epsilon, const float* running_mean,
                                     const float* running_variance, float* saved_mean, float* saved_rstd) {
-    for (size_t j = FirstIndex(); j < columns; j += GridStride()) {
+    for (size_t j = FirstIndex(); j < static_cast<size_t>(columns); j += GridStride()) {
         saved_mean[j] = running_mean[j];
         saved_rstd[j] = 1.0f / sqrtf(running_variance[j] + epsilon);
     }
