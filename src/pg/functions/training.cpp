@@ -28,9 +28,7 @@ void ParseDevice(const std::string& device, TrainingRequest* request) {
     if (device == "auto")
         return;
     request->place = device == "cpu" ? TrainingPlace::kCpu : TrainingPlace::kGpu;
-    if (device == "cpu")
-        return;
-    if (device == "cuda")
+    if (device == "cpu" || device == "cuda")
         return;
     if (device.starts_with("cuda:")) {
         int index = -1;
