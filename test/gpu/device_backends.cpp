@@ -26,9 +26,9 @@ class OwnedBackend {
 }  // namespace
 
 std::vector<BackendCase> DeviceBackends() {
-    const auto add = [](gpu::Precision precision, double tolerance_factor) {
+    const auto add = [](gpu::Precision precision, double tolerance) {
         return BackendCase{std::string(gpu::ThePlugin().kind()) + "_" + gpu::PrecisionName(precision),
-                           [precision] { return OwnedBackend::Make(precision); }, tolerance_factor};
+                           [precision] { return OwnedBackend::Make(precision); }, tolerance};
     };
     // fp32 products have 24 bits of their factors, tf32 11, bf16 8
     return {add(gpu::Precision::kFp32, 1.0), add(gpu::Precision::kTf32, 1000.0),

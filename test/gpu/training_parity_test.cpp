@@ -193,8 +193,8 @@ TEST_P(DeviceTraining, TheSameSeedGivesTheSameBytes) {
 
 INSTANTIATE_TEST_SUITE_P(Every, DeviceTraining,
                          testing::Combine(testing::ValuesIn(DeviceBackends()), testing::ValuesIn(kCases)),
-                         [](const auto& info) {
-                             return std::get<0>(info.param).name + "_" + std::get<1>(info.param).name;
+                         [](const auto& test) {
+                             return std::get<0>(test.param).name + "_" + std::get<1>(test.param).name;
                          });
 
 }  // namespace

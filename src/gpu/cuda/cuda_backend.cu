@@ -369,7 +369,7 @@ class CudaBackend final : public Backend {
             const float* const gradient = dout + entry * 2 * frequencies;
             float sine;
             float cosine;
-            sincospif(2.0f * coefficients[column] * x[entry], &sine, &cosine);
+            SinCosOfProduct(coefficients[column], x[entry], &sine, &cosine);
             return 6.28318531f * x[entry] * (gradient[frequencies + j] * cosine - gradient[j] * sine);
         });
     }

@@ -7,6 +7,13 @@
 
 namespace dlent::cuda {
 
+/// sin and cos of 2π·c·x, with the part of the product that rounding loses.
+__device__ inline void SinCosOfProduct(float c, float x, float* sine, float* cosine) {
+    const float turns = c * x;
+    const float rest = (turns - rintf(turns)) + fmaf(c, x, -turns);
+    sincospif(2.0f * rest, sine, cosine);
+}
+
 __global__ void EmbeddingSumForwardKernel(size_t count, int fields, int width, const int32_t* codes,
                                           const int32_t* offsets, const float* table, float* out,
                                           bool accumulate) {
@@ -179,7 +186,7 @@ __global__ void PeriodicInputGradientKernel(size_t count, int features, int freq
         for (int j = 0; j < frequencies; ++j) {
             float sine;
             float cosine;
-            sincospif(2.0f * own[j] * x[i], &sine, &cosine);
+            SinCosOfProduct(own[j], x[i], &sine, &cosine);
             sum += 6.28318531f * own[j] * (gradient[frequencies + j] * cosine - gradient[j] * sine);
         }
         dx[i] = accumulate ? dx[i] + sum : sum;
@@ -264,7 +271,7 @@ __global__ void PeriodicForwardKernel(size_t count, int features, int frequencie
         const int j = static_cast<int>(i % frequencies);
         float sine;
         float cosine;
-        sincospif(2.0f * coefficients[entry % features * frequencies + j] * x[entry], &sine, &cosine);
+        SinCosOfProduct(coefficients[entry % features * frequencies + j], x[entry], &sine, &cosine);
         float* const to = out + entry * 2 * frequencies;
         to[j] = cosine;
         to[frequencies + j] = sine;
