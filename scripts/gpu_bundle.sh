@@ -49,6 +49,7 @@ done | sort -u | while read -r library; do
 done
 
 glibc=$(for program in $(programs) "$bundle"/lib/*; do objdump -T "$program" 2>/dev/null; done | grep -o 'GLIBC_2\.[0-9.]*' | sort -uV | tail -1)
+gzip -9 "$bundle"/lib/*  # the data of ICU alone are 30 MB; run.sh unpacks them
 {
     echo "dlent $(sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" "$root/dlent.control"), commit $(git -C "$root" rev-parse --short HEAD 2>/dev/null || echo unknown)"
     "$pg_config" --version

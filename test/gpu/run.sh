@@ -30,6 +30,7 @@ home=$(mktemp -d /tmp/dlent-gpu-XXXXXX)
 chmod 755 "$home"
 # the server's account may not be let into the bundle's folder: it works on a copy
 cp -r "$bundle/pg" "$bundle/lib" "$bundle/fallback" "$home/"
+gunzip "$home"/lib/*.gz
 pg_bin=$home/pg${pg_bin#"$bundle/pg"}
 libraries=$home/lib${cuda_lib:+:$cuda_lib}
 [ -d /usr/local/nvidia/lib64 ] && libraries=$libraries:/usr/local/nvidia/lib64
@@ -85,7 +86,8 @@ fsync = off
 max_wal_size = 16GB
 CONF
     fi
-    as_server "$pg_bin/pg_ctl" -D "$home/data" -l "$home/server.log" -w -s start
+    as_server "$pg_bin/pg_ctl" -D "$home/data" status >/dev/null 2>&1 ||
+        as_server "$pg_bin/pg_ctl" -D "$home/data" -l "$home/server.log" -w -s start
 }
 stop_server() { as_server "$pg_bin/pg_ctl" -D "$home/data" -m "${1:-fast}" -s stop 2>/dev/null; }
 query() { with_libraries "$pg_bin/psql" -X -q -A -t -v ON_ERROR_STOP=1 -c "$1"; }
