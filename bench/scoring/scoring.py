@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What a score costs a row: dlent beside its peers, the scan and the arithmetic, in one run.
 
-Usage: /usr/bin/python3 scoring.py [--rows N] [--rounds N] [--build DIR] [--save FILE]
+Usage: /usr/bin/python3 scoring.py [--rows N] [--rounds N] [--build DIR] [--only wide|adult] [--save FILE]
 
 Rows of 30 float8 and a 30-128-64-1 ReLU network, one thread, everything included, medians of rounds that alternate:
  - dlent_predict batched, row by row (dlent.batch off) and with 2 parallel workers;
@@ -10,7 +10,8 @@ Rows of 30 float8 and a 30-128-64-1 ReLU network, one thread, everything include
  - a C function of the same arguments that does nothing, and sum() of the columns: what the scan alone costs;
  - the network's floor: its multiply-adds at the rate of the processor's best matrix product.
 Then one prepared row over libpq and the first row of a fresh connection; and a row of 6 numbers and 8 categories
-(adult_income, DLENT_DATA) by the default preset. Scores of the peers must be ours within 1e-5.
+(adult_income, DLENT_DATA) by the default preset, by a small network, and by that network taught by the default one.
+Scores of the peers must be ours within 1e-5.
 
 The connection is libpq's (PGHOST, ...); the user must be a superuser, and the server see --build. Peers that are not
 installed are left out, and said so: postgresql-plpython3-NN and python3-torch of Debian; ONNX Runtime comes as
@@ -149,8 +150,16 @@ def sgemm_rate():
     return best
 
 
+STUDENT = '"members": 1, "hidden": [64, 32], "numeric_embedding": "none"'
+ADULT = {  # model: (what it is, options)
+    "adult_income": ("default preset", "{}"),
+    "adult_small": ("one network of 64-32", f"{{{STUDENT}}}"),
+    "adult_student": ("the same, taught by the default preset", f'{{{STUDENT}, "teacher": {{}}}}'),
+}
+
+
 def adult(rounds):
-    """Microseconds a row of adult_income by the default preset, and its held-out AUC; None without the data."""
+    """Of each model of adult_income: microseconds a row and AUC on the test rows; None without the data."""
     import quality
     data = Path(os.environ.get("DLENT_DATA", ""))
     if not (data / "quality.json").exists():
@@ -158,14 +167,20 @@ def adult(rounds):
     spec = next(one for one in json.loads((data / "quality.json").read_text()) if one["name"] == "adult_income")
     psql(f"SET client_min_messages = warning; CREATE SCHEMA IF NOT EXISTS {quality.SCHEMA};")
     quality.load(spec, data)
-    quality.train(spec, "default")
-    rows = f"{quality.SCHEMA}.adult_income_test"
-    count = int(value(f"SELECT count(*) FROM {rows}"))
-    figures = {}
-    for name, batch in (("batched", "on"), ("row by row", "off")):
-        timed = run_sql({"adult": f"SELECT sum(dlent_predict('adult_income', t)) FROM {rows} AS t"}, rounds, f"SET dlent.batch = {batch};")
-        figures[name] = 1e6 * statistics.median(timed["adult"]) / count
-    return figures
+    source = f"{quality.SCHEMA}.adult_income"
+    count = int(value(f"SELECT count(*) FROM {source}_test"))
+    models = {}
+    for model, (what, options) in ADULT.items():
+        psql(f"""SET client_min_messages = warning; SET dlent.progress_messages = off;
+                 SELECT count(dlent_drop_model(model)) FROM dlent.models WHERE model = '{model}';
+                 SELECT seconds FROM dlent_train('{model}', 'SELECT * FROM {source}_train', '{spec["target"]}', '{options}');""")
+        figures = models[what] = {"roc_auc": float(value(
+            f"SELECT dlent_evaluate('{model}', 'SELECT * FROM {source}_test') ->> 'roc_auc'"))}
+        for name, batch in (("batched", "on"), ("row by row", "off")):
+            sql = f"SELECT sum(dlent_predict('{model}', t)) FROM {source}_test AS t"
+            timed = run_sql({model: sql}, rounds, f"SET dlent.batch = {batch};")
+            figures[name] = 1e6 * statistics.median(timed[model]) / count
+    return models
 
 
 def run_sql(statements, rounds, setup=""):
@@ -200,13 +215,35 @@ def expect_equal(name, ours, theirs):
         sys.exit(f"{name} does not score as dlent does: {worst:g} apart")
 
 
+def write(arguments, lines, result):
+    print("\n".join(lines))
+    if arguments.save:
+        title = ["# Scoring", "", f"{time.strftime('%Y-%m-%d')}, {value('SELECT version()').split(',')[0]}, {processor()}.", ""]
+        arguments.save.with_suffix(".md").write_text("\n".join(title + lines) + "\n")
+        arguments.save.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--build", type=Path, default=HERE.parent.parent / "build" / "bench-scoring")
     parser.add_argument("--save", type=Path)
+    parser.add_argument("--only", choices=("wide", "adult"), help="one of the two halves: the wide rows and their peers, or adult_income")
     arguments = parser.parse_args()
+    lines, result = [], {}
+    if arguments.only != "adult":
+        lines, result = wide(arguments)
+    mixed = adult(arguments.rounds) if arguments.only != "wide" else None
+    if mixed:
+        result["adult"] = mixed
+        lines += ["", "| adult_income (6 numbers, 8 categories), record | AUC on test rows | batched µs a row | row by row |", "|---|---:|---:|---:|"]
+        lines += [f"| {what} | {of['roc_auc']:.4f} | {of['batched']:.2f} | {of['row by row']:.2f} |" for what, of in mixed.items()]
+    write(arguments, lines, result)
+
+
+def wide(arguments):
+    """Lines and figures of the wide rows, ours and their peers'."""
     rows, rounds, build = arguments.rows, arguments.rounds, arguments.build.resolve()
     build.mkdir(parents=True, exist_ok=True)
     # every scan begins at the table's first row, so that all score the same rows
@@ -307,16 +344,7 @@ def main():
         lines.append("")
         lines.append(f"A prepared score over `SELECT 1`: +{latency['score']['p50'] - latency['empty']['p50']:.1f} µs (asked: at most 15); "
                      f"a fresh connection's first score: {latency['first_score']['p50'] / 1e3:.2f} ms (asked: at most 5).")
-    mixed = adult(rounds)
-    if mixed:
-        result["adult"] = mixed
-        lines += ["", f"adult_income (6 numbers, 8 categories), default preset, record: {mixed['batched']:.2f} µs a row batched, "
-                  f"{mixed['row by row']:.2f} row by row."]
-    print("\n".join(lines))
-    if arguments.save:
-        title = ["# Scoring", "", f"{time.strftime('%Y-%m-%d')}, {value('SELECT version()').split(',')[0]}, {processor()}.", ""]
-        arguments.save.with_suffix(".md").write_text("\n".join(title + lines) + "\n")
-        arguments.save.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n")
+    return lines, result
 
 
 if __name__ == "__main__":
