@@ -210,8 +210,10 @@ const std::map<std::string, Reader>& Readers() {
                       ExplainOptions* out) { return ReadBoolean(key, value, &out->compat); }},
         {"fresh", [](const auto& key, const Json& value,
                      ExplainOptions* out) { return ReadBoolean(key, value, &out->fresh); }},
-        {"steps", [](const auto& key, const Json& value,
-                     ExplainOptions* out) { return ReadInteger(key, value, kMinSteps, kMaxSteps, &out->steps); }},
+        {"steps",
+         [](const auto& key, const Json& value, ExplainOptions* out) {
+             return ReadInteger(key, value, kMinSteps, kMaxSteps, &out->steps);
+         }},
         {"min_fidelity",
          [](const auto& key, const Json& value, ExplainOptions* out) {
              return ReadNumber(
