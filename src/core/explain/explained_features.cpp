@@ -21,17 +21,30 @@ size_t FeatureCount(const Pipeline& pipeline) {
     return count;
 }
 
-/// The rows that the statistics are of, in rising order, so that gathering walks the table once.
-std::vector<uint32_t> SampleRows(std::span<const uint32_t> rows, uint64_t seed) {
+/// The rows that the statistics are of, in rising order, so that gathering walks the table once, with their
+/// labels, where there are any.
+struct RowSample {
+    std::vector<uint32_t> rows;
+    std::vector<int32_t> labels;
+};
+
+RowSample SampleRows(std::span<const uint32_t> rows, std::span<const int32_t> labels, uint64_t seed) {
     const size_t count = std::min(rows.size(), ExplainerStatistics::kMaxRows);
     const double offset = static_cast<double>(Mix64(seed) >> 11) * 0x1.0p-53;
     const double stride = static_cast<double>(rows.size()) / static_cast<double>(std::max<size_t>(count, 1));
-    std::vector<uint32_t> sample(count);
+    std::vector<std::pair<uint32_t, int32_t>> chosen(count);
     for (size_t i = 0; i < count; ++i) {
         const double position = (static_cast<double>(i) + (stride > 1.0 ? offset : 0.0)) * stride;
-        sample[i] = rows[std::min(static_cast<size_t>(position), rows.size() - 1)];
+        const size_t at = std::min(static_cast<size_t>(position), rows.size() - 1);
+        chosen[i] = {rows[at], labels.empty() ? 0 : labels[at]};
     }
-    std::sort(sample.begin(), sample.end());
+    std::sort(chosen.begin(), chosen.end());
+    RowSample sample;
+    for (const auto& [row, label] : chosen) {
+        sample.rows.push_back(row);
+        if (!labels.empty())
+            sample.labels.push_back(label);
+    }
     return sample;
 }
 
@@ -43,8 +56,9 @@ struct SortedColumn {
 };
 
 /// Values and labels are sorted as 64-bit keys: the value's order, then the label.
-SortedColumn SortColumn(const ColumnarTable& table, int cell, std::span<const uint32_t> rows,
-                        std::span<const int32_t> labels, float minimum, float maximum) {
+SortedColumn SortColumn(const ColumnarTable& table, int cell, const RowSample& sample, float minimum,
+                        float maximum) {
+    const std::vector<int32_t>& labels = sample.labels;
     SortedColumn column;
     struct Entry {
         float value;
@@ -52,8 +66,8 @@ SortedColumn SortColumn(const ColumnarTable& table, int cell, std::span<const ui
     };
     std::vector<float> values;
     std::vector<Entry> entries;
-    for (const uint32_t row : rows) {
-        const float value = table.Float(cell, row);
+    for (size_t i = 0; i < sample.rows.size(); ++i) {
+        const float value = table.Float(cell, sample.rows[i]);
         if (std::isnan(value)) {
             ++column.nulls;
             continue;
@@ -62,7 +76,7 @@ SortedColumn SortColumn(const ColumnarTable& table, int cell, std::span<const ui
         if (labels.empty())
             values.push_back(finite);
         else
-            entries.push_back({finite, labels[row]});
+            entries.push_back({finite, labels[i]});
     }
     if (labels.empty()) {
         std::vector<float> scratch;
@@ -227,8 +241,8 @@ Expected<ExplainerStatistics> ExplainerStatistics::Fit(const ColumnarTable& tabl
         ExplainerStatistics statistics;
         statistics.AddFeatures(pipeline);
         statistics.has_labels_ = !labels.empty();
-        const std::vector<uint32_t> sample = SampleRows(rows, seed);
-        statistics.row_count_ = sample.size();
+        const RowSample sample = SampleRows(rows, labels, seed);
+        statistics.row_count_ = sample.rows.size();
         for (ExplainedFeature& feature : statistics.features_) {
             if (cancel.IsCancelled())
                 return Status::Cancelled();
@@ -240,11 +254,11 @@ Expected<ExplainerStatistics> ExplainerStatistics::Fit(const ColumnarTable& tabl
                 ++column;
             const int cell = table.first_cell(column) + feature.element;
             if (feature.kind == ColumnKind::kBoolean) {
-                CountBooleans(table, cell, sample, &feature);
+                CountBooleans(table, cell, sample.rows, &feature);
                 continue;
             }
             const PipelineInput::CellStatistics& of_cell = input.cells[feature.element];
-            FitNumbers(SortColumn(table, cell, sample, labels, of_cell.minimum, of_cell.maximum), &feature);
+            FitNumbers(SortColumn(table, cell, sample, of_cell.minimum, of_cell.maximum), &feature);
         }
         return statistics;
     } catch (const std::bad_alloc&) {

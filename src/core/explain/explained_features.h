@@ -69,9 +69,9 @@ class ExplainerStatistics {
     static constexpr int kMaxFeatures = 2048;
 
     /// Over `rows` of the table that the pipeline was fitted on (at most kMaxRows of them, spread evenly from
-    /// an offset that `seed` chooses, so that its cost is bounded). `labels` holds a class code for every row
-    /// of the table; empty: no entropy binning. Level counts are the pipeline's, over all its rows. The order
-    /// of the rows does not matter when all are taken. kCancelled, kOutOfMemory.
+    /// an offset that `seed` chooses, so that its cost is bounded). `labels` holds a class code for every
+    /// entry of `rows`; empty: no entropy binning. Level counts are the pipeline's, over all its rows. The
+    /// order of the rows does not matter when all are taken. kCancelled, kOutOfMemory.
     static Expected<ExplainerStatistics> Fit(const ColumnarTable& table, std::span<const uint32_t> rows,
                                              const Pipeline& pipeline, std::span<const int32_t> labels,
                                              uint64_t seed, const CancelToken& cancel);

@@ -725,29 +725,29 @@ class ModelTraining {
         return Status::Ok();
     }
 
-    /// Classes are labels as they are; numbers become their quarters.
+    /// Classes are labels as they are; numbers become their quarters. The rows stand in the order of their
+    /// hashes: the first are a sample, and enough.
     Status FitExplainer() {
         DLENT_ASSIGN_OR_RETURN(const TargetEncoder::Binding truth, result_.model.target.Bind(table_));
-        std::vector<int32_t> of_rows(rows_.size());
+        const std::span<const uint32_t> rows =
+            std::span<const uint32_t>(rows_).first(std::min(rows_.size(), ExplainerStatistics::kMaxRows));
+        std::vector<int32_t> labels(rows.size());
         if (result_.model.target.task() == Task::kRegression) {
-            std::vector<float> values(rows_.size());
-            truth.Values(rows_, values.data());
+            std::vector<float> values(rows.size());
+            truth.Values(rows, values.data());
             std::vector<float> sorted = values;
             std::vector<float> scratch;
             SortFloats(&sorted, &scratch);
             const float cuts[] = {SortedQuantile(sorted, 0.25), SortedQuantile(sorted, 0.5),
                                   SortedQuantile(sorted, 0.75)};
             for (size_t i = 0; i < values.size(); ++i)
-                of_rows[i] = static_cast<int32_t>(std::lower_bound(cuts, cuts + 3, values[i]) - cuts);
+                labels[i] = static_cast<int32_t>(std::lower_bound(cuts, cuts + 3, values[i]) - cuts);
         } else {
-            truth.Classes(rows_, of_rows.data());
+            truth.Classes(rows, labels.data());
         }
-        std::vector<int32_t> labels(table_.rows(), -1);
-        for (size_t i = 0; i < rows_.size(); ++i)
-            labels[rows_[i]] = of_rows[i];
         DLENT_ASSIGN_OR_RETURN(
             result_.explainer,
-            ExplainerStatistics::Fit(table_, rows_, result_.model.pipeline, labels, options_.seed, cancel_));
+            ExplainerStatistics::Fit(table_, rows, result_.model.pipeline, labels, options_.seed, cancel_));
         return Status::Ok();
     }
 
