@@ -155,6 +155,7 @@ class ModelTraining {
         DLENT_RETURN_IF_ERROR(AssignRows());
         DLENT_RETURN_IF_ERROR(FitPipeline());
         DLENT_RETURN_IF_ERROR(CheckGuards());
+        std::vector<uint64_t>().swap(row_hashes_);  // nothing below asks, and they are 8 bytes a row
         FitClassWeights();
         DLENT_RETURN_IF_ERROR(TrainTeacher());
         DLENT_RETURN_IF_ERROR(TrainFamilies());
