@@ -8,12 +8,12 @@
 #include <cmath>
 
 #include "pg/bridge/error.h"
+#include "pg/bridge/shared_memory.h"
 
 extern "C" {
 #include "catalog/pg_authid.h"
 #include "port/atomics.h"
 #include "storage/ipc.h"
-#include "storage/lwlock.h"
 #include "storage/shmem.h"
 #include "utils/acl.h"
 }
@@ -52,32 +52,18 @@ struct ProgressMemory {
 };
 
 ProgressMemory* memory = nullptr;
-shmem_request_hook_type previous_request_hook = nullptr;
-shmem_startup_hook_type previous_startup_hook = nullptr;
 
 Size MemorySize() {
     return add_size(offsetof(ProgressMemory, slots), mul_size(sizeof(ProgressSlot), MaxBackends));
 }
 
-void RequestMemory() {
-    if (previous_request_hook != nullptr)
-        previous_request_hook();
-    RequestAddinShmemSpace(MemorySize());
-}
-
-void StartMemory() {
-    if (previous_startup_hook != nullptr)
-        previous_startup_hook();
-    LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-    bool found = false;
-    memory = static_cast<ProgressMemory*>(ShmemInitStruct("dlent progress", MemorySize(), &found));
-    if (!found) {
-        memset(static_cast<void*>(memory), 0, MemorySize());
+void AttachMemory(void* address, bool made) {
+    memory = static_cast<ProgressMemory*>(address);
+    if (made) {
         memory->slot_count = MaxBackends;
         for (int i = 0; i < memory->slot_count; ++i)
             pg_atomic_init_u32(&memory->slots[i].changes, 0);
     }
-    LWLockRelease(AddinShmemInitLock);
 }
 
 template <typename Write>
@@ -159,12 +145,7 @@ void PutEntry(ReturnSetInfo* result, const ProgressSlot& entry) {
 }  // namespace
 
 void RequestProgressMemory() {
-    if (!process_shared_preload_libraries_in_progress)
-        return;
-    previous_request_hook = shmem_request_hook;
-    shmem_request_hook = RequestMemory;
-    previous_startup_hook = shmem_startup_hook;
-    shmem_startup_hook = StartMemory;
+    RegisterSharedMemory({"dlent progress", MemorySize, AttachMemory});
 }
 
 ProgressDisplay::ProgressDisplay(const std::string& model) {

@@ -2,11 +2,12 @@
 
 #include <csignal>
 
+#include "pg/bridge/shared_memory.h"
+
 extern "C" {
 #include "postmaster/bgworker_internals.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
-#include "storage/lwlock.h"
 #include "storage/proc.h"
 #include "storage/procarray.h"
 #include "storage/shmem.h"
@@ -42,31 +43,17 @@ struct SchedulerMemory {
 };
 
 SchedulerMemory* memory = nullptr;
-shmem_request_hook_type previous_request_hook = nullptr;
-shmem_startup_hook_type previous_startup_hook = nullptr;
 
 Size MemorySize() {
     return add_size(offsetof(SchedulerMemory, workers), mul_size(sizeof(WorkerEntry), max_worker_processes));
 }
 
-void RequestMemory() {
-    if (previous_request_hook != nullptr)
-        previous_request_hook();
-    RequestAddinShmemSpace(MemorySize());
-}
-
-void StartMemory() {
-    if (previous_startup_hook != nullptr)
-        previous_startup_hook();
-    LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-    bool found = false;
-    memory = static_cast<SchedulerMemory*>(ShmemInitStruct("dlent schedulers", MemorySize(), &found));
-    if (!found) {
-        memset(static_cast<void*>(memory), 0, MemorySize());
+void AttachMemory(void* address, bool made) {
+    memory = static_cast<SchedulerMemory*>(address);
+    if (made) {
         SpinLockInit(&memory->lock);
         memory->worker_count = max_worker_processes;
     }
-    LWLockRelease(AddinShmemInitLock);
 }
 
 /// Runs `function` under the lock; it calls nothing.
@@ -135,12 +122,7 @@ void UnregisterWorker(int, Datum) {
 }  // namespace
 
 void RequestSchedulerMemory() {
-    if (!process_shared_preload_libraries_in_progress)
-        return;
-    previous_request_hook = shmem_request_hook;
-    shmem_request_hook = RequestMemory;
-    previous_startup_hook = shmem_startup_hook;
-    shmem_startup_hook = StartMemory;
+    RegisterSharedMemory({"dlent schedulers", MemorySize, AttachMemory});
 }
 
 bool SchedulerMemoryExists() {
