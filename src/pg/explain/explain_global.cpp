@@ -7,7 +7,6 @@
 #include <cmath>
 #include <numeric>
 
-#include "core/explain/explainer_kernels.h"
 #include "core/explain/global_explanation.h"
 #include "core/explain/lime.h"
 #include "core/explain/partial_dependence.h"
@@ -58,7 +57,7 @@ struct Subject {
             std::iota(rows.numbers.begin(), rows.numbers.end(), uint64_t{0});
             PerturbationOptions options;
             options.seed = seed;
-            const Perturbation perturbation(statistics(), options, PortableExplainerKernels());
+            const Perturbation perturbation(statistics(), options, scorer->explainer_kernels());
             std::vector<int32_t> codes(static_cast<size_t>(Perturbation::kBlockRows) *
                                        statistics().features().size());
             for (int first = 0; first < most; first += Perturbation::kBlockRows)
