@@ -8,12 +8,14 @@
 
 CREATE SEQUENCE dlent.model_id_seq;
 CREATE TABLE dlent.model (
-    id         bigint PRIMARY KEY DEFAULT pg_catalog.nextval('dlent.model_id_seq'),
-    name       text COLLATE "C" NOT NULL UNIQUE,
-    owner      regrole NOT NULL,
-    versions   int NOT NULL DEFAULT 0, -- ever stored: numbers are not used twice
-    champion   int,
-    created_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+    id          bigint PRIMARY KEY DEFAULT pg_catalog.nextval('dlent.model_id_seq'),
+    name        text COLLATE "C" NOT NULL UNIQUE,
+    owner       regrole NOT NULL,
+    versions    int NOT NULL DEFAULT 0, -- ever stored: numbers are not used twice
+    champion    int,
+    created_at  timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    rollout     bigint, -- the one that is under way
+    observation jsonb  -- what is recorded of scores: src/pg/observe
 );
 ALTER SEQUENCE dlent.model_id_seq OWNED BY dlent.model.id;
 COMMENT ON TABLE dlent.model IS 'A model: a name, its owner, and the version that answers when none is named';
