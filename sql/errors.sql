@@ -166,7 +166,7 @@ FROM (VALUES
     (10, $$'errors_model', 'SELECT amount, method AS hour, method, fraud FROM pay'$$),
     (11, $$'errors_model', 'pay', '{"treshold": 1}'$$),
     (12, $$'errors_model', 'pay', '{"threshold": 2}'$$),
-    (13, $$'errors_model', 'pay', '{"store": true}'$$),
+    (13, $$'errors_model', 'pay', '{"store": 1}'$$),
     (14, $$'errors_model', 'pay', '{"weight_column": "nosuch"}'$$),
     (15, $$'errors_model', 'pay', '{"weight_column": "nothing"}'$$),
     (16, $$'errors_model', 'pay', '[1]'$$)

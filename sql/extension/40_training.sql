@@ -14,6 +14,53 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 AS 'MODULE_PATHNAME', 'dlent_ev
 COMMENT ON FUNCTION @extschema@.dlent_evaluate(text, text, jsonb) IS
     'Scores the rows of a table, view or SELECT that has the target column and returns every metric that fits the task';
 
+CREATE SEQUENCE dlent.evaluation_id_seq;
+CREATE TABLE dlent.evaluation (
+    id         bigint PRIMARY KEY DEFAULT pg_catalog.nextval('dlent.evaluation_id_seq'),
+    model_id   bigint NOT NULL,
+    version_id bigint NOT NULL,
+    version    int NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+    source     text NOT NULL,
+    metrics    jsonb NOT NULL,
+    details    jsonb NOT NULL,
+    options    jsonb NOT NULL,
+    role       name NOT NULL
+);
+ALTER SEQUENCE dlent.evaluation_id_seq OWNED BY dlent.evaluation.id;
+CREATE INDEX evaluation_model_id_idx ON dlent.evaluation (model_id, id);
+COMMENT ON TABLE dlent.evaluation IS 'Stored evaluations: how good a version was on which rows';
+REVOKE ALL ON dlent.evaluation FROM PUBLIC;
+REVOKE ALL ON SEQUENCE dlent.evaluation_id_seq FROM PUBLIC;
+SELECT pg_catalog.pg_extension_config_dump('dlent.evaluation_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('dlent.evaluation', '');
+
+CREATE VIEW dlent.evaluations WITH (security_barrier) AS
+SELECT e.id AS evaluation,
+       m.name AS model,
+       e.version,
+       e.created_at,
+       e.source,
+       (e.metrics OPERATOR(pg_catalog.->>) 'rows')::bigint AS rows,
+       e.metrics,
+       e.details,
+       e.options,
+       e.role
+FROM dlent.visible_model AS m
+JOIN dlent.evaluation AS e ON e.model_id = m.id;
+COMMENT ON VIEW dlent.evaluations IS 'Stored evaluations of the models you may see';
+COMMENT ON COLUMN dlent.evaluations.evaluation IS 'Number, as dlent_evaluate returned it';
+COMMENT ON COLUMN dlent.evaluations.model IS 'Name of the model';
+COMMENT ON COLUMN dlent.evaluations.version IS 'Version that was evaluated';
+COMMENT ON COLUMN dlent.evaluations.created_at IS 'When';
+COMMENT ON COLUMN dlent.evaluations.source IS 'Rows that it was evaluated on, as given';
+COMMENT ON COLUMN dlent.evaluations.rows IS 'Rows whose outcome was known';
+COMMENT ON COLUMN dlent.evaluations.metrics IS 'Metrics that are one number, by scikit-learn''s names';
+COMMENT ON COLUMN dlent.evaluations.details IS 'Confusion matrix, calibration, thresholds, curves';
+COMMENT ON COLUMN dlent.evaluations.options IS 'Options as given';
+COMMENT ON COLUMN dlent.evaluations.role IS 'Role that evaluated';
+GRANT SELECT ON dlent.evaluations TO PUBLIC;
+
 CREATE FUNCTION dlent.progress_entries(
     OUT pid int, OUT database oid, OUT role oid, OUT model text, OUT phase text, OUT rows_read bigint,
     OUT member int, OUT members int, OUT epoch int, OUT epochs int, OUT train_loss float8, OUT validation_loss float8,

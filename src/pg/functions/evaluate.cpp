@@ -1,4 +1,5 @@
-// dlent_evaluate: rows with known outcomes in, every metric that fits the task out. Writes nothing.
+// dlent_evaluate: rows with known outcomes in, every metric that fits the task out. Writes nothing unless it
+// is asked to store the result.
 
 #include "pg/bridge/postgres.h"
 
@@ -12,6 +13,7 @@
 #include "pg/bridge/json.h"
 #include "pg/bridge/memory.h"
 #include "pg/cache/scorer_cache.h"
+#include "pg/catalog/evaluations.h"
 #include "pg/catalog/models.h"
 #include "pg/functions/arguments.h"
 #include "pg/settings.h"
@@ -24,6 +26,7 @@ namespace {
 struct EvaluateOptions {
     std::optional<double> threshold;  ///< of binary models
     std::string weight_column;        ///< server encoding
+    bool store = false;
 
     static EvaluateOptions Parse(const Json& json);
 };
@@ -49,9 +52,7 @@ EvaluateOptions EvaluateOptions::Parse(const Json& json) {
         } else if (key == "store") {
             if (!value.is_boolean())
                 ThrowOption("option \"store\" must be true or false");
-            if (value.get<bool>())
-                throw SqlError(ERRCODE_FEATURE_NOT_SUPPORTED, "evaluations are not stored yet", {},
-                               "Insert the result into a table of your own.");
+            options.store = value.get<bool>();
         } else {
             ThrowOption("unknown option \"" + FromUtf8(key) + "\"");
         }
@@ -222,7 +223,8 @@ class EvaluationSink final : public RowSink {
     std::vector<float> weights_;
 };
 
-Json Evaluate(const std::string& model, const std::string& source_text, const EvaluateOptions& options) {
+Json Evaluate(const std::string& model, const std::string& source_text, const Json& options_given) {
+    const EvaluateOptions options = EvaluateOptions::Parse(options_given);
     const VersionIdentity identity = ResolveVersion(ParseModelReference(model), Privilege::kPredict);
     const std::shared_ptr<Scorer> scorer = AcquireScorer(identity);
     const TargetEncoder& target = scorer->model().target;
@@ -247,6 +249,8 @@ Json Evaluate(const std::string& model, const std::string& source_text, const Ev
     Json metrics = sink.Metrics(options.threshold.value_or(0.5));
     for (auto& [name, value] : metrics.items())
         result[name] = std::move(value);
+    if (options.store)
+        result["evaluation"] = StoreEvaluation(identity, source_text, result, options_given);
     return result;
 }
 
@@ -259,8 +263,7 @@ DLENT_FUNCTION(dlent_evaluate) {
     return Entry(fcinfo, [fcinfo] {
         const std::string model = RequiredText(fcinfo, 0, "model");
         const std::string source = RequiredText(fcinfo, 1, "source");
-        const EvaluateOptions options = EvaluateOptions::Parse(
-            PG_ARGISNULL(2) ? dlent::Json::object() : JsonFromDatum(PG_GETARG_DATUM(2)));
-        return JsonbDatum(Evaluate(model, source, options));
+        return JsonbDatum(Evaluate(
+            model, source, PG_ARGISNULL(2) ? dlent::Json::object() : JsonFromDatum(PG_GETARG_DATUM(2))));
     });
 }

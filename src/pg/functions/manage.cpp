@@ -162,6 +162,7 @@ void DeleteVersions(int64_t model_id, int version, const DroppedVersion* version
         "WITH gone AS (DELETE FROM dlent.version WHERE model_id = $1 AND ($2 = 0 OR number = $2) RETURNING "
         "id), "
         "weights AS (DELETE FROM dlent.weight_chunk USING gone WHERE version_id = gone.id), "
+        "evaluations AS (DELETE FROM dlent.evaluation USING gone WHERE version_id = gone.id), "
         "reports AS (DELETE FROM dlent.drift_report USING gone WHERE version_id = gone.id), "
         "importances AS (DELETE FROM dlent.explanation_global USING gone WHERE version_id = gone.id) "
         "DELETE FROM dlent.training_epoch USING gone WHERE version_id = gone.id",
