@@ -214,6 +214,26 @@ TEST(RowHash, PositionMattersAndIgnoredColumnsDoNot) {
     EXPECT_EQ(*HashRows(without.Build(), NeverCancelled()), hashes);
 }
 
+TEST(RowHash, CanonicalOrderIsByHashThenNumber) {
+    RandomStream random(3);
+    for (const size_t count : {0u, 1u, 1000u, 9000u, 300000u}) {
+        SCOPED_TRACE(count);
+        std::vector<uint64_t> hashes(count);
+        std::vector<uint32_t> rows;
+        for (size_t row = 0; row < count; ++row) {
+            // some repeat, and many share their first bits
+            hashes[row] = row % 3 == 0 ? random.NextBelow(40) : Mix64(random.NextBelow(1u << 30));
+            if (row % 7 != 0)
+                rows.push_back(static_cast<uint32_t>(row));
+        }
+        std::vector<uint32_t> expected = rows;
+        std::sort(expected.begin(), expected.end(), [&hashes](uint32_t a, uint32_t b) {
+            return hashes[a] != hashes[b] ? hashes[a] < hashes[b] : a < b;
+        });
+        EXPECT_EQ(*CanonicalOrder(hashes, rows, NeverCancelled()), expected);
+    }
+}
+
 TEST(RowHash, FingerprintCountsRepeats) {
     const uint64_t once[] = {11, 22};
     const uint64_t twice[] = {11, 11, 22, 22};

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <numeric>
 #include <utility>
 
 #include "core/base/random.h"
@@ -82,16 +83,39 @@ std::string DataFingerprint(std::span<const uint64_t> hashes) {
 
 Expected<std::vector<uint32_t>> CanonicalOrder(std::span<const uint64_t> hashes, std::vector<uint32_t> rows,
                                                const CancelToken& cancel) {
+    // Rows are dealt by the first bits of their hash into buckets in order, and each bucket is sorted alone:
+    // what that takes beside the rows fits the cache, however many rows there are.
+    constexpr size_t kBucketRows = 1 << 13;
+    const int bits = std::bit_width(std::min<size_t>(rows.size() / kBucketRows, 1 << 15));
+    const auto bucket_of = [&hashes, bits](uint32_t row) {
+        return bits == 0 ? 0 : static_cast<size_t>(hashes[row] >> (64 - bits));
+    };
+    std::vector<size_t> ends((size_t{1} << bits) + 1);
+    for (const uint32_t row : rows)
+        ++ends[bucket_of(row) + 1];
+    std::partial_sum(ends.begin(), ends.end(), ends.begin());
+    std::vector<uint32_t> ordered(rows.size());
+    for (const uint32_t row : rows)
+        ordered[ends[bucket_of(row)]++] = row;  // what was a bucket's beginning becomes its end
+    std::vector<uint32_t>().swap(rows);
+    if (cancel.IsCancelled())
+        return Status::Cancelled();
+
     // pairs sort without a look-up a comparison
     std::vector<std::pair<uint64_t, uint32_t>> keyed;
-    keyed.reserve(rows.size());
-    for (const uint32_t row : rows)
-        keyed.emplace_back(hashes[row], row);
-    if (!CancellableSort(&keyed, cancel))
-        return Status::Cancelled();
-    for (size_t i = 0; i < rows.size(); ++i)
-        rows[i] = keyed[i].second;
-    return rows;
+    size_t begin = 0;
+    for (size_t bucket = 0; bucket + 1 < ends.size(); ++bucket) {
+        const size_t end = ends[bucket];
+        keyed.clear();
+        for (size_t i = begin; i < end; ++i)
+            keyed.emplace_back(hashes[ordered[i]], ordered[i]);
+        if (!CancellableSort(&keyed, cancel))
+            return Status::Cancelled();
+        for (size_t i = begin; i < end; ++i)
+            ordered[i] = keyed[i - begin].second;
+        begin = end;
+    }
+    return ordered;
 }
 
 }  // namespace dlent
