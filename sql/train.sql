@@ -54,6 +54,20 @@ SELECT bool_and(score_us_single > 0 AND score_us_batched > 0) AS every_version F
 \set VERBOSITY sqlstate
 SELECT told('{"max_score_us": 0.001}', 'latency_budget');
 \set VERBOSITY default
+-- training goes on from the champion's networks, or those of a version; what does not fit is refused
+SELECT told('{"warm_start": true}', 'warm_start') AS champion, told('{"warm_start": 4}', 'warm_start') AS fourth, told('{"warm_start": 4}', 'recipe', 'hidden') AS hidden;
+SELECT jsonb_path_query_array(findings, '$[*].code') ? 'WARM_START' AS said, (SELECT pipeline FROM dlent.versions WHERE model = 'told' AND version = 4) = pipeline AS pipeline
+FROM dlent.versions WHERE model = 'told' ORDER BY version DESC LIMIT 1;
+SELECT told('{"warm_start": true, "hidden": [4]}', 'warm_start');
+SELECT told('{"warm_start": 999}', 'warm_start');
+SELECT version FROM dlent_train('begun', 'inputs', 'again', '{"warm_start": true}');
+SELECT version FROM dlent_train('told', 'SELECT spent, items, city, again FROM visit', 'again', '{"warm_start": true}');
+SELECT version FROM dlent_train('told', 'SELECT id, at, shop, spent, items, city, weight, segment FROM visit', 'segment', '{"warm_start": true}');
+-- a network learns from another
+SELECT told('{"hidden": [4], "teacher": {"hidden": [16], "epochs": 2}}', 'teacher', 'recipe', 'hidden') AS teacher,
+       told('{"hidden": [4], "teacher": {"hidden": [16], "epochs": 2}}', 'recipe', 'hidden') AS student;
+SELECT told('{"teacher": {"seed": 1}}', 'teacher');
+SELECT told('{"teacher": {}, "loss": "focal"}', 'teacher');
 -- columns: excluded, weighing rows, read as something else
 SELECT told('{"exclude": ["segment", "city", "at"], "weight_column": "weight", "features": {"shop": {"kind": "category"}}}', 'recipe', 'kind') AS kind;
 SELECT jsonb_path_query_array(pipeline, '$.inputs[*].name') AS inputs, jsonb_path_query_array(pipeline, '$.inputs[*].kind') AS kinds

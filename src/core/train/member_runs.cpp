@@ -58,8 +58,12 @@ Expected<MemberOutcome> MemberRunner::RunOne(const MemberRun& run, Backend& back
         Network::Create(*run.network, backend,
                         context_.device != nullptr ? 1 : std::max(context_.trainer.batch_size, 1),
                         context_.device == nullptr));
-    DLENT_RETURN_IF_ERROR(network->Initialize(seed));
-    DLENT_RETURN_IF_ERROR(SetPipelineEdges(*context_.pipeline, network.get()));
+    if (run.initial != nullptr) {
+        DLENT_RETURN_IF_ERROR(network->Load(*run.initial));
+    } else {
+        DLENT_RETURN_IF_ERROR(network->Initialize(seed));
+        DLENT_RETURN_IF_ERROR(SetPipelineEdges(*context_.pipeline, network.get()));
+    }
     MemberOutcome outcome;
     const double begun_at = SecondsElapsed();
     const std::vector<uint32_t>& rows = run.split->train;
@@ -89,6 +93,10 @@ std::string MemberRunner::CheckpointKey(const MemberRun& run) const {
     append(context_.trainer.class_weights);
     append(std::vector<double>{run.stop_fraction});
     append(std::vector<uint64_t>{context_.seed, static_cast<uint64_t>(run.member)});
+    if (run.initial != nullptr) {
+        for (const NamedTensorData& tensor : *run.initial)
+            append(tensor.values);
+    }
     std::vector<uint64_t> hashes;
     for (const std::vector<uint32_t>* rows : {&run.split->train, &run.split->validation}) {
         hashes.clear();

@@ -23,7 +23,9 @@ struct MemberRun {
     const NetworkSpec* network = nullptr;
     int member = 0;
     const Split* split = nullptr;
-    double stop_fraction = 1.0;   ///< of the budget, as TrainerOptions has it
+    double stop_fraction = 1.0;  ///< of the budget, as TrainerOptions has it
+    /// Tensors that training begins with; null: drawn by the seed.
+    const std::vector<NamedTensorData>* initial = nullptr;
     bool may_be_skipped = false;  ///< when the time limit is reached before it begins
 };
 

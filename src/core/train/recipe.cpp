@@ -149,6 +149,33 @@ Expected<Recipe> ResolveRecipe(const TrainingOptions& options, Task task, size_t
     return recipe;
 }
 
+void Recipe::AdoptNetworks(const Model& model) {
+    kind = model.kind;
+    members = static_cast<int>(model.members.size());
+    ensemble_width = model.network.members;
+    if (members == 1 && plan == MemberPlan::kFolds) {
+        plan = MemberPlan::kHoldOut;
+        refit = true;
+    }
+    choose_embedding = false;
+    numeric_embedding = NumericEmbedding::kNone;
+    hidden.clear();
+    dropout = 0.0;
+    for (const LayerSpec& layer : model.network.layers) {
+        if (layer.type == "piecewise_linear_embedding" || layer.type == "periodic_embedding") {
+            numeric_embedding = layer.type == "periodic_embedding" ? NumericEmbedding::kPeriodic
+                                                                   : NumericEmbedding::kPiecewiseLinear;
+            embedding_width = layer.attributes.at("width").get<int>();
+        } else if (layer.type == "dropout") {
+            dropout = layer.attributes.at("rate").get<double>();
+        } else if ((layer.type == "dense" || layer.type == "batch_ensemble_dense") &&
+                   layer.name != model.network.outputs.front()) {
+            hidden.push_back(layer.attributes.at("units").get<int>());
+        }
+    }
+    trainer.clip_norm = std::sqrt(static_cast<double>(ensemble_width));
+}
+
 Json Recipe::ToJson() const {
     Json json = Json::object();
     json["kind"] = kind;

@@ -7,6 +7,7 @@
 #include "core/base/status.h"
 #include "core/features/pipeline.h"
 #include "core/features/target.h"
+#include "core/model/model.h"
 #include "core/nn/network.h"
 #include "core/nn/network_spec.h"
 #include "core/train/trainer.h"
@@ -39,6 +40,9 @@ struct Recipe {
     TrainerOptions trainer;
 
     Json ToJson() const;
+
+    /// Makes the networks those of `model`, which training goes on from; how they are trained stays.
+    void AdoptNetworks(const Model& model);
 };
 
 /// Weighs `options` for `rows` training rows. The values and the measurements behind them are in

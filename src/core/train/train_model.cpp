@@ -29,6 +29,8 @@ using Clock = std::chrono::steady_clock;
 constexpr double kOrderedDependence = 0.3;
 /// Share of the budget at which the best epoch says that more training would not have hurt.
 constexpr double kNeverTurned = 0.9;
+/// What is left of the learning rate where networks have learnt before.
+constexpr double kWarmStartRate = 0.3;
 
 double SecondsSince(Clock::time_point start) {
     return std::chrono::duration<double>(Clock::now() - start).count();
@@ -147,6 +149,8 @@ class ModelTraining {
         DLENT_RETURN_IF_ERROR(PrepareRows());
         DLENT_RETURN_IF_ERROR(FitTarget());
         DLENT_ASSIGN_OR_RETURN(recipe_, ResolveRecipe(options_, result_.model.target.task(), rows_.size()));
+        if (options_.initial != nullptr)
+            DLENT_RETURN_IF_ERROR(ContinueFrom(*options_.initial));
         if (recipe_.plan == MemberPlan::kFolds && (options_.teacher != nullptr || student_plan_ != nullptr)) {
             recipe_.plan = MemberPlan::kHoldOut;
             recipe_.refit = true;
@@ -205,6 +209,26 @@ class ModelTraining {
         DLENT_ASSIGN_OR_RETURN(result_.model.target,
                                TargetEncoder::Fit(table_, rows_, options_.task, options_.positive_class));
         return CheckLabelOptions();
+    }
+
+    /// Takes over the networks of a model, and the scale of its target, if what is to be learnt is the same.
+    Status ContinueFrom(const Model& initial) {
+        const TargetEncoder& fitted = result_.model.target;
+        const TargetEncoder& known = initial.target;
+        if (fitted.task() != known.task() || fitted.labels() != known.labels())
+            return CannotContinue("The target \"" + fitted.column() + "\" has another task or other labels.");
+        if (fitted.task() == Task::kRegression)
+            result_.model.target = known;
+        recipe_.AdoptNetworks(initial);
+        if (!options_.learning_rate)
+            recipe_.trainer.learning_rate *= kWarmStartRate;
+        return Status::Ok();
+    }
+
+    Status CannotContinue(const std::string& detail) const {
+        return Status::Invalid(
+            "training cannot go on from version " + std::to_string(options_.warm_start.value_or(0)), detail,
+            "Without \"warm_start\" it begins from scratch.");
     }
 
     /// Options about labels must fit the labels that the target turned out to have.
@@ -334,6 +358,10 @@ class ModelTraining {
         PipelineOptions pipeline_options;
         pipeline_options.embed_numeric = recipe_.numeric_embedding == NumericEmbedding::kPiecewiseLinear;
         std::vector<Pipeline::Exclusion> excluded;
+        if (options_.initial != nullptr) {
+            DLENT_RETURN_IF_ERROR(AdoptPipeline(*options_.initial));
+            return BindData();
+        }
         // In folds every row trains some member. A hold-out part stays unseen until the refit, and the scale
         // of the columns is all that it could tell.
         DLENT_ASSIGN_OR_RETURN(result_.model.pipeline,
@@ -344,6 +372,31 @@ class ModelTraining {
                                         std::move(exclusion.column),
                                         std::move(exclusion.reason),
                                         {}});
+        return BindData();
+    }
+
+    Status AdoptPipeline(const Model& initial) {
+        for (const PipelineInput& input : initial.pipeline.inputs()) {
+            const bool found = std::any_of(
+                table_.columns().begin(), table_.columns().end(), [&input](const ColumnDefinition& column) {
+                    return column.role == ColumnRole::kFeature && column.name == input.name &&
+                           column.kind == input.kind && column.width == input.width;
+                });
+            if (!found)
+                return CannotContinue("It reads column \"" + input.name +
+                                      "\", which the source does not have in that form.");
+        }
+        result_.model.pipeline = initial.pipeline;
+        result_.findings.push_back({Finding::Severity::kNotice,
+                                    "WARM_START",
+                                    {},
+                                    "rows held out of this training may be among those that version " +
+                                        std::to_string(options_.warm_start.value_or(0)) + " learnt from",
+                                    "Compare the two on rows that neither has seen, with dlent_evaluate()."});
+        return Status::Ok();
+    }
+
+    Status BindData() {
         DLENT_ASSIGN_OR_RETURN(Pipeline::Binding inputs, result_.model.pipeline.Bind(table_));
         DLENT_ASSIGN_OR_RETURN(TargetEncoder::Binding target, result_.model.target.Bind(table_));
         data_ = std::make_unique<TableTrainingData>(table_, std::move(inputs), std::move(target),
@@ -437,7 +490,8 @@ class ModelTraining {
         std::vector<MemberRun> runs;
         for (const Family& family : families_) {
             for (int member = 0; member < each; ++member)
-                runs.push_back({&family.network, member, &SplitOf(member), 1.0, &family != &families_[0]});
+                runs.push_back({&family.network, member, &SplitOf(member), 1.0, InitialOf(member),
+                                &family != &families_[0]});
         }
         DLENT_ASSIGN_OR_RETURN(std::vector<std::optional<MemberOutcome>> outcomes, Train(runs, "training"));
         for (size_t i = 0; i < outcomes.size(); ++i) {
@@ -457,10 +511,14 @@ class ModelTraining {
     Status AddFamily(NumericEmbedding embedding) {
         Family family;
         family.embedding = embedding;
-        Recipe recipe = recipe_;
-        recipe.numeric_embedding = embedding;
-        DLENT_ASSIGN_OR_RETURN(family.network,
-                               BuildNetworkSpec(recipe, result_.model.pipeline, result_.model.target));
+        if (options_.initial != nullptr) {
+            family.network = options_.initial->network;
+        } else {
+            Recipe recipe = recipe_;
+            recipe.numeric_embedding = embedding;
+            DLENT_ASSIGN_OR_RETURN(family.network,
+                                   BuildNetworkSpec(recipe, result_.model.pipeline, result_.model.target));
+        }
         DLENT_ASSIGN_OR_RETURN(const std::unique_ptr<Network> network,
                                Network::Create(family.network, backend_, 1, false));
         family.parameters = network->trainable_count();
@@ -535,6 +593,11 @@ class ModelTraining {
         for (const MemberResult& member : family.members)
             members.push_back(&member);
         return members;
+    }
+
+    /// What a member's training begins with; null: with nothing.
+    const std::vector<NamedTensorData>* InitialOf(int member) const {
+        return options_.initial == nullptr ? nullptr : &options_.initial->members[member];
     }
 
     const Split& SplitOf(int member) const {
@@ -701,7 +764,8 @@ class ModelTraining {
         for (int member = 0; member < recipe_.members; ++member) {
             const Family& family = families_[family_of_[member]];
             // one split's luck should not decide when to stop
-            runs.push_back({&family.network, member, &all, family.MedianBestFraction(), true});
+            runs.push_back(
+                {&family.network, member, &all, family.MedianBestFraction(), InitialOf(member), true});
         }
         DLENT_ASSIGN_OR_RETURN(std::vector<std::optional<MemberOutcome>> outcomes, Train(runs, "refitting"));
         for (int member = 0; member < recipe_.members; ++member) {
@@ -766,6 +830,8 @@ class ModelTraining {
             details["teacher"] = teacher_->description;
             details["teacher"]["share"] = std::round(kTeacherShare * 1e6) / 1e6;
         }
+        if (options_.warm_start)
+            details["warm_start"] = *options_.warm_start;
         details["validation"] = plan_.rule;
         details["validation"]["rows"] = held_out_rows_.size();
         if (rows_without_target_ > 0)

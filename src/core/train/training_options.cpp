@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "core/nn/layer.h"
 #include "core/train/optimizer.h"
@@ -189,6 +190,18 @@ Status ReadFeatures(const Json& value, TrainingOptions* options) {
     return Status::Ok();
 }
 
+Status ReadWarmStart(const std::string& key, const Json& value, TrainingOptions* options) {
+    if (value.is_boolean()) {
+        options->warm_start = value.get<bool>() ? std::optional<int>(0) : std::nullopt;
+        return Status::Ok();
+    }
+    const double number = value.is_number() ? value.get<double>() : NAN;
+    if (!(number >= 1 && number <= std::numeric_limits<int>::max()) || number != std::trunc(number))
+        return WrongType(key, "true, false or the number of a version", value);
+    options->warm_start = static_cast<int>(number);
+    return Status::Ok();
+}
+
 struct OptionReader {
     const char* key;
     Status (*read)(const std::string& key, const Json& value, TrainingOptions* options);
@@ -267,6 +280,7 @@ const OptionReader kReaders[] = {
                        Options* o) { return ReadNumber(key, value, 0.01, 1e9, &o->max_seconds); }},
     {"max_score_us", [](Key key, const Json& value,
                         Options* o) { return ReadNumber(key, value, 1e-3, 1e9, &o->max_score_us); }},
+    {"warm_start", [](Key key, const Json& value, Options* o) { return ReadWarmStart(key, value, o); }},
     {"members", [](Key key, const Json& value,
                    Options* o) { return ReadInteger(key, value, 1, kMaxMembers, &o->members); }},
     {"numeric_embedding",
@@ -400,6 +414,17 @@ Status ReadTeacher(const Json& json, TrainingOptions* options) {
     return Status::Ok();
 }
 
+/// Training on keeps the networks as they are.
+Status CheckWarmStart(const Json& json) {
+    for (const char* key : {"kind", "hidden", "activation", "dropout", "members", "numeric_embedding",
+                            "max_score_us", kTeacher}) {
+        if (json.contains(key))
+            return Status::Invalid(std::string("option \"") + key + "\" does not go with \"warm_start\"", {},
+                                   "The networks are those of the version that training starts from.");
+    }
+    return Status::Ok();
+}
+
 }  // namespace
 
 Expected<TrainingOptions> TrainingOptions::Parse(const Json& json) {
@@ -423,6 +448,8 @@ Expected<TrainingOptions> TrainingOptions::Parse(const Json& json) {
         }
         DLENT_RETURN_IF_ERROR(reader->read(key, value, &options));
     }
+    if (options.warm_start)
+        DLENT_RETURN_IF_ERROR(CheckWarmStart(json));
     return options;
 }
 

@@ -15,6 +15,8 @@
 
 namespace dlent {
 
+struct Model;
+
 enum class Preset : uint8_t { kFast, kDefault, kBest };
 enum class ValidationMethod : uint8_t { kAuto, kRandom, kTime, kGroup, kNone };
 enum class NumericEmbedding : uint8_t { kAuto, kNone, kPiecewiseLinear, kPeriodic };
@@ -55,6 +57,10 @@ struct TrainingOptions {
     std::optional<double> max_score_us;  ///< microseconds that a row may cost, in batches
     /// How the network is trained whose predictions this one learns beside the rows' own targets; null: none.
     std::shared_ptr<const TrainingOptions> teacher;
+    /// The version whose networks are trained further, its pipeline kept; 0: the champion; absent: training
+    /// begins from scratch.
+    std::optional<int> warm_start;
+    std::shared_ptr<const Model> initial;  ///< that version, from whoever knows versions
     std::optional<int> members;
     NumericEmbedding numeric_embedding = NumericEmbedding::kAuto;
     std::optional<std::string> optimizer;  ///< "adamw", "sgd"

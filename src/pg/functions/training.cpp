@@ -14,6 +14,7 @@
 #include "cpu/row_scorer.h"
 #include "cpu/score_cost.h"
 #include "pg/bridge/text.h"
+#include "pg/cache/stored_model.h"
 #include "pg/expectations/training_gate.h"
 #include "pg/gpu/files.h"
 #include "pg/gpu/remote_trainer.h"
@@ -122,6 +123,12 @@ TrainingRequest TrainingRequest::Check(std::string model, std::string source, st
                        "device \"" + FromUtf8(request.options.device) + "\" is not available",
                        "dlent.gpu is off.", "Set dlent.gpu to try or require.");
     CheckMayTrain(request.model);
+    if (request.options.warm_start) {
+        const VersionIdentity identity =
+            ResolveVersion({request.model, *request.options.warm_start}, Privilege::kManage);
+        request.options.warm_start = identity.version;
+        request.options.initial = std::make_shared<const Model>(LoadModel(identity));
+    }
     return request;
 }
 

@@ -48,7 +48,8 @@ Json ChampionsArguments(const std::string& model) {
                        "model \"" + model + "\" has no champion to be trained anew", {},
                        "Give the arguments source and target.");
     Json options = ParseJson(recipe.options);
-    options.erase("promote");  // a decision of then
+    for (const char* decision_of_then : {"promote", "warm_start"})
+        options.erase(decision_of_then);
     return {{"source", ToUtf8(recipe.source)},
             {"target", ToUtf8(recipe.target)},
             {"options", std::move(options)}};
