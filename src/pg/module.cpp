@@ -8,6 +8,8 @@
 #include "pg/catalog/relations.h"
 #include "pg/functions/progress.h"
 #include "pg/gpu/settings.h"
+#include "pg/observe/prediction_ring.h"
+#include "pg/observe/settings.h"
 #include "pg/scan/hooks.h"
 #include "pg/settings.h"
 #include "pg/workers/gpu_supervisor.h"
@@ -32,6 +34,7 @@ void _PG_init() {
         dlent::pg::DefineModelCacheSettings();
         dlent::pg::DefineGpuSettings();
         dlent::pg::DefineJobSettings();
+        dlent::pg::DefineObservationSettings();
         dlent::pg::InstallScanHooks();
         MarkGUCPrefixReserved("dlent");
         dlent::pg::RegisterCatalogCallbacks();
@@ -39,6 +42,7 @@ void _PG_init() {
         dlent::pg::RegisterJobCallbacks();
         dlent::pg::RequestProgressMemory();
         dlent::pg::RequestSchedulerMemory();
+        dlent::pg::RequestPredictionMemory();
         dlent::pg::RegisterLauncherWorker();
         dlent::pg::InstallDatabaseHook();
         dlent::pg::RegisterGpuSupervisor();

@@ -13,8 +13,9 @@ namespace dlent::pg {
 /// Session locks. `database` is this one but for slots, which are counted over the whole cluster.
 enum LockClass : uint16_t {
     kJobLock = 209,  ///< number: the job. Held by the worker from before it takes the job until it exits
-    kWorkerSlotLock = 210,  ///< number: from 0 to dlent.max_job_workers − 1
-    kSchedulerLock = 211,   ///< number: 0. Held by the database's scheduler
+    kWorkerSlotLock = 210,        ///< number: from 0 to dlent.max_job_workers − 1
+    kSchedulerLock = 211,         ///< number: 0. Held by the database's scheduler
+    kPredictionWriterLock = 212,  ///< number: 0. Held by the database's writer of predictions
 };
 
 /// Takes a session lock unless somebody else has it.

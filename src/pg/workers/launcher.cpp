@@ -1,5 +1,6 @@
-// The launcher: sees to it that every database with the extension has its scheduler. It is connected to no
-// database, so it finds out by starting a scheduler, which looks and goes when there is nothing.
+// The launcher: sees to it that every database with the extension has its scheduler, and one with recorded
+// answers their writer. It is connected to no database, so it finds out by starting a scheduler, which looks
+// and goes when there is nothing.
 
 #include "pg/bridge/postgres.h"
 
@@ -8,6 +9,8 @@
 #include <set>
 
 #include "pg/bridge/error.h"
+#include "pg/observe/prediction_ring.h"
+#include "pg/observe/prediction_writer.h"
 #include "pg/workers/job_settings.h"
 #include "pg/workers/scheduler.h"
 #include "pg/workers/scheduler_memory.h"
@@ -78,23 +81,30 @@ class Launcher {
         MemoryContextSwitchTo(context);
         const Databases listed = CallPostgres([] { return ListDatabases(); });
         std::set<Oid> databases(listed.oids, listed.oids + listed.count);
-        ForgetDatabases(
-            [](Oid database, void* known) { return static_cast<std::set<Oid>*>(known)->contains(database); },
-            &databases);
-        std::erase_if(launched_, [&](const auto& entry) { return !databases.contains(entry.first); });
+        const auto is_listed = [](Oid database, void* known) {
+            return static_cast<std::set<Oid>*>(known)->contains(database);
+        };
+        ForgetDatabases(is_listed, &databases);
+        ForgetPredictionRings(is_listed, &databases);
+        for (auto* const launched : {&schedulers_, &writers_})
+            std::erase_if(*launched, [&](const auto& entry) { return !databases.contains(entry.first); });
         bool refused = false;
         again_ = false;
         for (const Oid database : databases) {
-            if (!SchedulerEnabled() || StateOfDatabase(database) != DatabaseState::kUnknown ||
-                IsHeld(database))
+            if (IsHeld(database))
                 continue;
-            refused = !Launch(database) || refused;
+            if (SchedulerEnabled() && StateOfDatabase(database) == DatabaseState::kUnknown)
+                refused = !Launch(&schedulers_[database], database, StartScheduler) || refused;
+            if (WantsPredictionWriter(database))
+                refused = !Launch(&writers_[database], database, StartPredictionWriter) || refused;
         }
         if (refused && !refusal_logged_)
             CallPostgres([] {
-                ereport(LOG,
-                        (errmsg("dlent: no background worker is free for a scheduler"),
-                         errhint("Raise max_worker_processes: each database with the extension needs one.")));
+                ereport(
+                    LOG,
+                    (errmsg("dlent: no background worker is free for a scheduler or a prediction writer"),
+                     errhint("Raise max_worker_processes: each database with the extension needs one, and "
+                             "another where answers are recorded.")));
             });
         refusal_logged_ = refused;
     }
@@ -103,28 +113,28 @@ class Launcher {
     bool again() const { return again_; }
 
  private:
-    bool Launch(Oid database) {
-        Launched& launched = launched_[database];
+    bool Launch(Launched* launched, Oid database, bool (*start)(Oid, BackgroundWorkerHandle**)) {
         const TimestampTz now = GetCurrentTimestamp();
         pid_t pid = 0;
-        if (launched.handle != nullptr) {
-            const BgwHandleStatus status = GetBackgroundWorkerPid(launched.handle, &pid);
+        if (launched->handle != nullptr) {
+            const BgwHandleStatus status = GetBackgroundWorkerPid(launched->handle, &pid);
             if (status == BGWH_STARTED || status == BGWH_NOT_YET_STARTED)
                 return true;
-            pfree(launched.handle);
-            launched.handle = nullptr;
+            pfree(launched->handle);
+            launched->handle = nullptr;
         }
         again_ = true;
-        if (now < launched.at + kBetweenStarts && launched.at <= now)
+        if (now < launched->at + kBetweenStarts && launched->at <= now)
             return true;
-        launched.at = now;
+        launched->at = now;
         const MemoryContext previous = MemoryContextSwitchTo(TopMemoryContext);
-        const bool started = StartScheduler(database, &launched.handle);
+        const bool started = start(database, &launched->handle);
         MemoryContextSwitchTo(previous);
         return started;
     }
 
-    std::map<Oid, Launched> launched_;
+    std::map<Oid, Launched> schedulers_;
+    std::map<Oid, Launched> writers_;
     bool refusal_logged_ = false;
     bool again_ = false;
 };

@@ -146,6 +146,11 @@ void WakeScheduler() {
     }));
 }
 
+void WakeLauncher() {
+    if (memory != nullptr)
+        Wake(Locked([] { return memory->launcher_latch; }));
+}
+
 void RegisterScheduler() {
     before_shmem_exit(UnregisterScheduler, 0);
     Locked([] {

@@ -17,6 +17,8 @@ bool SchedulerMemoryExists();
 bool SchedulerIsAlive();
 /// Has it look now; where there is none, has the launcher look whether there should be one.
 void WakeScheduler();
+/// Has the launcher look at once whether something is to be started.
+void WakeLauncher();
 
 // ---- of the scheduler and the launcher ----
 

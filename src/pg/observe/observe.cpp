@@ -1,0 +1,55 @@
+// dlent_observe: what is recorded of a model's answers.
+
+#include "pg/bridge/postgres.h"
+
+#include "pg/bridge/error.h"
+#include "pg/bridge/json.h"
+#include "pg/catalog/lookup.h"
+#include "pg/catalog/models.h"
+#include "pg/catalog/writer.h"
+#include "pg/functions/arguments.h"
+#include "pg/observe/observation.h"
+
+namespace dlent::pg {
+namespace {
+
+/// `observation` 0: nothing is recorded from now on.
+void SetObservation(const char* name, Datum observation) {
+    CatalogWrite write;
+    FoundModel model;
+    BeginCatalogWrite("dlent_observe()", &write);
+    const Parameter named[] = {Text(name)};
+    if (Execute("SELECT id, owner FROM dlent.model WHERE name = $1 FOR UPDATE", named) == 0)
+        RaiseNoModel(name);
+    model.id = DatumGetInt64(Result(0, 1));
+    model.owner = DatumGetObjectId(Result(0, 2));
+    if (!MayWrite(write.caller, model))
+        RaiseDenied(name);
+    const Parameter parameters[] = {Int8(model.id), {JSONBOID, observation, observation == 0}};
+    const bool changed =
+        Execute("UPDATE dlent.model SET observation = $2 WHERE id = $1 AND observation IS DISTINCT FROM $2",
+                parameters) > 0;
+    if (changed)
+        RecordEvent({.action = "observe",
+                     .model_id = model.id,
+                     .model = name,
+                     .role = GetUserNameFromId(write.caller, false),
+                     .details = observation});
+    EndCatalogWrite(write, changed);
+}
+
+}  // namespace
+}  // namespace dlent::pg
+
+DLENT_FUNCTION(dlent_observe) {
+    using namespace dlent::pg;
+    return Entry(fcinfo, [fcinfo] {
+        const std::string model = ParseModelName(RequiredText(fcinfo, 0, "model"));
+        Observation observation;
+        if (!PG_ARGISNULL(1))
+            observation = Observation::Parse(JsonFromDatum(PG_GETARG_DATUM(1)));
+        const Datum stored = observation.active() ? JsonbDatum(observation.ToJson()) : Datum{0};
+        CallPostgres([&] { SetObservation(model.c_str(), stored); });
+        return Datum{0};
+    });
+}

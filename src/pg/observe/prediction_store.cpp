@@ -1,0 +1,143 @@
+#include "pg/bridge/postgres.h"
+
+#include "pg/observe/prediction_store.h"
+
+#include <cmath>
+
+#include "pg/catalog/writer.h"
+#include "pg/observe/settings.h"
+
+extern "C" {
+#include "utils/array.h"
+}
+
+namespace dlent::pg {
+namespace {
+
+struct Element {
+    Datum value;
+    bool is_null;
+};
+
+Element TextElement(std::string_view text) {
+    if (text.data() == nullptr)
+        return {0, true};
+    return {PointerGetDatum(cstring_to_text_with_len(text.data(), static_cast<int>(text.size()))), false};
+}
+
+/// An array of one element a row.
+template <typename ElementOf>
+Parameter Column(Oid array_type, Oid type, std::span<const PredictionRow> rows, ElementOf element_of) {
+    const int count = static_cast<int>(rows.size());
+    auto* const values = static_cast<Datum*>(palloc(sizeof(Datum) * rows.size()));
+    auto* const nulls = static_cast<bool*>(palloc(sizeof(bool) * rows.size()));
+    for (int i = 0; i < count; ++i) {
+        const Element element = element_of(rows[i]);
+        values[i] = element.value;
+        nulls[i] = element.is_null;
+    }
+    int16 length = 0;
+    bool by_value = false;
+    char align = 0;
+    get_typlenbyvalalign(type, &length, &by_value, &align);
+    int dimensions[] = {count};
+    int bounds[] = {1};
+    ArrayType* const array =
+        construct_md_array(values, nulls, 1, dimensions, bounds, type, length, by_value, align);
+    return {array_type, PointerGetDatum(array), false};
+}
+
+}  // namespace
+
+void InsertPredictions(std::span<const PredictionRow> rows) {
+    if (rows.empty())
+        return;
+    using Row = const PredictionRow&;
+    const auto big = [](int64_t value) { return Element{Int64GetDatum(value), value == 0}; };
+    const Parameter parameters[] = {
+        Column(INT8ARRAYOID, INT8OID, rows, [&](Row row) { return big(row.request); }),
+        Column(TIMESTAMPTZARRAYOID, TIMESTAMPTZOID, rows,
+               [](Row row) {
+                   return Element{TimestampTzGetDatum(row.predicted_at), false};
+               }),
+        Column(INT8ARRAYOID, INT8OID, rows, [&](Row row) { return big(row.model_id); }),
+        Column(INT4ARRAYOID, INT4OID, rows,
+               [](Row row) {
+                   return Element{Int32GetDatum(row.version), false};
+               }),
+        Column(INT8ARRAYOID, INT8OID, rows, [&](Row row) { return big(row.rollout_id); }),
+        Column(INT4ARRAYOID, INT4OID, rows,
+               [](Row row) {
+                   return Element{Int32GetDatum(row.arm), row.arm < 0};
+               }),
+        Column(BOOLARRAYOID, BOOLOID, rows,
+               [](Row row) {
+                   return Element{BoolGetDatum(row.shadow), false};
+               }),
+        Column(TEXTARRAYOID, TEXTOID, rows, [](Row row) { return TextElement(row.unit); }),
+        Column(TEXTARRAYOID, TEXTOID, rows, [](Row row) { return TextElement(row.key); }),
+        Column(INT8ARRAYOID, INT8OID, rows,
+               [](Row row) {
+                   return Element{Int64GetDatum(static_cast<int64>(row.input_digest)), row.input_digest == 0};
+               }),
+        Column(JSONBARRAYOID, JSONBOID, rows,
+               [](Row row) {
+                   return Element{row.features, row.features == 0};
+               }),
+        Column(FLOAT8ARRAYOID, FLOAT8OID, rows,
+               [](Row row) {
+                   return Element{Float8GetDatum(row.score), std::isnan(row.score)};
+               }),
+        Column(TEXTARRAYOID, TEXTOID, rows, [](Row row) { return TextElement(row.label); }),
+        Column(FLOAT4ARRAYOID, FLOAT4OID, rows,
+               [](Row row) {
+                   return Element{Float4GetDatum(row.latency), std::isnan(row.latency)};
+               }),
+        Column(TEXTARRAYOID, TEXTOID, rows, [](Row row) { return TextElement(row.error); })};
+    Execute(
+        "INSERT INTO dlent.prediction (id, request, predicted_at, model_id, version, rollout_id, arm, "
+        "shadow, "
+        "unit, key, input_digest, features, score, label, latency_us, error) "
+        "SELECT i.id, COALESCE(r.request, i.id), r.predicted_at, r.model_id, r.version, r.rollout_id, r.arm, "
+        "r.shadow, r.unit, r.key, r.input_digest, r.features, r.score, r.label, r.latency_us, r.error "
+        "FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3), "
+        "pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6), pg_catalog.unnest($7), "
+        "pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10), pg_catalog.unnest($11), "
+        "pg_catalog.unnest($12), pg_catalog.unnest($13), pg_catalog.unnest($14), pg_catalog.unnest($15)) AS "
+        "r "
+        "(request, predicted_at, model_id, version, rollout_id, arm, shadow, unit, key, input_digest, "
+        "features, score, label, latency_us, error), "
+        "LATERAL (SELECT pg_catalog.nextval('dlent.prediction_id_seq') AS id WHERE r.version IS NOT NULL) AS "
+        "i",
+        parameters);
+}
+
+int PrunePredictions(int most) {
+    const Parameter parameters[] = {
+        Int4(most), Of(TIMESTAMPTZOID, TimestampTzGetDatum(GetCurrentTimestamp() - PredictionRetention()))};
+    // numbers rise with time, nearly: the oldest are the first
+    return static_cast<int>(
+        Execute("DELETE FROM dlent.prediction WHERE id = ANY (ARRAY(SELECT o.id FROM "
+                "(SELECT p.id, p.predicted_at FROM dlent.prediction AS p ORDER BY p.id LIMIT $1) AS o "
+                "WHERE o.predicted_at < $2))",
+                parameters));
+}
+
+bool FindRecordedVersion(int64_t version_id, RecordedVersionRow* version) {
+    const MemoryContext context = CurrentMemoryContext;
+    CatalogWrite read;
+    BeginCatalogRead(&read);
+    const Parameter parameters[] = {Int8(version_id)};
+    const bool found = ExecuteReadOnly(
+                           "SELECT v.model_id, v.number, v.digest, m.owner, m.name FROM dlent.version AS v "
+                           "JOIN dlent.model AS m ON m.id = v.model_id WHERE v.id = $1",
+                           parameters) > 0;
+    if (found)
+        *version = {DatumGetInt64(Result(0, 1)), DatumGetInt32(Result(0, 2)), DigestOfUuid(Result(0, 3)),
+                    DatumGetObjectId(Result(0, 4)),
+                    MemoryContextStrdup(context, TextDatumGetCString(Result(0, 5)))};
+    EndCatalogRead(read);
+    return found;
+}
+
+}  // namespace dlent::pg

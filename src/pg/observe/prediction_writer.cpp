@@ -1,0 +1,353 @@
+// The writer of a database: takes records out of the ring into dlent.prediction, and distributions out of
+// memory into dlent.sketch. It is started when there is something to write and goes when there has been
+// nothing for a while.
+
+#include "pg/bridge/postgres.h"
+
+#include "pg/observe/prediction_writer.h"
+
+#include <algorithm>
+#include <cmath>
+#include <csignal>
+#include <map>
+#include <set>
+#include <string>
+
+#include "core/observe/prediction_record.h"
+#include "core/observe/recorded_features.h"
+#include "pg/bridge/error.h"
+#include "pg/bridge/json.h"
+#include "pg/bridge/text.h"
+#include "pg/cache/scorer_cache.h"
+#include "pg/catalog/writer.h"
+#include "pg/observe/prediction_ring.h"
+#include "pg/observe/prediction_store.h"
+#include "pg/workers/extension_lock.h"
+#include "pg/workers/job_lock.h"
+#include "pg/workers/job_session.h"
+#include "pg/workers/scheduler_memory.h"
+
+extern "C" {
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/procarray.h"
+#include "utils/wait_event.h"
+}
+
+namespace dlent::pg {
+namespace {
+
+/// Records of one transaction.
+constexpr size_t kBatchRecords = 2000;
+/// Predictions past their time that one transaction deletes.
+constexpr int kPrunedAtOnce = 5000;
+constexpr long kSleepMilliseconds = 1000;
+constexpr int kIdleTicks = 60;
+/// Records that were refused so often, for a reason that is theirs, are given up.
+constexpr int kMostFailures = 3;
+
+bool IsRunning(uint32_t pid, void*) {
+    return BackendPidGetProc(static_cast<int>(pid)) != nullptr;
+}
+
+/// What the writer knows of a version that there is.
+struct RecordedVersion {
+    VersionIdentity identity;
+    std::shared_ptr<Scorer> scorer;   ///< once its labels or features were asked for
+    std::vector<std::string> labels;  ///< in the server's encoding
+};
+
+class Writer {
+ public:
+    Writer(MemoryContext context, PredictionRing* ring) : context_(context), ring_(ring) {
+        ring_->records().Rewind();
+    }
+
+    /// Writes what there is; false when there is no extension any more.
+    bool Tick() {
+        there_ = true;
+        bool worked = false;
+        RecordRing& records = ring_->records();
+        if (records.used_slots() > 0)
+            records.Reclaim(IsRunning, nullptr);
+        while (there_ && WriteBatch())
+            worked = true;
+        if (there_ && worked)
+            Prune();
+        idle_ticks_ = worked ? 0 : idle_ticks_ + 1;
+        return there_;
+    }
+
+    bool IsIdle() const { return idle_ticks_ >= kIdleTicks; }
+
+ private:
+    /// Runs `function` in a transaction unless the extension is gone; false when it failed.
+    template <typename Function>
+    bool Try(Function function) {
+        ErrorReport report;
+        bool failed = false;
+        try {
+            MemoryContextReset(context_);
+            CallPostgres([] {
+                SetCurrentStatementStartTimestamp();
+                StartTransactionCommand();
+                PushActiveSnapshot(GetTransactionSnapshot());
+            });
+            MemoryContextSwitchTo(context_);
+            extension_ = CallPostgres([] { return LockExtension(); });
+            there_ = OidIsValid(extension_);
+            if (there_)
+                function();
+            CallPostgres([] {
+                PopActiveSnapshot();
+                CommitTransactionCommand();
+            });
+            MemoryContextSwitchTo(context_);
+            return true;
+        } catch (...) {
+            report.Capture();
+            failed = true;
+        }
+        const int sqlstate = report.postgres != nullptr ? report.postgres->sqlerrcode : report.sqlstate;
+        LogOnce(report.postgres != nullptr ? report.postgres->message : report.message);
+        CallPostgres([] { AbortOutOfAnyTransaction(); });
+        MemoryContextSwitchTo(context_);
+        CallPostgres([] { CHECK_FOR_INTERRUPTS(); });
+        // a lock, a full disk, a shutdown: nothing that the records are to blame for
+        const int category = ERRCODE_TO_CATEGORY(sqlstate);
+        const bool passing = category == ERRCODE_INSUFFICIENT_RESOURCES ||
+                             category == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE ||
+                             category == ERRCODE_OPERATOR_INTERVENTION ||
+                             category == ERRCODE_TRANSACTION_ROLLBACK;
+        failures_ += passing ? 0 : 1;
+        return !failed;
+    }
+
+    /// False when nothing was written.
+    bool WriteBatch() {
+        RecordRing& records = ring_->records();
+        const std::vector<RecordRing::Entry> entries = records.Collect(kBatchRecords);
+        if (entries.empty()) {
+            records.Rewind();
+            return false;
+        }
+        bytes_.resize(std::max(bytes_.size(), entries.size()));
+        std::vector<PredictionRecord> batch;
+        for (size_t i = 0; i < entries.size(); ++i) {
+            records.Read(entries[i], &bytes_[i]);
+            PredictionRecord record;
+            if (PredictionRecord::Decode(bytes_[i], &record))
+                batch.push_back(record);
+        }
+        if (Try([&] { Write(batch); })) {
+            failures_ = 0;
+            records.Release(entries);
+            return there_;
+        }
+        if (failures_ >= kMostFailures) {
+            failures_ = 0;
+            records.Release(entries);
+            records.CountDropped(entries.size());
+            return true;
+        }
+        records.Rewind();
+        return false;
+    }
+
+    void Write(const std::vector<PredictionRecord>& batch) {
+        FindVersions(batch);
+        std::vector<PredictionRow> rows;
+        for (const PredictionRecord& record : batch) {
+            const auto version = versions_.find(record.version_id);
+            if (record.catalog != extension_ || version == versions_.end())
+                continue;  // it was dropped, or never committed
+            rows.push_back(RowOf(record, &version->second));
+        }
+        CallPostgres([&rows] {
+            CatalogWrite write;
+            BeginCatalogWrite("dlent prediction writer", &write);
+            InsertPredictions({rows.data(), rows.size()});
+            EndCatalogWrite(write, false);
+        });
+    }
+
+    PredictionRow RowOf(const PredictionRecord& record, RecordedVersion* version) {
+        PredictionRow row;
+        row.request = record.request;
+        row.predicted_at = record.time;
+        row.model_id = version->identity.model_id;
+        row.version = version->identity.version;
+        row.rollout_id = record.rollout_id;
+        row.arm = record.arm;
+        row.shadow = record.shadow;
+        row.unit = record.unit;
+        row.key = record.key;
+        row.input_digest = record.digest;
+        row.score = record.score;
+        row.latency = record.latency;
+        row.error = record.error;
+        if ((record.label >= 0 || !record.cells.empty()) && version->scorer == nullptr) {
+            version->scorer = AcquireScorer(version->identity);
+            for (const std::string& label : version->scorer->model().target.labels())
+                version->labels.push_back(FromUtf8(label));
+        }
+        if (record.label >= 0 && static_cast<size_t>(record.label) < version->labels.size())
+            row.label = version->labels[static_cast<size_t>(record.label)];
+        if (!record.cells.empty() &&
+            record.cells.size() == static_cast<size_t>(version->scorer->cell_count()))
+            row.features = JsonbDatum(RecordedFeatures(version->scorer->model().pipeline, record.cells));
+        return row;
+    }
+
+    /// Fills versions_ with those of the batch that there are.
+    void FindVersions(const std::vector<PredictionRecord>& batch) {
+        std::set<int64_t> wanted;
+        for (const PredictionRecord& record : batch)
+            wanted.insert(record.version_id);
+        std::map<int64_t, RecordedVersion> found;
+        for (const int64_t id : wanted) {
+            VersionIdentity identity;
+            if (!FindVersionById(id, &identity))
+                continue;
+            const auto known = versions_.find(id);
+            found[id] = known == versions_.end() ? RecordedVersion{} : std::move(known->second);
+            found[id].identity = std::move(identity);
+        }
+        versions_ = std::move(found);
+    }
+
+    static bool FindVersionById(int64_t id, VersionIdentity* identity) {
+        struct Found {
+            bool there;
+            RecordedVersionRow version;
+        };
+        const Found found = CallPostgres([id] {
+            Found result{};
+            result.there = FindRecordedVersion(id, &result.version);
+            return result;
+        });
+        if (found.there)
+            *identity = {found.version.model_id, id,
+                         found.version.number,   found.version.owner,
+                         found.version.digest,   found.version.model};
+        return found.there;
+    }
+
+    void Prune() {
+        int pruned = kPrunedAtOnce;
+        while (there_ && pruned == kPrunedAtOnce) {
+            pruned = 0;
+            Try([&pruned] {
+                pruned = CallPostgres([] {
+                    CatalogWrite write;
+                    BeginCatalogWrite("dlent prediction writer", &write);
+                    const int count = PrunePredictions(kPrunedAtOnce);
+                    EndCatalogWrite(write, false);
+                    return count;
+                });
+            });
+        }
+    }
+
+    void LogOnce(const std::string& message) {
+        if (message == logged_)
+            return;
+        logged_ = message;
+        CallPostgres([&message] {
+            ereport(LOG, (errmsg_internal("dlent: recorded answers were not written: %s", message.c_str())));
+        });
+    }
+
+    const MemoryContext context_;
+    PredictionRing* const ring_;
+    Oid extension_ = InvalidOid;
+    bool there_ = true;
+    int idle_ticks_ = 0;
+    int failures_ = 0;
+    std::string logged_;
+    std::vector<std::vector<std::byte>> bytes_;
+    std::map<int64_t, RecordedVersion> versions_;
+};
+
+void RunWriter() {
+    const MemoryContext context = CallPostgres([] {
+        return AllocSetContextCreate(TopMemoryContext, "dlent prediction writer", ALLOCSET_DEFAULT_SIZES);
+    });
+    const bool alone = CallPostgres([] {
+        StartTransactionCommand();
+        const bool locked = TryLockForSession(kPredictionWriterLock, 0);
+        CommitTransactionCommand();
+        return locked;
+    });
+    PredictionRing* const ring = PredictionRing::OfThisDatabase();
+    if (!alone || ring == nullptr)
+        return;
+    ring->RegisterWriter();
+    Writer writer(context, ring);
+    bool stopping = false;
+    while (!stopping && !writer.IsIdle() && !IsHeld(MyDatabaseId)) {
+        // what is there when the server stops is written before this process does
+        stopping = ShutdownRequestPending != 0;
+        if (!writer.Tick())
+            return;
+        CallPostgres([&] {
+            pgstat_report_stat(false);
+            pgstat_report_activity(STATE_IDLE, nullptr);
+            if (stopping)
+                return;
+            (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, kSleepMilliseconds,
+                            PG_WAIT_EXTENSION);
+            ResetLatch(MyLatch);
+            CHECK_FOR_INTERRUPTS();
+            if (ConfigReloadPending) {
+                ConfigReloadPending = 0;
+                ProcessConfigFile(PGC_SIGHUP);
+            }
+        });
+    }
+}
+
+}  // namespace
+
+bool StartPredictionWriter(Oid database, BackgroundWorkerHandle** handle) {
+    BackgroundWorker worker{};
+    worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+    worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+    worker.bgw_restart_time = BGW_NEVER_RESTART;
+    strlcpy(worker.bgw_library_name, "$libdir/dlent", BGW_MAXLEN);
+    strlcpy(worker.bgw_function_name, "dlent_prediction_writer_main", BGW_MAXLEN);
+    strlcpy(worker.bgw_type, "dlent prediction writer", BGW_MAXLEN);
+    std::snprintf(worker.bgw_name, BGW_MAXLEN, "dlent prediction writer for database %u", database);
+    worker.bgw_main_arg = ObjectIdGetDatum(database);
+    worker.bgw_notify_pid = MyProcPid;
+    return RegisterDynamicBackgroundWorker(&worker, handle);
+}
+
+bool WantsPredictionWriter(Oid database) {
+    return NeedsPredictionWriter(database);
+}
+
+}  // namespace dlent::pg
+
+extern "C" __attribute__((visibility("default"))) void dlent_prediction_writer_main(Datum);
+
+void dlent_prediction_writer_main(Datum database) {
+    using namespace dlent::pg;
+    pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
+    pqsignal(SIGHUP, SignalHandlerForConfigReload);
+    BackgroundWorkerUnblockSignals();
+    BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(database), InvalidOid, 0);
+    PrepareJobSession("dlent prediction writer");
+    // records may be lost with a server that crashes: those in the ring are
+    SetConfigOption("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION);
+    // nobody's lock keeps it from leaving when it is told to
+    SetConfigOption("lock_timeout", "2s", PGC_USERSET, PGC_S_SESSION);
+    GuardCallback([] {
+        RunWriter();
+        return true;
+    });
+    proc_exit(0);
+}
