@@ -10,6 +10,7 @@
 #include "pg/gpu/settings.h"
 #include "pg/observe/prediction_ring.h"
 #include "pg/observe/settings.h"
+#include "pg/observe/sketch_memory.h"
 #include "pg/scan/hooks.h"
 #include "pg/settings.h"
 #include "pg/workers/gpu_supervisor.h"
@@ -43,6 +44,7 @@ void _PG_init() {
         dlent::pg::RequestProgressMemory();
         dlent::pg::RequestSchedulerMemory();
         dlent::pg::RequestPredictionMemory();
+        dlent::pg::RequestSketchMemory();
         dlent::pg::RegisterLauncherWorker();
         dlent::pg::InstallDatabaseHook();
         dlent::pg::RegisterGpuSupervisor();

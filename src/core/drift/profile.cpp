@@ -40,6 +40,11 @@ constexpr CorrectionName kCorrections[] = {{DriftCorrection::kNone, "none"},
                                            {DriftCorrection::kBonferroni, "bonferroni"},
                                            {DriftCorrection::kBenjaminiHochberg, "bh"}};
 
+/// Whether numbers were counted over the reference's own edges, and are not at hand.
+bool IsCounted(const DriftSample& current) {
+    return current.sorted.empty() && !current.sketch.counts.empty();
+}
+
 double EffectiveRows(double n, double m) {
     return n * m / (n + m);
 }
@@ -238,7 +243,9 @@ class Judge {
         const double n = static_cast<double>(reference.present());
         const double m = static_cast<double>(current.present());
         if (options_.profile == DriftProfile::kDlent) {
-            const std::vector<double> counts = reference.sketch.Count(current.sorted);
+            const bool counted = IsCounted(current);
+            const std::vector<double> counts =
+                counted ? current.sketch.counts : reference.sketch.Count(current.sorted);
             TestResult test;
             double below_n = 0.0;
             double below_m = 0.0;
@@ -252,12 +259,14 @@ class Judge {
                 KolmogorovSmirnovSf(test.statistic, static_cast<int64_t>(n), static_cast<int64_t>(m),
                                     n * m <= kExactSteps ? SmirnovMethod::kExact : SmirnovMethod::kAsymptotic,
                                     cancel_));
-            const double outside = static_cast<double>(
-                (std::lower_bound(current.sorted.begin(), current.sorted.end(),
-                                  reference.sketch.edges.front()) -
-                 current.sorted.begin()) +
-                (current.sorted.end() - std::upper_bound(current.sorted.begin(), current.sorted.end(),
-                                                         reference.sketch.edges.back())));
+            const double outside =
+                counted ? current.outside
+                        : static_cast<double>((std::lower_bound(current.sorted.begin(), current.sorted.end(),
+                                                                reference.sketch.edges.front()) -
+                                               current.sorted.begin()) +
+                                              (current.sorted.end() -
+                                               std::upper_bound(current.sorted.begin(), current.sorted.end(),
+                                                                reference.sketch.edges.back())));
             AddDlent(BinnedJensenShannon(reference.sketch, counts), test, "ks", EffectiveRows(n, m),
                      {{"outside_range", outside / m}});
             return Status::Ok();
@@ -267,7 +276,10 @@ class Judge {
         const std::vector<double> stand_in =
             expanded ? reference.sketch.Expand(kExpandedValues) : std::vector<double>();
         const std::vector<double>& x = expanded ? stand_in : reference.sorted;
-        const std::vector<double>& y = current.sorted;
+        const bool counted = IsCounted(current);
+        const std::vector<double> counted_values =
+            counted ? current.sketch.Expand(kExpandedValues) : std::vector<double>();
+        const std::vector<double>& y = counted ? counted_values : current.sorted;
         const size_t before = judgements_.size();
         switch (options_.profile) {
             case DriftProfile::kEvidently:
@@ -309,6 +321,10 @@ class Judge {
         if (expanded) {
             for (size_t i = before; i < judgements_.size(); ++i)
                 judgements_[i].finding.details["reference"] = "values spread over the stored sketch";
+        }
+        if (counted) {
+            for (size_t i = before; i < judgements_.size(); ++i)
+                judgements_[i].finding.details["current"] = "values spread over the counted bins";
         }
         return Status::Ok();
     }

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "core/drift/watched_number.h"
 #include "core/features/quantile_sample.h"
 
 namespace dlent {
@@ -13,25 +14,7 @@ constexpr size_t kPollEvery = 1 << 16;
 
 /// The watched number of a row of a column that is not categorical.
 float NumberOf(const ColumnarTable& table, ColumnKind kind, int cell, int width, size_t row) {
-    const auto angle = [&](int sine, double period) {
-        const double turn =
-            std::atan2(table.Float(cell + sine, row), table.Float(cell + sine + 1, row)) / (2.0 * M_PI);
-        return static_cast<float>((turn < -1e-6 ? turn + 1.0 : std::max(turn, 0.0)) * period);
-    };
-    switch (kind) {
-        case ColumnKind::kTimestamp:
-            return angle(1, 24.0);
-        case ColumnKind::kDate:
-            return std::round(angle(1, 7.0));
-        case ColumnKind::kVector: {
-            double squares = 0.0;
-            for (int i = 0; i < width; ++i)
-                squares += static_cast<double>(table.Float(cell + i, row)) * table.Float(cell + i, row);
-            return static_cast<float>(std::sqrt(squares));
-        }
-        default:
-            return table.Float(cell, row);
-    }
+    return WatchedNumber(kind, width, [&](int i) { return table.Float(cell + i, row); });
 }
 
 /// Turns counts by code into levels; fills `position` with each code's place.

@@ -52,6 +52,7 @@ struct DriftSample {
 
     std::vector<double> sorted;  ///< numbers, where they are at hand
     QuantileSketch sketch;       ///< numbers
+    double outside = 0.0;  ///< where numbers were counted over another sketch's edges: those beyond them
 
     struct Level {
         std::string text;

@@ -24,6 +24,7 @@
 #include "pg/functions/arguments.h"
 #include "pg/functions/drift_options.h"
 #include "pg/functions/drift_rows.h"
+#include "pg/observe/live_counts.h"
 
 namespace dlent::pg {
 namespace {
@@ -51,6 +52,32 @@ class DriftReport {
                            "A version keeps no rows, and the distribution of one column after another says "
                            "nothing of whole rows.",
                            "Name rows to compare with in option reference.");
+    }
+
+    /// The report on what was counted of live answers.
+    std::vector<DriftFinding> RunLive(const VersionIdentity& identity) {
+        const std::optional<LiveCounts> counts = ReadLiveCounts(identity, model_, request_.live);
+        if (!counts)
+            throw SqlError(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+                           "nothing was counted of version " + std::to_string(identity.version) +
+                               " of model \"" + identity.model + "\" in that time",
+                           {}, "dlent_observe() says what is; view dlent.sketches shows it.");
+        for (size_t i = 0; i < reference_->features.size(); ++i) {
+            const std::string& name = reference_->features[i].variable.name;
+            if (request_.Wants(name))
+                Compare(name, "feature", &reference_->features[i].sample, &counts->samples.features[i]);
+        }
+        if (request_.prediction.value_or(true) && counts->samples.prediction)
+            Compare(kPrediction, "prediction", &*reference_->prediction, &*counts->samples.prediction);
+        std::vector<DriftFinding> findings =
+            ValueOrThrow(CompareSamples(comparisons_, request_.statistics, token_), token_);
+        if (request_.statistics.profile == DriftProfile::kEvidently)
+            AddShare(&findings);
+        for (DriftFinding& finding : findings) {
+            finding.details["live_rows"] = counts->samples.rows;
+            finding.details["live_since"] = counts->since;
+        }
+        return findings;
     }
 
     std::vector<DriftFinding> Run(const std::string& source) {
@@ -453,13 +480,19 @@ void PutRow(FunctionCallInfo fcinfo, const DriftFinding& finding) {
 
 void Drift(FunctionCallInfo fcinfo) {
     const std::string model = RequiredText(fcinfo, 0, "model");
-    const std::string source = RequiredText(fcinfo, 1, "source");
     const DriftRequest request =
         DriftRequest::Parse(PG_ARGISNULL(2) ? Json::object() : JsonFromDatum(PG_GETARG_DATUM(2)));
+    if (request.live > 0 && !PG_ARGISNULL(1))
+        throw SqlError(ERRCODE_INVALID_PARAMETER_VALUE, "option \"live\" takes the place of a source", {},
+                       "Give NULL for the source.");
+    const std::string source =
+        request.live > 0 ? std::string() : RequiredText(fcinfo, 1, "source", "Option live needs none.");
     const VersionIdentity identity = ResolveVersion(ParseModelReference(model), Privilege::kPredict);
-    std::vector<DriftFinding> findings = DriftReport(identity, request).Run(source);
+    DriftReport drift(identity, request);
+    std::vector<DriftFinding> findings = request.live > 0 ? drift.RunLive(identity) : drift.Run(source);
     if (request.store) {
-        const int64_t report = StoreDriftReport(identity, source, request.profile, findings);
+        const int64_t report = StoreDriftReport(
+            identity, request.live > 0 ? "(live) " + request.live_text : source, request.profile, findings);
         for (DriftFinding& finding : findings)
             finding.details["report"] = report;
     }

@@ -18,7 +18,7 @@ namespace {
     throw SqlError(
         ERRCODE_INVALID_PARAMETER_VALUE, message, {},
         "Valid options are profile, reference, features, threshold, alpha, correction, prediction, "
-        "target, performance, multivariate, concept, attribution, time_column, window, seed, store.");
+        "target, performance, multivariate, concept, attribution, time_column, window, live, seed, store.");
 }
 
 bool BooleanOption(const std::string& key, const Json& value) {
@@ -53,8 +53,8 @@ std::vector<std::string> NamesOption(const std::string& key, const Json& value,
     return names;
 }
 
-/// Microseconds of an interval that is at least an hour and has no months.
-int64_t WindowOption(const std::string& text) {
+/// Microseconds of an interval that is at least `least` and has no months.
+int64_t IntervalOption(const std::string& key, const std::string& text, int64_t least, const char* what) {
     struct Parsed {
         int64_t microseconds;
         bool months;
@@ -65,8 +65,8 @@ int64_t WindowOption(const std::string& text) {
         return Parsed{interval->time + static_cast<int64_t>(interval->day) * USECS_PER_DAY,
                       interval->month != 0};
     });
-    if (parsed.months || parsed.microseconds < USECS_PER_HOUR)
-        ThrowOption("option \"window\" must be an interval of at least an hour, without months");
+    if (parsed.months || parsed.microseconds < least)
+        ThrowOption("option \"" + key + "\" must be an interval of at least " + what + ", without months");
     return parsed.microseconds;
 }
 
@@ -113,7 +113,11 @@ DriftRequest DriftRequest::Parse(const Json& json) {
         } else if (key == "time_column") {
             request.time_column = FromUtf8(TextOption(key, value, "the name of a column"));
         } else if (key == "window") {
-            request.window = WindowOption(FromUtf8(TextOption(key, value, "an interval")));
+            request.window = IntervalOption(key, FromUtf8(TextOption(key, value, "an interval")),
+                                            USECS_PER_HOUR, "an hour");
+        } else if (key == "live") {
+            request.live_text = FromUtf8(TextOption(key, value, "an interval"));
+            request.live = IntervalOption(key, request.live_text, USECS_PER_SEC, "a second");
         } else if (key == "seed") {
             if (!value.is_number_unsigned())
                 ThrowOption("option \"seed\" must be a whole number of at least 0");
@@ -126,7 +130,25 @@ DriftRequest DriftRequest::Parse(const Json& json) {
     }
     if ((request.window == 0) != request.time_column.empty())
         ThrowOption("options \"window\" and \"time_column\" belong together");
+    if (request.live > 0)
+        request.CheckLive();
     return request;
+}
+
+void DriftRequest::CheckLive() const {
+    const char* needs_rows = !reference.empty()            ? "reference"
+                             : target.value_or(false)      ? "target"
+                             : performance.value_or(false) ? "performance"
+                             : !multivariate.empty()       ? "multivariate"
+                             : !concept_detectors.empty()  ? "concept"
+                             : attribution                 ? "attribution"
+                             : window > 0                  ? "window"
+                                                           : nullptr;
+    if (needs_rows != nullptr)
+        throw SqlError(ERRCODE_INVALID_PARAMETER_VALUE,
+                       std::string("options \"live\" and \"") + needs_rows + "\" exclude each other",
+                       "Of live answers there are counts by feature, and no rows.",
+                       "Name rows as the source, or leave the option out.");
 }
 
 bool DriftRequest::Wants(const std::string& feature) const {

@@ -24,6 +24,8 @@ struct DriftRequest {
     bool attribution = false;
     std::string time_column;  ///< server encoding; of `window`
     int64_t window = 0;       ///< microseconds; 0: one report on all rows
+    int64_t live = 0;  ///< microseconds: what was counted of live answers in that time, not a source; 0: no
+    std::string live_text;  ///< the same as given, server encoding
     uint64_t seed = 42;
     bool store = false;
 
@@ -31,6 +33,10 @@ struct DriftRequest {
     bool Wants(const std::string& feature) const;
     /// 22023 with a HINT that lists the options.
     static DriftRequest Parse(const Json& json);
+
+ private:
+    /// 22023 for what live counts do not tell.
+    void CheckLive() const;
 };
 
 }  // namespace dlent::pg

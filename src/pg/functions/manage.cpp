@@ -164,7 +164,8 @@ void DeleteVersions(int64_t model_id, int version, const DroppedVersion* version
         "weights AS (DELETE FROM dlent.weight_chunk USING gone WHERE version_id = gone.id), "
         "evaluations AS (DELETE FROM dlent.evaluation USING gone WHERE version_id = gone.id), "
         "reports AS (DELETE FROM dlent.drift_report USING gone WHERE version_id = gone.id), "
-        "importances AS (DELETE FROM dlent.explanation_global USING gone WHERE version_id = gone.id) "
+        "importances AS (DELETE FROM dlent.explanation_global USING gone WHERE version_id = gone.id), "
+        "sketches AS (DELETE FROM dlent.sketch USING gone WHERE version_id = gone.id) "
         "DELETE FROM dlent.training_epoch USING gone WHERE version_id = gone.id",
         parameters);
     for (int i = 0; i < count; ++i) {
@@ -194,6 +195,7 @@ void DropModel(const char* name) {
     Execute("DELETE FROM dlent.expectation WHERE model_id = $1", parameters);
     Execute("DELETE FROM dlent.expectation_result WHERE model_id = $1", parameters);
     Execute("DELETE FROM dlent.reason_code WHERE model_id = $1", parameters);
+    Execute("DELETE FROM dlent.prediction WHERE model_id = $1", parameters);
     Execute("DELETE FROM dlent.model WHERE id = $1", parameters);
     RecordEvent({.action = "drop_model", .model_id = model.id, .model = name, .role = CallerName(write)});
     EndCatalogWrite(write);

@@ -9,6 +9,7 @@
 #include "pg/catalog/writer.h"
 #include "pg/functions/arguments.h"
 #include "pg/observe/observation.h"
+#include "pg/observe/prediction_ring.h"
 
 namespace dlent::pg {
 namespace {
@@ -49,7 +50,14 @@ DLENT_FUNCTION(dlent_observe) {
         if (!PG_ARGISNULL(1))
             observation = Observation::Parse(JsonFromDatum(PG_GETARG_DATUM(1)));
         const Datum stored = observation.active() ? JsonbDatum(observation.ToJson()) : Datum{0};
-        CallPostgres([&] { SetObservation(model.c_str(), stored); });
+        CallPostgres([&] {
+            SetObservation(model.c_str(), stored);
+            if (observation.active() && !PredictionMemoryExists())
+                ereport(
+                    WARNING,
+                    (errmsg("only sessions with dlent.prediction_log = synchronous record answers"),
+                     errhint("Add dlent to shared_preload_libraries and restart the server, and all do.")));
+        });
         return Datum{0};
     });
 }

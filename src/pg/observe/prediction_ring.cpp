@@ -126,8 +126,7 @@ void UnregisterWriter(int, Datum) {
 }  // namespace
 
 void RequestPredictionMemory() {
-    if (SlotsOfRing() > 0)
-        RegisterSharedMemory({"dlent predictions", MemorySize, AttachMemory});
+    RegisterSharedMemory({"dlent predictions", MemorySize, AttachMemory});
 }
 
 bool PredictionMemoryExists() {
@@ -170,9 +169,14 @@ void PredictionRing::RegisterWriter() {
     entry_->writer_latch.store(MyLatch, std::memory_order_release);
 }
 
-bool NeedsPredictionWriter(Oid database) {
+bool PredictionsWait(Oid database) {
     const int entry = memory == nullptr ? -1 : FindEntry(database);
-    return entry >= 0 && memory->entries[entry].writer_pid == 0 && RecordsOf(entry).used_slots() > 0;
+    return entry >= 0 && RecordsOf(entry).used_slots() > 0;
+}
+
+bool PredictionWriterIsAlive(Oid database) {
+    const int entry = memory == nullptr ? -1 : FindEntry(database);
+    return entry >= 0 && memory->entries[entry].writer_pid != 0;
 }
 
 void CountRefusedPredictions(uint64_t count) {

@@ -37,8 +37,9 @@ class PredictionRing {
     RecordRing records_;
 };
 
-/// Whether records of a database wait and nobody is there to write them.
-bool NeedsPredictionWriter(Oid database);
+/// Whether records of a database wait.
+bool PredictionsWait(Oid database);
+bool PredictionWriterIsAlive(Oid database);
 /// Counts records for which no database's ring is left.
 void CountRefusedPredictions(uint64_t count);
 /// Frees the rings of databases for which `exists` says no.

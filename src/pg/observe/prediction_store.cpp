@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "pg/bridge/error.h"
 #include "pg/catalog/writer.h"
 #include "pg/observe/settings.h"
 
@@ -13,6 +14,9 @@ extern "C" {
 
 namespace dlent::pg {
 namespace {
+
+/// Predictions that one transaction deletes.
+constexpr int kPrunedAtOnce = 5000;
 
 struct Element {
     Datum value;
@@ -49,7 +53,7 @@ Parameter Column(Oid array_type, Oid type, std::span<const PredictionRow> rows, 
 
 }  // namespace
 
-void InsertPredictions(std::span<const PredictionRow> rows) {
+void InsertPredictions(std::span<const PredictionRow> rows, bool number) {
     if (rows.empty())
         return;
     using Row = const PredictionRow&;
@@ -94,11 +98,10 @@ void InsertPredictions(std::span<const PredictionRow> rows) {
                    return Element{Float4GetDatum(row.latency), std::isnan(row.latency)};
                }),
         Column(TEXTARRAYOID, TEXTOID, rows, [](Row row) { return TextElement(row.error); })};
-    Execute(
-        "INSERT INTO dlent.prediction (id, request, predicted_at, model_id, version, rollout_id, arm, "
-        "shadow, "
+    constexpr const char* kInsert =
+        "INSERT INTO dlent.prediction (request, predicted_at, model_id, version, rollout_id, arm, shadow, "
         "unit, key, input_digest, features, score, label, latency_us, error) "
-        "SELECT i.id, COALESCE(r.request, i.id), r.predicted_at, r.model_id, r.version, r.rollout_id, r.arm, "
+        "SELECT %s, r.predicted_at, r.model_id, r.version, r.rollout_id, r.arm, "
         "r.shadow, r.unit, r.key, r.input_digest, r.features, r.score, r.label, r.latency_us, r.error "
         "FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3), "
         "pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6), pg_catalog.unnest($7), "
@@ -106,21 +109,46 @@ void InsertPredictions(std::span<const PredictionRow> rows) {
         "pg_catalog.unnest($12), pg_catalog.unnest($13), pg_catalog.unnest($14), pg_catalog.unnest($15)) AS "
         "r "
         "(request, predicted_at, model_id, version, rollout_id, arm, shadow, unit, key, input_digest, "
-        "features, score, label, latency_us, error), "
-        "LATERAL (SELECT pg_catalog.nextval('dlent.prediction_id_seq') AS id WHERE r.version IS NOT NULL) AS "
-        "i",
+        "features, score, label, latency_us, error)%s";
+    Execute(number ? psprintf(kInsert, "n.request",
+                              " JOIN (SELECT o.request AS old, "
+                              "pg_catalog.nextval('dlent.prediction_id_seq') AS request "
+                              "FROM (SELECT DISTINCT pg_catalog.unnest($1) AS request) AS o) AS n "
+                              "ON n.old = r.request")
+                   : psprintf(kInsert, "r.request", ""),
+            parameters);
+}
+
+void InsertSketch(const SketchRow& row) {
+    const Parameter parameters[] = {
+        Int8(row.version_id), Of(TIMESTAMPTZOID, TimestampTzGetDatum(row.window_start)),
+        Of(TIMESTAMPTZOID, TimestampTzGetDatum(row.window_end)), Int8(row.rows), Of(JSONBOID, row.sketch)};
+    Execute(
+        "INSERT INTO dlent.sketch (version_id, window_start, window_end, rows, sketch) "
+        "VALUES ($1, $2, $3, $4, $5)",
         parameters);
 }
 
 int PrunePredictions(int most) {
     const Parameter parameters[] = {
         Int4(most), Of(TIMESTAMPTZOID, TimestampTzGetDatum(GetCurrentTimestamp() - PredictionRetention()))};
+    Execute("DELETE FROM dlent.sketch WHERE window_end < $1", parameters + 1, 1);
     // numbers rise with time, nearly: the oldest are the first
     return static_cast<int>(
         Execute("DELETE FROM dlent.prediction WHERE id = ANY (ARRAY(SELECT o.id FROM "
                 "(SELECT p.id, p.predicted_at FROM dlent.prediction AS p ORDER BY p.id LIMIT $1) AS o "
                 "WHERE o.predicted_at < $2))",
                 parameters));
+}
+
+bool PruneOldPredictions() {
+    return CallPostgres([] {
+        CatalogWrite write;
+        BeginCatalogWrite("deleting old predictions", &write);
+        const bool more = PrunePredictions(kPrunedAtOnce) == kPrunedAtOnce;
+        EndCatalogWrite(write, false);
+        return more;
+    });
 }
 
 bool FindRecordedVersion(int64_t version_id, RecordedVersionRow* version) {

@@ -10,7 +10,7 @@ namespace dlent::pg {
 
 /// A row of dlent.prediction. A text without data is NULL, in the server's encoding.
 struct PredictionRow {
-    int64_t request = 0;  ///< 0: a number of its own, the row's
+    int64_t request = 0;
     TimestampTz predicted_at = 0;
     int64_t model_id = 0;
     int version = 0;
@@ -27,11 +27,27 @@ struct PredictionRow {
     std::string_view error;
 };
 
-// These raise PostgreSQL errors. The first two are called between BeginCatalogWrite() and EndCatalogWrite().
+/// A row of dlent.sketch.
+struct SketchRow {
+    int64_t version_id = 0;
+    TimestampTz window_start = 0;
+    TimestampTz window_end = 0;
+    int64_t rows = 0;
+    Datum sketch = 0;  ///< jsonb
+};
 
-void InsertPredictions(std::span<const PredictionRow> rows);
-/// Deletes at most `most` of the oldest predictions that are past dlent.prediction_retention; their number.
+// These raise PostgreSQL errors. The first three are called between BeginCatalogWrite() and
+// EndCatalogWrite().
+
+/// With `number`, requests that are equal get one new number.
+void InsertPredictions(std::span<const PredictionRow> rows, bool number = false);
+void InsertSketch(const SketchRow& row);
+/// Deletes at most `most` of the oldest predictions that are past dlent.prediction_retention, and the
+/// distributions that are; the number of predictions.
 int PrunePredictions(int most);
+
+/// The same, as a whole, for C++ frames; whether there may be more.
+bool PruneOldPredictions();
 
 /// A version that there is, by its id; `model` is in the current memory context. False: there is none.
 struct RecordedVersionRow {

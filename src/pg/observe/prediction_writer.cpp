@@ -7,7 +7,6 @@
 #include "pg/observe/prediction_writer.h"
 
 #include <algorithm>
-#include <cmath>
 #include <csignal>
 #include <map>
 #include <set>
@@ -22,6 +21,9 @@
 #include "pg/catalog/writer.h"
 #include "pg/observe/prediction_ring.h"
 #include "pg/observe/prediction_store.h"
+#include "pg/observe/settings.h"
+#include "pg/observe/sketch_counting.h"
+#include "pg/observe/sketch_memory.h"
 #include "pg/workers/extension_lock.h"
 #include "pg/workers/job_lock.h"
 #include "pg/workers/job_session.h"
@@ -42,8 +44,6 @@ namespace {
 
 /// Records of one transaction.
 constexpr size_t kBatchRecords = 2000;
-/// Predictions past their time that one transaction deletes.
-constexpr int kPrunedAtOnce = 5000;
 constexpr long kSleepMilliseconds = 1000;
 constexpr int kIdleTicks = 60;
 /// Records that were refused so often, for a reason that is theirs, are given up.
@@ -66,8 +66,9 @@ class Writer {
         ring_->records().Rewind();
     }
 
-    /// Writes what there is; false when there is no extension any more.
-    bool Tick() {
+    /// Writes what there is, with `all` also distributions whose window has not ended; false when there is no
+    /// extension any more.
+    bool Tick(bool all) {
         there_ = true;
         bool worked = false;
         RecordRing& records = ring_->records();
@@ -75,9 +76,13 @@ class Writer {
             records.Reclaim(IsRunning, nullptr);
         while (there_ && WriteBatch())
             worked = true;
+        if (there_)
+            StoreSketches(all);
         if (there_ && worked)
             Prune();
-        idle_ticks_ = worked ? 0 : idle_ticks_ + 1;
+        idle_ticks_ = worked || SketchesWait(MyDatabaseId) ? 0 : idle_ticks_ + 1;
+        if (!there_)
+            Forget();
         return there_;
     }
 
@@ -236,19 +241,52 @@ class Writer {
         return found.there;
     }
 
+    void StoreSketches(bool all) {
+        const std::vector<CountedSketch> sketches =
+            TakeSketches(MyDatabaseId, GetCurrentTimestamp(), SketchWindow(), all);
+        if (sketches.empty())
+            return;
+        const bool stored = Try([&] {
+            for (const CountedSketch& sketch : sketches)
+                StoreSketch(sketch);
+        });
+        if (!stored) {
+            for (const CountedSketch& sketch : sketches)
+                ReturnSketch(sketch);
+        }
+    }
+
+    void StoreSketch(const CountedSketch& sketch) {
+        VersionIdentity identity;
+        if (sketch.extension != extension_ || !FindVersionById(sketch.version_id, &identity))
+            return;  // it was dropped, or never committed
+        const std::shared_ptr<const LiveSketch> layout =
+            LiveSketchOf(extension_, sketch.version_id, AcquireScorer(identity)->model());
+        if (layout == nullptr || layout->counter_count() > sketch.counters.size())
+            return;
+        const Datum json = JsonbDatum(layout->ToJson(sketch.counters));
+        const auto rows = static_cast<int64_t>(LiveSketch::Rows(sketch.counters));
+        CallPostgres([&] {
+            CatalogWrite write;
+            BeginCatalogWrite("dlent prediction writer", &write);
+            InsertSketch({sketch.version_id, sketch.since, sketch.until, rows, json});
+            EndCatalogWrite(write, false);
+        });
+    }
+
+    /// What belongs to an extension that is gone.
+    void Forget() {
+        RecordRing& records = ring_->records();
+        records.Rewind();
+        records.Release(records.Collect(records.slots()));
+        ForgetSketches(MyDatabaseId);
+    }
+
     void Prune() {
-        int pruned = kPrunedAtOnce;
-        while (there_ && pruned == kPrunedAtOnce) {
-            pruned = 0;
-            Try([&pruned] {
-                pruned = CallPostgres([] {
-                    CatalogWrite write;
-                    BeginCatalogWrite("dlent prediction writer", &write);
-                    const int count = PrunePredictions(kPrunedAtOnce);
-                    EndCatalogWrite(write, false);
-                    return count;
-                });
-            });
+        bool more = true;
+        while (there_ && more) {
+            more = false;
+            Try([&more] { more = PruneOldPredictions(); });
         }
     }
 
@@ -291,7 +329,7 @@ void RunWriter() {
     while (!stopping && !writer.IsIdle() && !IsHeld(MyDatabaseId)) {
         // what is there when the server stops is written before this process does
         stopping = ShutdownRequestPending != 0;
-        if (!writer.Tick())
+        if (!writer.Tick(stopping))
             return;
         CallPostgres([&] {
             pgstat_report_stat(false);
@@ -327,7 +365,7 @@ bool StartPredictionWriter(Oid database, BackgroundWorkerHandle** handle) {
 }
 
 bool WantsPredictionWriter(Oid database) {
-    return NeedsPredictionWriter(database);
+    return !PredictionWriterIsAlive(database) && (PredictionsWait(database) || SketchesWait(database));
 }
 
 }  // namespace dlent::pg

@@ -12,12 +12,19 @@ enum class PredictionLog {
 };
 PredictionLog CurrentPredictionLog();
 
-/// dlent.prediction_log_size, in bytes: the ring of one database; 0: there is none.
+/// dlent.prediction_log_size, in bytes: the ring of one database.
 size_t PredictionRingBytes();
 /// dlent.prediction_log_databases: databases that have a ring at one time.
 int MaxPredictionRings();
 /// dlent.prediction_retention, in microseconds: how long predictions are kept.
 int64_t PredictionRetention();
+
+/// dlent.sketch_memory, in bytes; 0: nothing is counted.
+size_t SketchMemoryBytes();
+/// dlent.sketch_window, in microseconds: how long a distribution is counted before it is stored.
+int64_t SketchWindow();
+/// dlent.sketch_interval: in long statements one row of so many is counted.
+int SketchInterval();
 
 /// To be called once, from _PG_init().
 void DefineObservationSettings();

@@ -11,6 +11,7 @@
 #include "pg/bridge/error.h"
 #include "pg/observe/prediction_ring.h"
 #include "pg/observe/prediction_writer.h"
+#include "pg/observe/sketch_memory.h"
 #include "pg/workers/job_settings.h"
 #include "pg/workers/scheduler.h"
 #include "pg/workers/scheduler_memory.h"
@@ -86,6 +87,7 @@ class Launcher {
         };
         ForgetDatabases(is_listed, &databases);
         ForgetPredictionRings(is_listed, &databases);
+        ForgetSketches(is_listed, &databases);
         for (auto* const launched : {&schedulers_, &writers_})
             std::erase_if(*launched, [&](const auto& entry) { return !databases.contains(entry.first); });
         bool refused = false;

@@ -8,6 +8,7 @@
 #include <ctime>
 #include <map>
 
+#include "pg/observe/prediction_store.h"
 #include "pg/workers/extension_lock.h"
 #include "pg/workers/job_session.h"
 #include "pg/workers/job_settings.h"
@@ -316,6 +317,8 @@ class Scheduler {
         std::string message;
         if (!Try([] { PruneJobs(); }, &message))
             LogOnce("old jobs cannot be deleted: " + message);
+        if (!Try([] { PruneOldPredictions(); }, &message))
+            LogOnce("old predictions cannot be deleted: " + message);
     }
 
     void PlanSleep() {

@@ -1,0 +1,93 @@
+#include "pg/bridge/postgres.h"
+
+#include "pg/observe/sketch_counting.h"
+
+#include <list>
+
+#include "pg/bridge/error.h"
+#include "pg/catalog/drift_reports.h"
+#include "pg/observe/settings.h"
+
+extern "C" {
+#include "common/pg_prng.h"
+}
+
+namespace dlent::pg {
+namespace {
+
+/// So many rows of a statement are all counted.
+constexpr uint64_t kWholeRows = 256;
+constexpr size_t kMostCached = 32;
+
+struct CachedSketch {
+    Oid extension;
+    int64_t version_id;
+    std::shared_ptr<const LiveSketch> sketch;
+};
+
+/// Versions never change; the most recently used first.
+std::list<CachedSketch>& Cache() {
+    static auto* const cache = new std::list<CachedSketch>;
+    return *cache;
+}
+
+std::shared_ptr<const LiveSketch> MakeSketch(int64_t version_id, const Model& model) {
+    const StoredReference stored = ReadStoredReference(version_id);
+    if (!stored.json.is_object() || stored.json.empty())
+        return nullptr;
+    const Expected<DriftReference> reference = DriftReference::FromJson(stored.json);
+    if (!reference.ok())
+        return nullptr;
+    Expected<LiveSketch> sketch = LiveSketch::Create(*reference, model.pipeline, model.target);
+    return sketch.ok() ? std::make_shared<const LiveSketch>(std::move(*sketch)) : nullptr;
+}
+
+}  // namespace
+
+std::shared_ptr<const LiveSketch> LiveSketchOf(Oid extension, int64_t version_id, const Model& model) {
+    std::list<CachedSketch>& cache = Cache();
+    for (auto entry = cache.begin(); entry != cache.end(); ++entry) {
+        if (entry->extension == extension && entry->version_id == version_id) {
+            cache.splice(cache.begin(), cache, entry);
+            return cache.front().sketch;
+        }
+    }
+    cache.push_front({extension, version_id, MakeSketch(version_id, model)});
+    if (cache.size() > kMostCached)
+        cache.pop_back();
+    return cache.front().sketch;
+}
+
+void SketchCounting::Count(Oid extension, int64_t version_id, const Scorer& scorer, int rows,
+                           const Cell* cells, const float* outputs) {
+    const uint64_t end = rows_seen_ + static_cast<uint64_t>(rows);
+    if (next_row_ >= end || (opened_ && !counters_.exist())) {
+        rows_seen_ = end;
+        return;
+    }
+    const TimestampTz now = GetCurrentTimestamp();
+    if (!opened_) {
+        opened_ = true;
+        sketch_ = LiveSketchOf(extension, version_id, scorer.model());
+        if (sketch_ != nullptr)
+            counters_ = SketchCounters(extension, version_id, sketch_->counter_count(), now);
+    }
+    std::atomic<uint64_t>* const counters = counters_.Use(now);
+    const auto interval = static_cast<uint64_t>(SketchInterval());
+    const size_t cell_count = static_cast<size_t>(scorer.cell_count());
+    const size_t output_count = static_cast<size_t>(scorer.output_count());
+    while (next_row_ < end && counters != nullptr) {
+        const bool whole = next_row_ < kWholeRows;
+        const size_t row = next_row_ - rows_seen_;
+        sketch_->Add(cells + row * cell_count, outputs + row * output_count, whole ? 1 : interval, counters);
+        if (next_row_ + 1 < kWholeRows)
+            ++next_row_;
+        else if (whole)  // a row somewhere in the first stretch
+            next_row_ += 1 + pg_prng_uint64(&pg_global_prng_state) % interval;
+        else
+            next_row_ += interval;
+    }
+    rows_seen_ = end;
+}
+
+}  // namespace dlent::pg
