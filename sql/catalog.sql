@@ -9,7 +9,7 @@ CREATE SCHEMA elsewhere;
 CREATE EXTENSION dlent SCHEMA elsewhere;
 SELECT p.pronamespace::regnamespace AS schema, count(*) > 5 AS functions
 FROM pg_depend AS d JOIN pg_proc AS p ON p.oid = d.objid
-WHERE d.classid = 'pg_proc'::regclass AND d.deptype = 'e' AND p.proname NOT IN ('progress_entries', 'gpu_entries', 'score_support', 'cached_model', 'probe_files', 'tie_contracts', 'job_worker', 'wake_scheduler')
+WHERE d.classid = 'pg_proc'::regclass AND d.deptype = 'e' AND p.proname NOT IN ('progress_entries', 'gpu_entries', 'score_support', 'cached_model', 'probe_files', 'tie_contracts', 'job_worker', 'wake_scheduler', 'prediction_log_entries', 'live_sketches')
   AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'dlent')
 GROUP BY 1;
 -- everything that users meet says what it is
