@@ -69,6 +69,19 @@ Difference RelativeDifferenceOf(const ArmStatistics& control, const ArmStatistic
     return {ratio - 1.0, std::sqrt(variance), total};
 }
 
+Difference PairedDifferenceOf(const PairedStatistics& pairs) {
+    return {pairs.mean, std::sqrt(pairs.variance / pairs.n), pairs.n};
+}
+
+Difference RelativePairedDifferenceOf(const PairedStatistics& pairs) {
+    if (pairs.control_mean == 0.0)
+        return {kNan, kNan, pairs.n};
+    const double ratio = pairs.mean / pairs.control_mean;
+    const double variance = std::max(
+        0.0, pairs.variance - 2.0 * ratio * pairs.covariance + ratio * ratio * pairs.control_variance);
+    return {ratio, std::sqrt(variance / pairs.n) / std::abs(pairs.control_mean), pairs.n};
+}
+
 double FixedPValue(const Difference& difference) {
     return 2.0 * NormalSf(std::abs(difference.value / difference.standard_error));
 }

@@ -40,6 +40,19 @@ Difference DifferenceOf(const ArmStatistics& control, const ArmStatistics& treat
 /// (treatment − control) / control by the delta method; value NaN when the control's mean is 0.
 Difference RelativeDifferenceOf(const ArmStatistics& control, const ArmStatistics& treatment);
 
+/// Both arms' answers to the same units, as a shadow gives them.
+struct PairedStatistics {
+    double n = 0.0;
+    double mean = 0.0;      ///< of treatment − control
+    double variance = 0.0;  ///< of it, ddof 1
+    double control_mean = 0.0;
+    double control_variance = 0.0;
+    double covariance = 0.0;  ///< of the difference and the control
+};
+Difference PairedDifferenceOf(const PairedStatistics& pairs);
+/// mean / control_mean by the delta method; value NaN when the control's mean is 0.
+Difference RelativePairedDifferenceOf(const PairedStatistics& pairs);
+
 /// A two-sided p-value of one look, planned beforehand: normal approximation.
 double FixedPValue(const Difference& difference);
 

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace dlent::pg {
+
+/// The statements that sum up the predictions of a rollout and their outcomes, for a list of metrics.
+class Measurement {
+ public:
+    /// `metrics` outlives this.
+    explicit Measurement(const std::vector<std::string>& metrics);
+
+    /// Parameters of the statements, from 1; names of outcomes() follow from kFirstOutcome on.
+    enum : int { kRollout = 1, kFrom, kUntil, kStep, kModel, kTask, kFirstOutcome };
+    const std::vector<std::string>& outcomes() const { return outcomes_; }
+
+    /// Columns of ArmStatement(): these, then those of each metric.
+    enum : int { kArm, kUnits, kStepUnits, kAnswers, kErrors, kNonFinite, kLatency, kArmColumns };
+    enum : int { kCount, kMean, kVariance, kStepCount, kInvalid, kMetricColumns };
+
+    /// A row for each arm: one pass over predictions, summed up by unit, then by arm.
+    std::string ArmStatement() const;
+
+    /// Columns of PairStatement(): these, then those of each metric.
+    enum : int { kPairArm, kRequests, kAgreement, kCorrelation, kLatencyRatio, kPairColumns };
+    enum : int {
+        kPairs,
+        kDifference,
+        kDifferenceVariance,
+        kControl,
+        kControlVariance,
+        kCovariance,
+        kStepPairs,
+        kPairMetricColumns
+    };
+
+    /// A row for each shadow: its answers beside the champion's to the same requests.
+    std::string PairStatement() const;
+
+ private:
+    int Outcome(std::string_view name);
+    std::string Joins(const std::string& table) const;
+    std::string Labels() const;
+    std::string Label(size_t metric) const;
+    std::string Invalid(size_t metric) const;
+    std::string Value(size_t metric, const std::string& score) const;
+
+    const std::vector<std::string>& metrics_;
+    std::vector<int> outcome_;  ///< of each metric; −1: none
+    std::vector<std::string> outcomes_;
+};
+
+}  // namespace dlent::pg
