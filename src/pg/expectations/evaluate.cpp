@@ -4,19 +4,15 @@
 
 #include "pg/bridge/error.h"
 #include "pg/bridge/text.h"
-#include "pg/catalog/relations.h"
+#include "pg/catalog/extension_schema.h"
 #include "pg/catalog/writer.h"
 #include "pg/expectations/predicate.h"
 #include "pg/source/source.h"
 
 extern "C" {
-#include "access/genam.h"
-#include "access/table.h"
 #include "access/xact.h"
-#include "catalog/pg_extension.h"
 #include "nodes/nodeFuncs.h"
 #include "utils/acl.h"
-#include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/plancache.h"
 #include "utils/queryenvironment.h"
@@ -149,22 +145,6 @@ EphemeralNamedRelation MakeRelation(Tuplestorestate* store, TupleDesc columns, i
     relation->md.enrtuples = static_cast<double>(rows);
     relation->reldata = store;
     return relation;
-}
-
-/// The schema that the extension's functions are in.
-const char* ExtensionSchema() {
-    const Oid extension = GetCatalogRelations().extension;
-    const Relation extensions = table_open(ExtensionRelationId, AccessShareLock);
-    ScanKeyData key;
-    ScanKeyInit(&key, Anum_pg_extension_oid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(extension));
-    const SysScanDesc scan = systable_beginscan(extensions, ExtensionOidIndexId, true, nullptr, 1, &key);
-    const HeapTuple tuple = systable_getnext(scan);
-    if (!HeapTupleIsValid(tuple))
-        elog(ERROR, "extension %u is gone", extension);
-    const Oid schema = reinterpret_cast<Form_pg_extension>(GETSTRUCT(tuple))->extnamespace;
-    systable_endscan(scan);
-    table_close(extensions, AccessShareLock);
-    return quote_identifier(get_namespace_name(schema));
 }
 
 // ---- C++ ----

@@ -197,6 +197,9 @@ void DropModel(const char* name) {
     Execute("DELETE FROM dlent.reason_code WHERE model_id = $1", parameters);
     Execute("DELETE FROM dlent.prediction WHERE model_id = $1", parameters);
     Execute("DELETE FROM dlent.outcome WHERE model_id = $1", parameters);
+    Execute("DELETE FROM dlent.monitor WHERE model_id = $1", parameters);
+    Execute("DELETE FROM dlent.monitor_step WHERE model_id = $1", parameters);
+    Execute("DELETE FROM dlent.alert WHERE model_id = $1", parameters);
     Execute("DELETE FROM dlent.model WHERE id = $1", parameters);
     RecordEvent({.action = "drop_model", .model_id = model.id, .model = name, .role = CallerName(write)});
     EndCatalogWrite(write);

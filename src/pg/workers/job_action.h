@@ -21,6 +21,9 @@ class JobContext {
     /// Ends the transaction, so that long work holds neither snapshot nor locks, and begins the next.
     void Commit();
     void Begin();
+    /// After an error that the action itself deals with: undoes what was done since the last Begin(), and
+    /// begins anew.
+    void Restart();
 
     /// Says how far the work is, for dlent.jobs and the idle limit; to be called as often as one likes. What
     /// is said inside a transaction is shown when it commits, or by the next report outside one.
@@ -51,5 +54,6 @@ const JobAction& FindAction(const std::string& name);
 
 extern const JobAction kTrainAction;
 extern const JobAction kEvaluateAction;
+extern const JobAction kMonitorAction;
 
 }  // namespace dlent::pg

@@ -10,6 +10,7 @@ namespace {
 const JobAction* const kActions[] = {
     &kTrainAction,
     &kEvaluateAction,
+    &kMonitorAction,
 };
 
 }  // namespace

@@ -16,6 +16,7 @@ enum LockClass : uint16_t {
     kWorkerSlotLock = 210,        ///< number: from 0 to dlent.max_job_workers − 1
     kSchedulerLock = 211,         ///< number: 0. Held by the database's scheduler
     kPredictionWriterLock = 212,  ///< number: 0. Held by the database's writer of predictions
+    kMonitorLock = 214,           ///< number: the model. Held by who runs its monitor
 };
 
 /// Takes a session lock unless somebody else has it.

@@ -12,6 +12,10 @@ namespace dlent::pg {
 int64_t StartJob(const char* command, const std::string& action, const std::string& model,
                  const Json& arguments, Json options, const JobPolicy& defaults);
 
+/// Checks everything and makes a schedule of the current user's; its number. WARNING where no scheduler runs.
+int64_t MakeSchedule(const std::string& model, const std::string& expression, const std::string& action,
+                     Json options);
+
 /// 28000 unless `owner` can have sessions in this database.
 void CheckOwner(Oid owner);
 

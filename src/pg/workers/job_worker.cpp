@@ -340,6 +340,13 @@ void JobContext::Begin() {
     in_transaction_ = true;
 }
 
+void JobContext::Restart() {
+    const MemoryContext context = CurrentMemoryContext;
+    CallPostgres([] { AbortOutOfAnyTransaction(); });
+    MemoryContextSwitchTo(context);
+    Begin();
+}
+
 void JobContext::Report(const Json& progress) {
     const TimestampTz now = GetCurrentTimestamp();
     limits.progress_at = now;

@@ -46,6 +46,8 @@ void CheckWritable(const char* command) {
     });
 }
 
+}  // namespace
+
 int64_t MakeSchedule(const std::string& model, const std::string& expression, const std::string& action,
                      Json options) {
     CheckWritable("dlent_schedule()");
@@ -103,6 +105,8 @@ int64_t MakeSchedule(const std::string& model, const std::string& expression, co
     WakeSchedulerAtCommit();
     return id;
 }
+
+namespace {
 
 /// The schedule, locked, when the current user may change it; 42704, 42501.
 Schedule RequireSchedule(const char* command, int64_t id) {

@@ -6,6 +6,7 @@
 
 #include "pg/bridge/json.h"
 #include "pg/bridge/text.h"
+#include "pg/catalog/extension_schema.h"
 #include "pg/catalog/writer.h"
 
 extern "C" {
@@ -16,21 +17,6 @@ namespace dlent::pg {
 namespace {
 
 constexpr int kMaxArguments = 8;
-
-/// Where CREATE EXTENSION put the functions, as SQL spells it.
-const char* ExtensionSchema() {
-    const MemoryContext context = CurrentMemoryContext;
-    CatalogWrite read;
-    BeginCatalogRead(&read);
-    if (ExecuteReadOnly("SELECT extnamespace::regnamespace::pg_catalog.text FROM pg_catalog.pg_extension "
-                        "WHERE extname = 'dlent'",
-                        nullptr, 0) == 0)
-        elog(ERROR, "extension \"dlent\" is not there");
-    const char* schema =
-        MemoryContextStrdup(context, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
-    EndCatalogRead(read);
-    return schema;
-}
 
 }  // namespace
 
