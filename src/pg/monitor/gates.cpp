@@ -284,7 +284,8 @@ class Gates {
                 {{"group", ToUtf8(groups.names[part])}, {"rows", counted}, {"rate", positive / counted}});
         }
         const double difference = std::max(0.0, most - least);
-        return Note("fairness", parts.size() < 2 || difference <= fairness.max_difference,
+        const bool passed = parts.size() < 2 || difference <= fairness.max_difference;
+        return Note("fairness", passed,
                     "with " + Who() + " the rate of positive decisions differs by " + Percent(difference) +
                         " between groups of \"" + fairness.column + "\" (" + fairness.metric + ")",
                     {{"difference", difference}, {"groups", std::move(parts)}});

@@ -30,11 +30,13 @@ void CheckWritable(const char* command) {
     });
 }
 
+/// What a monitor trained has learnt from a part of the rows; the source is that of the whole.
 PolicyDefaults DefaultsOf(const VersionIdentity& champion) {
     const Json version = QueryCatalog(
-        "SELECT pg_catalog.jsonb_build_object('source', source, 'target', target, 'task', task, 'options', "
-        "options) "
-        "FROM dlent.version WHERE id = $1",
+        "SELECT pg_catalog.jsonb_build_object('target', v.target, 'task', v.task, 'options', v.options, "
+        "    'source', COALESCE((SELECT s.measurements ->> 'train_source' FROM dlent.monitor_step AS s "
+        "        WHERE s.model_id = v.model_id AND s.candidate = v.number AND s.name = 'train'), v.source)) "
+        "FROM dlent.version AS v WHERE v.id = $1",
         {Int8(champion.version_id)});
     PolicyDefaults defaults;
     defaults.source = FromUtf8(version.at("source").get<std::string>());

@@ -199,7 +199,8 @@ class MonitorRun {
                              Number(trained.model.seconds) + " s"};
         step.event = "monitor_trained";
         step.candidate = stored.version;
-        step.measurements = {{"recipe", policy_.recipes[recipe]},
+        step.measurements = {{"train_source", ToUtf8(policy_.train_source)},
+                             {"recipe", policy_.recipes[recipe]},
                              {"device", ToUtf8(trained.device)},
                              {"train_rows", trained.model.train_rows},
                              {"seconds", trained.model.seconds},

@@ -85,7 +85,9 @@ class Watcher {
             judged = true;
             if (!finding.at("drifted").get<bool>())
                 continue;
-            drifted.insert(FromUtf8(name));
+            drifted.insert(kind == "prediction"    ? "the answers"
+                           : kind == "performance" ? "the expected accuracy"
+                                                   : FromUtf8(name));
             if (of_feature)
                 drifted_features.insert(name);
             drifted_json.push_back({{"feature", name}, {"kind", kind}, {"value", finding.at("value")}});
@@ -119,9 +121,10 @@ class Watcher {
         }
         const bool fires = now && alarms >= drift.alarms;
         const std::string what = now ? "drift in " + Names(drifted) : std::string("no drift now");
-        std::string sentence = what + " (" + std::to_string(alarms) + " of the last " +
-                               std::to_string(windows) + (windows == 1 ? " look" : " looks");
-        sentence += fires ? ")" : "; " + std::to_string(drift.alarms) + " are asked for)";
+        std::string sentence = what;
+        if (drift.windows > 1)
+            sentence += " (" + std::to_string(alarms) + " of the last " + std::to_string(windows) + " looks" +
+                        (fires ? ")" : "; " + std::to_string(drift.alarms) + " are asked for)");
         if (fires)
             result_.alerts.push_back({"warning", "drift", "",
                                       "live rows of model \"" + monitor_.model + "\": " + sentence,

@@ -1,0 +1,69 @@
+-- Monitors: what is accepted of a policy, what a run says, alerts. The loop itself is under test/tap.
+SET client_min_messages = warning;
+DROP EXTENSION IF EXISTS dlent CASCADE;
+CREATE EXTENSION dlent;
+SET dlent.progress_messages = off;
+
+CREATE TABLE parcel AS
+SELECT (i * 7919 % 1000) / 100.0 AS weight, i % 7 AS weekday, (ARRAY['post', 'van', 'bike'])[1 + i % 3] AS carrier,
+       (i * 7919 % 1000) / 100.0 + (i * 104729 % 601) / 150.0 > 8 AS late,
+       (i * 7919 % 1000) / 50.0 + i % 7 AS days
+FROM generate_series(1, 1200) AS i;
+CREATE TABLE underway AS SELECT * FROM parcel WHERE weekday < 7 LIMIT 300;
+SELECT version FROM dlent_train('late', 'parcel', 'late', '{"preset": "fast", "epochs": 8, "exclude": ["days"], "validation": {"method": "random"}}');
+SELECT version FROM dlent_train('days', 'parcel', 'days', '{"preset": "fast", "epochs": 2, "exclude": ["late"], "validation": {"method": "random"}}');
+
+-- mistakes
+\set VERBOSITY verbose
+\set SHOW_CONTEXT never
+SELECT dlent_monitor('nothing', 'underway');
+SELECT dlent_monitor('late', 'nowhere');
+SELECT dlent_monitor('late', 'SELECT weight FROM underway');
+SELECT dlent_monitor('late', NULL);
+SELECT dlent_monitor('late', 'underway', 'sometimes');
+SELECT dlent_monitor('late', 'underway', NULL, '[]');
+SELECT dlent_monitor('late', 'underway', NULL, '{"trigger": {}}');
+SELECT dlent_monitor('late', 'underway', NULL, '{"triggers": {"drift": {"alarms": 4, "windows": 3}}}');
+SELECT dlent_monitor('late', 'underway', NULL, '{"triggers": {"drift": {"profile": "mine"}}}');
+SELECT dlent_monitor('late', 'underway', NULL, '{"triggers": {"metric": {"name": "rmse", "max": 1}}}');
+SELECT dlent_monitor('late', 'underway', NULL, '{"triggers": {"metric": {"name": "roc_auc"}}}');
+SELECT dlent_monitor('late', 'underway', NULL, '{"triggers": {"age": "-1 day"}}');
+SELECT dlent_monitor('late', 'underway', NULL, '{"retrain": {"epoch": 3}}');
+SELECT dlent_monitor('late', 'underway', NULL, '{"retrain": []}');
+SELECT dlent_monitor('late', 'underway', NULL, '{"gates": {"holdout": {"newest": "1 day"}}}');
+SELECT dlent_monitor('late', 'underway', NULL, '{"gates": {"holdout": {"time_column": "at"}}}');
+SELECT dlent_monitor('late', 'underway', NULL, '{"gates": {"data": {"max_outside": 2}}}');
+SELECT dlent_monitor('late', 'underway', NULL, '{"gates": {"fairness": {}}}');
+SELECT dlent_monitor('days', 'underway', NULL, '{"gates": {"fairness": {"column": "carrier"}}}');
+SELECT dlent_monitor('late', 'underway', NULL, '{"target": "lost"}');
+SELECT dlent_monitor('late', 'underway', NULL, '{"job": {"retries": 1}}');
+SELECT dlent_run_monitor('late');
+SELECT dlent_unmonitor('late');
+SELECT dlent_unmonitor('nothing');
+SELECT dlent_run_monitor('late', '{"force": "all"}');
+SELECT dlent_acknowledge(1);
+SELECT dlent_start_job('monitor', 'late');
+\set VERBOSITY default
+
+-- defaults are resolved
+SELECT dlent_monitor('late', 'underway') > 0 AS declared;
+SELECT jsonb_pretty(policy) FROM dlent.monitors;
+SELECT dlent_monitor('days', 'SELECT * FROM underway', NULL, '{"retrain": [{}, {"epochs": null, "hidden": [32]}], "cooldown": "2 days", "triggers": {"drift": {"share": 0.5, "windows": 1}, "new_labels": 100}}') > 0 AS declared;
+SELECT policy -> 'retrain' AS recipes, policy -> 'cooldown' AS cooldown, policy -> 'triggers' AS triggers, policy #> '{gates,metric}' AS metric
+FROM dlent.monitors WHERE model = 'days';
+
+-- a run
+SELECT r - 'run' AS run FROM dlent_run_monitor('late') AS r;
+INSERT INTO parcel SELECT weight, weekday, carrier, late, days FROM parcel WHERE weekday = 0;
+SELECT r ->> 'decision' AS decision, r ->> 'reason' AS reason, r #> '{measurements,new_labels}' AS labels, r -> 'data' ->> 'reason' AS data
+FROM dlent_run_monitor('days', '{"dry_run": true}') AS r;
+SELECT r ->> 'decision' AS decision, r ->> 'reason' AS reason FROM dlent_run_monitor('days') AS r;
+SELECT severity, model, kind, subject, message, occurrences, resolved_at IS NULL AS lasts FROM dlent.alerts ORDER BY alert;
+SELECT dlent_acknowledge(alert) AS first, dlent_acknowledge(alert) AS second FROM dlent.alerts;
+SELECT action, model, version, reason FROM dlent.events WHERE action LIKE 'monitor%' ORDER BY occurred_at;
+SELECT step, name, decision, champion, candidate FROM dlent.monitor_runs ORDER BY run, step;
+SELECT model, state, champion, candidate, last_verdict, schedule, paused, retrains, failures, not_before IS NULL AS now FROM dlent.monitors ORDER BY model;
+SELECT dlent_unmonitor('days');
+SELECT kind, resolved_at IS NULL AS lasts FROM dlent.alerts ORDER BY alert;
+SELECT dlent_drop_model('late'), dlent_drop_model('days');
+DROP TABLE parcel, underway;
