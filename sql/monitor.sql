@@ -14,7 +14,6 @@ SELECT version FROM dlent_train('late', 'parcel', 'late', '{"preset": "fast", "e
 SELECT version FROM dlent_train('days', 'parcel', 'days', '{"preset": "fast", "epochs": 2, "exclude": ["late"], "validation": {"method": "random"}}');
 
 -- mistakes
-\set VERBOSITY verbose
 \set SHOW_CONTEXT never
 SELECT dlent_monitor('nothing', 'underway');
 SELECT dlent_monitor('late', 'nowhere');
@@ -43,7 +42,6 @@ SELECT dlent_unmonitor('nothing');
 SELECT dlent_run_monitor('late', '{"force": "all"}');
 SELECT dlent_acknowledge(1);
 SELECT dlent_start_job('monitor', 'late');
-\set VERBOSITY default
 
 -- defaults are resolved
 SELECT dlent_monitor('late', 'underway') > 0 AS declared;
