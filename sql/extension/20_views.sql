@@ -135,7 +135,7 @@ WHERE EXISTS (SELECT FROM dlent.visible_model AS m WHERE m.id = e.model_id)
 COMMENT ON VIEW dlent.events IS 'Who trained, promoted, rolled back, granted or dropped what, when and why';
 COMMENT ON COLUMN dlent.events.id IS 'Rising number';
 COMMENT ON COLUMN dlent.events.occurred_at IS 'When';
-COMMENT ON COLUMN dlent.events.action IS 'train, promote, rollback, drop_version, drop_model, grant or revoke';
+COMMENT ON COLUMN dlent.events.action IS 'train, promote, rollback, drop_version, drop_model, grant, revoke, or of a rollout: deploy, advance, hold, resume, stop';
 COMMENT ON COLUMN dlent.events.model IS 'Name of the model';
 COMMENT ON COLUMN dlent.events.version IS 'Version it is about';
 COMMENT ON COLUMN dlent.events.champion IS 'Champion from then on, where the event changed it';

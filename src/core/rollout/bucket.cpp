@@ -1,23 +1,27 @@
 #include "core/rollout/bucket.h"
 
 #include <algorithm>
+#include <charconv>
 #include <numeric>
-#include <string>
 
 namespace dlent {
 
-uint32_t Fnv1a32(std::string_view text) {
-    uint32_t hash = 0x811c9dc5u;
+uint32_t Fnv1a32(std::string_view text, uint32_t state) {
+    uint32_t hash = state;
     for (const char byte : text)
         hash = (hash ^ static_cast<unsigned char>(byte)) * 0x01000193u;
     return hash;
 }
 
+double UnitBuckets::Of(std::string_view unit) const {
+    char digits[10];
+    const auto [end, error] = std::to_chars(digits, digits + sizeof(digits), Fnv1a32(unit, seeded_));
+    const uint32_t hash = Fnv1a32({digits, static_cast<size_t>(end - digits)});
+    return static_cast<double>(hash % 10000u) / 10000.0;
+}
+
 double Bucket(std::string_view seed, std::string_view unit) {
-    std::string joined;
-    joined.reserve(seed.size() + unit.size());
-    joined.append(seed).append(unit);
-    return static_cast<double>(Fnv1a32(std::to_string(Fnv1a32(joined))) % 10000u) / 10000.0;
+    return UnitBuckets(seed).Of(unit);
 }
 
 std::vector<BucketRange> BucketRanges(std::span<const double> weights, double coverage) {

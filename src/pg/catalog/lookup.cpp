@@ -87,10 +87,13 @@ bool FindModelBy(Oid index, ScanKeyData* key, FoundModel* model, const char** na
     const bool found = HeapTupleIsValid(tuple);
     if (found) {
         bool no_champion = false;
+        bool no_rollout = false;
         model->id = DatumGetInt64(Column(tuple, kModelId, relation, "id"));
         model->owner = DatumGetObjectId(Column(tuple, kModelOwner, relation, "owner"));
         const Datum champion = heap_getattr(tuple, kModelChampion, RelationGetDescr(relation), &no_champion);
         model->champion = no_champion ? 0 : DatumGetInt32(champion);
+        const Datum rollout = heap_getattr(tuple, kModelRollout, RelationGetDescr(relation), &no_rollout);
+        model->rollout = no_rollout ? 0 : DatumGetInt64(rollout);
         if (name != nullptr)
             *name = TextDatumGetCString(Column(tuple, kModelName, relation, "name"));
     }
@@ -155,6 +158,16 @@ void RaiseNoVersion(const char* name, int number) {
     pg_unreachable();
 }
 
+void RaiseIncompleteRollout(int64_t rollout) {
+    ereport(
+        ERROR,
+        (errcode(ERRCODE_DATA_CORRUPTED),
+         errmsg("rollout %lld is incomplete", static_cast<long long>(rollout)),
+         errhint(
+             "Restore tables dlent.rollout and dlent.rollout_arm, or end it with dlent_stop_rollout().")));
+    pg_unreachable();
+}
+
 bool FindModel(const char* name, FoundModel* model) {
     ScanKeyData key;
     ScanKeyInit(&key, kModelName, BTEqualStrategyNumber, F_TEXTEQ, CStringGetTextDatum(name));
@@ -187,28 +200,34 @@ void FindVersion(const char* name, int number, Privilege privilege, FoundVersion
 
 bool FindVersionIfAllowed(const char* name, int number, Privilege privilege, FoundVersion* version) {
     *version = {};
+    const bool pushed = PushSnapshotIfNone();
+    FoundModel model;
+    const bool allowed = FindModel(name, &model) && HasPrivilege(model, privilege);
+    version->model = model;
+    version->number = number > 0 ? number : model.champion;
+    const bool found = allowed && version->number > 0 && FindVersionOf(model, version->number, version);
+    if (pushed)
+        PopActiveSnapshot();
+    return found;
+}
+
+bool FindVersionOf(const FoundModel& model, int number, FoundVersion* version) {
     const CatalogRelations& catalog = GetCatalogRelations();
     const bool pushed = PushSnapshotIfNone();
-    bool found = FindModel(name, &version->model) && HasPrivilege(version->model, privilege);
-    version->number = number > 0 ? number : version->model.champion;
-    if (found && version->number > 0) {
-        ScanKeyData keys[2];
-        ScanKeyInit(&keys[0], kVersionModelId, BTEqualStrategyNumber, F_INT8EQ,
-                    Int64GetDatum(version->model.id));
-        ScanKeyInit(&keys[1], kVersionNumber, BTEqualStrategyNumber, F_INT4EQ,
-                    Int32GetDatum(version->number));
-        Relation relation = table_open(catalog.version, AccessShareLock);
-        SysScanDesc scan =
-            systable_beginscan(relation, catalog.version_by_number, true, GetActiveSnapshot(), 2, keys);
-        HeapTuple tuple = systable_getnext(scan);
-        found = HeapTupleIsValid(tuple);
-        if (found)
-            ReadVersion(tuple, relation, version);
-        systable_endscan(scan);
-        table_close(relation, AccessShareLock);
-    } else {
-        found = false;
-    }
+    version->model = model;
+    version->number = number;
+    ScanKeyData keys[2];
+    ScanKeyInit(&keys[0], kVersionModelId, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(model.id));
+    ScanKeyInit(&keys[1], kVersionNumber, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(number));
+    Relation relation = table_open(catalog.version, AccessShareLock);
+    SysScanDesc scan =
+        systable_beginscan(relation, catalog.version_by_number, true, GetActiveSnapshot(), 2, keys);
+    HeapTuple tuple = systable_getnext(scan);
+    const bool found = HeapTupleIsValid(tuple);
+    if (found)
+        ReadVersion(tuple, relation, version);
+    systable_endscan(scan);
+    table_close(relation, AccessShareLock);
     if (pushed)
         PopActiveSnapshot();
     return found;
@@ -266,6 +285,58 @@ bool DigestExists(const VersionDigest& digest) {
     systable_endscan(scan);
     table_close(relation, AccessShareLock);
     return exists;
+}
+
+void FindRollout(const FoundModel& model, FoundRollout* rollout) {
+    const CatalogRelations& catalog = GetCatalogRelations();
+    const bool pushed = PushSnapshotIfNone();
+    rollout->id = model.rollout;
+    ScanKeyData key;
+    ScanKeyInit(&key, kRolloutId, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(model.rollout));
+    Relation relation = table_open(catalog.rollout, AccessShareLock);
+    SysScanDesc scan =
+        systable_beginscan(relation, catalog.rollout_by_id, true, GetActiveSnapshot(), 1, &key);
+    HeapTuple tuple = systable_getnext(scan);
+    if (!HeapTupleIsValid(tuple))
+        RaiseIncompleteRollout(model.rollout);
+    bool no_unit = true;
+    const Datum unit = heap_getattr(tuple, kRolloutUnit, RelationGetDescr(relation), &no_unit);
+    rollout->unit = no_unit ? nullptr : TextDatumGetCString(unit);
+    rollout->mode = TextDatumGetCString(Column(tuple, kRolloutMode, relation, "mode"));
+    rollout->seed = TextDatumGetCString(Column(tuple, kRolloutSeed, relation, "seed"));
+    rollout->coverage = DatumGetFloat8(Column(tuple, kRolloutCoverage, relation, "coverage"));
+    systable_endscan(scan);
+    table_close(relation, AccessShareLock);
+
+    int capacity = 4;
+    auto* arms = static_cast<FoundArm*>(palloc(sizeof(FoundArm) * capacity));
+    rollout->arm_count = 0;
+    ScanKeyInit(&key, kRolloutArmRolloutId, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(model.rollout));
+    relation = table_open(catalog.rollout_arm, AccessShareLock);
+    Relation index = index_open(catalog.rollout_arm_by_number, AccessShareLock);
+    scan = systable_beginscan_ordered(relation, index, GetActiveSnapshot(), 1, &key);
+    while ((tuple = systable_getnext_ordered(scan, ForwardScanDirection)) != nullptr) {
+        if (rollout->arm_count == capacity) {
+            capacity *= 2;
+            arms = static_cast<FoundArm*>(repalloc(arms, sizeof(FoundArm) * capacity));
+        }
+        FoundArm* arm = new (&arms[rollout->arm_count++]) FoundArm();
+        arm->arm = DatumGetInt32(Column(tuple, kRolloutArmArm, relation, "arm"));
+        arm->name = TextDatumGetCString(Column(tuple, kRolloutArmName, relation, "name"));
+        arm->weight = DatumGetFloat8(Column(tuple, kRolloutArmWeight, relation, "weight"));
+        arm->shadow = DatumGetBool(Column(tuple, kRolloutArmShadow, relation, "shadow"));
+        if (!FindVersionOf(model, DatumGetInt32(Column(tuple, kRolloutArmVersion, relation, "version")),
+                           &arm->version))
+            RaiseIncompleteRollout(model.rollout);
+    }
+    systable_endscan_ordered(scan);
+    index_close(index, AccessShareLock);
+    table_close(relation, AccessShareLock);
+    if (pushed)
+        PopActiveSnapshot();
+    if (rollout->arm_count == 0 || arms[0].arm != 0)
+        RaiseIncompleteRollout(model.rollout);
+    rollout->arms = arms;
 }
 
 void ReadArtifact(int64_t version_id, StoredArtifact* artifact) {

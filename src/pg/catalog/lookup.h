@@ -18,7 +18,8 @@ namespace dlent::pg {
 struct FoundModel {
     int64_t id = 0;
     Oid owner = InvalidOid;
-    int champion = 0;  ///< 0: none
+    int champion = 0;     ///< 0: none
+    int64_t rollout = 0;  ///< the one that is under way; 0: none
 };
 
 struct FoundVersion {
@@ -38,6 +39,9 @@ void FindVersion(const char* name, int number, Privilege privilege, FoundVersion
 
 /// The same; false where that raises an error.
 bool FindVersionIfAllowed(const char* name, int number, Privilege privilege, FoundVersion* version);
+
+/// Version `number` of a model that was found, whoever asks. False when there is none.
+bool FindVersionOf(const FoundModel& model, int number, FoundVersion* version);
 
 /// The oldest version with that digest on whose model the current user has `privilege`, and the model's name,
 /// in the current memory context. 42704, 42501.
@@ -61,6 +65,29 @@ bool MayWrite(Oid role, const FoundModel& model);
 /// 42704, naming the model.
 [[noreturn]] void RaiseNoModel(const char* name);
 [[noreturn]] void RaiseNoVersion(const char* name, int number);
+/// XX001: parts of a rollout are not there.
+[[noreturn]] void RaiseIncompleteRollout(int64_t rollout);
+
+/// A version in a rollout.
+struct FoundArm {
+    int arm = 0;  ///< 0: the champion
+    const char* name = nullptr;
+    double weight = 0.0;
+    bool shadow = false;
+    FoundVersion version;
+};
+struct FoundRollout {
+    int64_t id = 0;
+    const char* mode = nullptr;
+    const char* unit = nullptr;  ///< a column; null: none
+    const char* seed = nullptr;
+    double coverage = 0.0;
+    const FoundArm* arms = nullptr;  ///< in order
+    int arm_count = 0;
+};
+/// The rollout of a model that has one under way, in the current memory context. XX001 when parts of it are
+/// not there.
+void FindRollout(const FoundModel& model, FoundRollout* rollout);
 
 /// The stored parts of a version, as they are: nothing has been verified but that all bytes are there.
 struct StoredArtifact {

@@ -53,6 +53,10 @@ CatalogRelations LookUp() {
     found.weight_chunk_by_sequence = RelationNamed("weight_chunk_pkey", found.schema);
     found.model_grant = RelationNamed("model_grant", found.schema);
     found.model_grant_by_grantee = RelationNamed("model_grant_pkey", found.schema);
+    found.rollout = RelationNamed("rollout", found.schema);
+    found.rollout_by_id = RelationNamed("rollout_pkey", found.schema);
+    found.rollout_arm = RelationNamed("rollout_arm", found.schema);
+    found.rollout_arm_by_number = RelationNamed("rollout_arm_pkey", found.schema);
 
     HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(found.model));
     if (!HeapTupleIsValid(tuple))

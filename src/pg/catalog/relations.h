@@ -22,10 +22,22 @@ struct CatalogRelations {
     Oid weight_chunk_by_sequence = InvalidOid;
     Oid model_grant = InvalidOid;
     Oid model_grant_by_grantee = InvalidOid;
+    Oid rollout = InvalidOid;
+    Oid rollout_by_id = InvalidOid;
+    Oid rollout_arm = InvalidOid;
+    Oid rollout_arm_by_number = InvalidOid;
 };
 
-/// Columns that are read directly, numbered as sql/extension/10_catalog.sql creates them.
-enum ModelColumn { kModelId = 1, kModelName, kModelOwner, kModelVersions, kModelChampion };
+/// Columns that are read directly, numbered as sql/extension/10_catalog.sql and 84_rollouts.sql create them.
+enum ModelColumn {
+    kModelId = 1,
+    kModelName,
+    kModelOwner,
+    kModelVersions,
+    kModelChampion,
+    kModelCreatedAt,
+    kModelRollout
+};
 enum VersionColumn {
     kVersionId = 1,
     kVersionModelId,
@@ -44,6 +56,23 @@ enum VersionColumn {
 };
 enum WeightChunkColumn { kWeightChunkVersionId = 1, kWeightChunkSequence, kWeightChunkData };
 enum ModelGrantColumn { kModelGrantModelId = 1, kModelGrantGrantee, kModelGrantPrivilege };
+enum RolloutColumn {
+    kRolloutId = 1,
+    kRolloutModelId,
+    kRolloutMode,
+    kRolloutState,
+    kRolloutUnit,
+    kRolloutSeed,
+    kRolloutCoverage
+};
+enum RolloutArmColumn {
+    kRolloutArmRolloutId = 1,
+    kRolloutArmArm,
+    kRolloutArmName,
+    kRolloutArmVersion,
+    kRolloutArmWeight,
+    kRolloutArmShadow
+};
 
 // The functions below raise PostgreSQL errors: call them from frames without destructors.
 
@@ -51,8 +80,8 @@ enum ModelGrantColumn { kModelGrantModelId = 1, kModelGrantGrantee, kModelGrantP
 /// extension.
 const CatalogRelations& GetCatalogRelations();
 
-/// Grows whenever a model, its champion or its grants may have changed, in this transaction or a committed
-/// one. Only a hint that what was resolved has to be resolved again: what counts is the snapshot.
+/// Grows whenever a model, its champion, its rollout or its grants may have changed, in this transaction or a
+/// committed one. Only a hint that what was resolved has to be resolved again: what counts is the snapshot.
 uint64_t CatalogGeneration();
 
 /// Announces, as part of the current transaction, that dlent.model has changed.

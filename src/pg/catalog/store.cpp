@@ -10,9 +10,8 @@
 #include "pg/bridge/text.h"
 #include "pg/catalog/contract.h"
 #include "pg/catalog/digest.h"
-#include "pg/catalog/lookup.h"
+#include "pg/catalog/model_change.h"
 #include "pg/catalog/models.h"
-#include "pg/catalog/writer.h"
 
 extern "C" {
 #include "utils/array.h"
@@ -108,12 +107,13 @@ int TakeNumber(const StoreRequest& request, Oid caller, FoundModel* model) {
         Execute("INSERT INTO dlent.model (name, owner) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING",
                 parameters);
         if (Execute("UPDATE dlent.model SET versions = versions + 1 WHERE name = $1 "
-                    "RETURNING id, owner, versions, champion",
+                    "RETURNING id, owner, versions, champion, rollout",
                     parameters, 1) == 0)
             continue;
         model->id = DatumGetInt64(Result(0, 1));
         model->owner = DatumGetObjectId(Result(0, 2));
         model->champion = DatumGetInt32(Result(0, 4));
+        model->rollout = DatumGetInt64(Result(0, 5));
         return DatumGetInt32(Result(0, 3));
     }
     ereport(ERROR, (errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
@@ -254,17 +254,16 @@ void Store(const StoreRequest& request, StoredVersion* stored) {
     CreateContract(model.id, stored->version, request.model, model.owner, contract);
 
     stored->champion = request.promote || model.champion == 0;
-    if (stored->champion) {
-        const Parameter parameters[] = {Int8(model.id), Int4(stored->version)};
-        Execute("UPDATE dlent.model SET champion = $2 WHERE id = $1", parameters);
-    }
+    const int64_t ended =
+        stored->champion ? SetChampion(model, stored->version, "another version was trained") : 0;
     RecordEvent({.action = "train",
                  .model_id = model.id,
                  .model = request.model,
                  .version = stored->version,
                  .champion = stored->champion ? stored->version : 0,
                  .replaced = stored->champion ? model.champion : 0,
-                 .role = caller_name});
+                 .role = caller_name,
+                 .details = NumberDetail("rollout", ended)});
     EndCatalogWrite(write);
 }
 

@@ -2,6 +2,8 @@
 
 #include "pg/functions/feature_arguments.h"
 
+#include <algorithm>
+
 #include "pg/bridge/memory.h"
 #include "pg/bridge/text.h"
 #include "pg/catalog/contract.h"
@@ -28,14 +30,27 @@ FeatureArguments::FeatureArguments(int first_argument, const Pipeline& pipeline,
         input_list_ += (input_list_.empty() ? "" : ", ") + QuoteIdentifier(name);
 }
 
-FeatureArguments::FeatureArguments(const std::vector<Column>& columns, const Pipeline& pipeline,
+FeatureArguments::FeatureArguments(const std::vector<Column>& columns, bool by_name, const Pipeline& pipeline,
                                    std::string title, MemoryContext context)
     : FeatureArguments(0, pipeline, 0, 0, std::move(title), context) {
-    CheckCount(static_cast<int>(columns.size()));
+    if (!by_name)
+        CheckCount(static_cast<int>(columns.size()));
     const ContextScope scope(context_);
     std::vector<RowDecoder::Column> decoders;
-    for (size_t i = 0; i < columns.size(); ++i)
-        decoders.push_back({columns[i].attribute, DecoderOf(static_cast<int>(i), columns[i].type)});
+    std::string missing;
+    for (size_t i = 0; i < names_.size(); ++i) {
+        const auto column = by_name
+                                ? std::find_if(columns.begin(), columns.end(),
+                                               [&](const Column& given) { return given.name == names_[i]; })
+                                : columns.begin() + static_cast<std::ptrdiff_t>(i);
+        if (column == columns.end())
+            missing += (missing.empty() ? "\"" : ", \"") + names_[i] + "\"";
+        else
+            decoders.push_back({column->attribute, DecoderOf(static_cast<int>(i), column->type)});
+    }
+    if (!missing.empty())
+        ThrowMissing(missing, static_cast<int>(names_.size() - decoders.size()),
+                     columns.empty() ? "" : columns.front().name);
     rows_ = RowDecoder(std::move(decoders));
 }
 
@@ -127,6 +142,14 @@ void FeatureArguments::CheckCount(int given) const {
                    "A record or a jsonb object is matched by name, whatever the order.");
 }
 
+void FeatureArguments::ThrowMissing(const std::string& missing, int count, std::string_view first) const {
+    throw SqlError(
+        ERRCODE_UNDEFINED_COLUMN,
+        std::string("the record lacks ") + (count == 1 ? "column " : "columns ") + missing,
+        "Model \"" + title_ + "\" needs: " + input_list_ + ".",
+        first == "f1" ? "ROW(...) gives its columns no names; pass the values as separate arguments." : "");
+}
+
 void FeatureArguments::PlanValues(FunctionCallInfo fcinfo, int count) {
     CheckCount(count);
     for (int i = 0; i < static_cast<int>(names_.size()); ++i) {
@@ -194,16 +217,9 @@ void FeatureArguments::PlanRecord(Oid type, int32 type_modifier) {
         else
             columns.push_back({attribute, DecoderOf(i, TupleDescAttr(record_columns_, attribute)->atttypid)});
     }
-    if (!missing.empty()) {
-        const bool nameless = record_columns_->natts > 0 &&
-                              std::strcmp(NameStr(TupleDescAttr(record_columns_, 0)->attname), "f1") == 0;
-        throw SqlError(
-            ERRCODE_UNDEFINED_COLUMN,
-            std::string("the record lacks ") +
-                (columns.size() + 1 == names_.size() ? "column " : "columns ") + missing,
-            "Model \"" + title_ + "\" needs: " + input_list_ + ".",
-            nameless ? "ROW(...) gives its columns no names; pass the values as separate arguments." : "");
-    }
+    if (!missing.empty())
+        ThrowMissing(missing, count - static_cast<int>(columns.size()),
+                     record_columns_->natts > 0 ? NameStr(TupleDescAttr(record_columns_, 0)->attname) : "");
     rows_ = RowDecoder(std::move(columns));
     values_.assign(record_columns_->natts, Datum{0});
     nulls_ = std::make_unique<bool[]>(record_columns_->natts);

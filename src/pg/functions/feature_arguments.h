@@ -34,14 +34,21 @@ class FeatureArguments {
     static std::unique_ptr<FeatureArguments> OfJsonb(const Pipeline& pipeline, std::string title,
                                                      MemoryContext context);
 
-    /// Where one feature lies in a tuple.
+    /// Where one value lies in a tuple.
     struct Column {
         int attribute = 0;  ///< index into its values
         Oid type = InvalidOid;
+        std::string name;  ///< where values are matched by name
     };
-    /// Of `columns`, the features in order, to be read by ReadColumns().
-    FeatureArguments(const std::vector<Column>& columns, const Pipeline& pipeline, std::string title,
-                     MemoryContext context);
+    /// Of `columns`, to be read by ReadColumns(): the features in order, or `by_name` as a record's.
+    FeatureArguments(const std::vector<Column>& columns, bool by_name, const Pipeline& pipeline,
+                     std::string title, MemoryContext context);
+
+    /// How features are given.
+    enum class Form { kRecord, kJsonb, kJsonText, kArray, kPositional };
+    Form form() const { return form_; }
+    /// Names of the inputs, in the server's encoding.
+    const std::vector<std::string>& names() const { return names_; }
 
     /// Under the rules of Read().
     void ReadColumns(const Datum* values, const bool* nulls, Cell* cells) const {
@@ -70,8 +77,6 @@ class FeatureArguments {
     bool ReadGiven(FunctionCallInfo fcinfo, Given* given) const;
 
  private:
-    enum class Form { kRecord, kJsonb, kJsonText, kArray, kPositional };
-
     class Coder final : public CategoryCoder {
      public:
         explicit Coder(const Pipeline& pipeline) : pipeline_(pipeline) {}
@@ -102,6 +107,8 @@ class FeatureArguments {
     void PlanArray(Oid element_type);
     void PlanRecord(Oid type, int32 type_modifier);
     void CheckCount(int given) const;
+    /// 42703: a record without `missing`, a list of `count` columns, whose first column is `first`.
+    [[noreturn]] void ThrowMissing(const std::string& missing, int count, std::string_view first) const;
 
     bool ReadRecord(Datum record, Cell* cells);
     void ReadJson(const Jsonb* object, Cell* cells) const;

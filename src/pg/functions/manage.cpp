@@ -1,8 +1,7 @@
 // dlent_promote, dlent_rollback, dlent_drop_model, dlent_grant, dlent_revoke: what is done with versions once
 // they exist.
 //
-// Each of them locks the model's row first, so that two sessions act one after the other, and ends with an
-// event and an invalidation. The bodies below the guards hold nothing with a destructor.
+// The bodies below the guards hold nothing with a destructor.
 
 #include "pg/bridge/postgres.h"
 
@@ -13,49 +12,16 @@
 #include "pg/cache/version_file.h"
 #include "pg/catalog/contract.h"
 #include "pg/catalog/dependents.h"
-#include "pg/catalog/lookup.h"
+#include "pg/catalog/model_change.h"
 #include "pg/catalog/models.h"
-#include "pg/catalog/writer.h"
 
 extern "C" {
 #include "commands/trigger.h"
-#include "utils/acl.h"
 #include "utils/syscache.h"
 }
 
 namespace dlent::pg {
 namespace {
-
-enum class Who { kManager, kOwner };
-
-/// Opens a catalog write and locks the model's row; raises 42704 or 42501.
-void LockModel(const char* command, const char* name, Who who, CatalogWrite* write, FoundModel* model) {
-    BeginCatalogWrite(command, write);
-    AdoptContracts();
-    const Parameter parameters[] = {Text(name)};
-    if (Execute("SELECT id, owner, champion FROM dlent.model WHERE name = $1 FOR UPDATE", parameters) == 0)
-        RaiseNoModel(name);
-    model->id = DatumGetInt64(Result(0, 1));
-    model->owner = DatumGetObjectId(Result(0, 2));
-    model->champion = DatumGetInt32(Result(0, 3));
-    if (who == Who::kOwner ? !has_privs_of_role(write->caller, model->owner)
-                           : !MayWrite(write->caller, *model))
-        RaiseDenied(name);
-}
-
-bool VersionExists(int64_t model_id, int version) {
-    const Parameter parameters[] = {Int8(model_id), Int4(version)};
-    return Execute("SELECT FROM dlent.version WHERE model_id = $1 AND number = $2", parameters) > 0;
-}
-
-void SetChampion(const FoundModel& model, int version) {
-    const Parameter parameters[] = {Int8(model.id), Int4(version)};
-    Execute("UPDATE dlent.model SET champion = $2 WHERE id = $1", parameters);
-}
-
-const char* CallerName(const CatalogWrite& write) {
-    return GetUserNameFromId(write.caller, false);
-}
 
 int Promote(const char* name, int version, const char* reason) {
     CatalogWrite write;
@@ -63,19 +29,10 @@ int Promote(const char* name, int version, const char* reason) {
     LockModel("dlent_promote()", name, Who::kManager, &write, &model);
     if (!VersionExists(model.id, version))
         RaiseNoVersion(name, version);
-    if (version == model.champion) {
+    if (version == model.champion)
         ereport(NOTICE, (errmsg("version %d of model \"%s\" is the champion already", version, name)));
-    } else {
-        SetChampion(model, version);
-        RecordEvent({.action = "promote",
-                     .model_id = model.id,
-                     .model = name,
-                     .version = version,
-                     .champion = version,
-                     .replaced = model.champion,
-                     .role = CallerName(write),
-                     .reason = reason});
-    }
+    else
+        PromoteVersion(write, model, name, version, reason);
     EndCatalogWrite(write);
     return model.champion;
 }
@@ -127,7 +84,7 @@ int Rollback(const char* name, const char* reason) {
         ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
                         errmsg("model \"%s\" has no earlier champion to go back to", name),
                         errhint("View dlent.deployments shows which version was champion when.")));
-    SetChampion(model, previous);
+    const int64_t ended = SetChampion(model, previous, reason);
     RecordEvent({.action = "rollback",
                  .model_id = model.id,
                  .model = name,
@@ -135,7 +92,8 @@ int Rollback(const char* name, const char* reason) {
                  .champion = previous,
                  .replaced = model.champion,
                  .role = CallerName(write),
-                 .reason = reason});
+                 .reason = reason,
+                 .details = NumberDetail("rollout", ended)});
     EndCatalogWrite(write);
     return previous;
 }
@@ -187,6 +145,10 @@ void DropModel(const char* name) {
     const Parameter parameters[] = {Int8(model.id)};
     DeleteVersions(model.id, 0, versions, count);
     Execute("DELETE FROM dlent.model_grant WHERE model_id = $1", parameters);
+    Execute(
+        "WITH gone AS (DELETE FROM dlent.rollout WHERE model_id = $1 RETURNING id) "
+        "DELETE FROM dlent.rollout_arm USING gone WHERE rollout_id = gone.id",
+        parameters);
     const Parameter named[] = {Text(name)};
     Execute(
         "WITH gone AS (DELETE FROM dlent.schedule WHERE model = $1 RETURNING id) "
@@ -205,6 +167,12 @@ void DropModel(const char* name) {
     EndCatalogWrite(write);
 }
 
+/// Whether a rollout that is under way needs the version.
+bool IsArm(const FoundModel& model, int version) {
+    const Parameter parameters[] = {Int8(model.rollout), Int4(version)};
+    return Execute("SELECT FROM dlent.rollout_arm WHERE rollout_id = $1 AND version = $2", parameters) > 0;
+}
+
 void DropVersion(const char* name, int version) {
     CatalogWrite write;
     FoundModel model;
@@ -217,6 +185,11 @@ void DropVersion(const char* name, int version) {
                  errmsg("version %d is the champion of model \"%s\"", version, name),
                  errhint("Promote another version first, or drop the whole model with dlent_drop_model(%s).",
                          quote_literal_cstr(name))));
+    if (IsArm(model, version))
+        ereport(ERROR,
+                (errcode(ERRCODE_OBJECT_IN_USE),
+                 errmsg("version %d of model \"%s\" is part of a rollout", version, name),
+                 errhint("End the rollout first, with dlent_stop_rollout(%s).", quote_literal_cstr(name))));
     int count = 0;
     const DroppedVersion* versions = VersionsToDrop(model.id, version, &count);
     DropContract(model.id, version);

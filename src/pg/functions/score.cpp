@@ -7,11 +7,12 @@
 #include "pg/bridge/error.h"
 #include "pg/bridge/memory.h"
 #include "pg/cache/scorer_cache.h"
-#include "pg/catalog/lookup.h"
 #include "pg/catalog/models.h"
 #include "pg/catalog/resolution_key.h"
 #include "pg/functions/answer.h"
 #include "pg/functions/feature_arguments.h"
+#include "pg/rollout/arm_rows.h"
+#include "pg/rollout/resolved_model.h"
 
 namespace dlent::pg {
 namespace {
@@ -32,6 +33,8 @@ class CallSite {
         const ResolutionKey key = ResolutionKey::Current();
         if (key != key_ || version != version_argument_ || name != name_argument_)
             Resolve(fcinfo, name, version, answer, naming);
+        if (arms_ != nullptr)
+            return ScoreArms(fcinfo);
         if (!arguments_->Read(fcinfo, cells_.data()))
             return nullptr;
         scorer_->Score(1, cells_.data(), outputs_.data());
@@ -49,27 +52,30 @@ class CallSite {
         return {VARDATA_ANY(model), VARSIZE_ANY_EXHDR(model)};
     }
 
-    static VersionIdentity Identify(std::string_view name, int version, Naming naming) {
+    static ResolvedModel Identify(std::string_view name, int version, Naming naming) {
         if (naming == Naming::kDigest) {
             VersionDigest digest;
             std::memcpy(digest.bytes, name.data(), sizeof(digest.bytes));
-            return ResolveDigest(digest, Privilege::kPredict);
+            return ResolvedTo(ResolveDigest(digest, Privilege::kPredict));
         }
         if (naming == Naming::kName)
-            return ResolveVersion(ParseModelReference(name), Privilege::kPredict);
+            return ResolveModel(ParseModelReference(name), Privilege::kPredict);
         const ModelReference reference{ParseModelName(name), version};
         if (version < 1)
             throw SqlError(ERRCODE_INVALID_PARAMETER_VALUE, "a version is a number from 1");
-        return ResolveVersion(reference, Privilege::kPredict);
+        return ResolveModel(reference, Privilege::kPredict);
     }
 
     void Resolve(FunctionCallInfo fcinfo, std::string_view name, int version, Answer answer, Naming naming) {
         key_ = {};
-        const VersionIdentity identity = Identify(name, version, naming);
+        ResolvedModel resolved = Identify(name, version, naming);
         // Looking up may itself have processed invalidations; the key is what holds after it.
         const ResolutionKey key = ResolutionKey::Current();
-        if (identity.version_id != version_id_ || scorer_ == nullptr || arguments_ == nullptr)
-            Prepare(fcinfo, identity, answer, naming == Naming::kNameAndVersion ? 2 : 1);
+        const int first_argument = naming == Naming::kNameAndVersion ? 2 : 1;
+        if (resolved.rollout_id != 0)
+            PrepareArms(fcinfo, std::move(resolved), answer, first_argument);
+        else if (resolved.champion().version_id != version_id_ || scorer_ == nullptr || arguments_ == nullptr)
+            Prepare(fcinfo, resolved.champion(), answer, first_argument);
         name_argument_ = name;
         version_argument_ = version;
         key_ = key;
@@ -77,23 +83,51 @@ class CallSite {
 
     void Prepare(FunctionCallInfo fcinfo, const VersionIdentity& identity, Answer answer,
                  int first_argument) {
-        version_id_ = 0;
-        arguments_.reset();
+        Forget();
         scorer_ = AcquireScorer(identity);
         const Model& model = scorer_->model();
         format_ = AnswerFormat(model, answer, identity.model);
         cells_.resize(std::max(scorer_->cell_count(), 1));
         outputs_.resize(scorer_->output_count());
+        arguments_ =
+            std::make_unique<FeatureArguments>(fcinfo, first_argument, model.pipeline, identity.model_id,
+                                               identity.version, identity.model, arguments_context_);
+        version_id_ = identity.version_id;
+    }
+
+    void PrepareArms(FunctionCallInfo fcinfo, ResolvedModel resolved, Answer answer, int first_argument) {
+        if (arms_ != nullptr && arms_->rollout_id() == resolved.rollout_id) {
+            arms_->Resume(resolved);
+            return;
+        }
+        Forget();
+        const std::string model = resolved.model;
+        auto arms = std::make_unique<ArmRows>(
+            std::move(resolved), FeatureSource{.first_argument = first_argument}, fcinfo, arguments_context_);
+        format_ = AnswerFormat(arms->champion().model(), answer, model);
+        arms_ = std::move(arms);
+    }
+
+    /// Ends what was prepared for another version, and leaves a context for the next.
+    void Forget() {
+        version_id_ = 0;
+        arguments_.reset();
+        arms_.reset();
         CallPostgres([this] {
             if (arguments_context_ == nullptr)
                 arguments_context_ = AllocSetContextCreate(context_, "dlent call", ALLOCSET_DEFAULT_SIZES);
             else
                 MemoryContextReset(arguments_context_);
         });
-        arguments_ =
-            std::make_unique<FeatureArguments>(fcinfo, first_argument, model.pipeline, identity.model_id,
-                                               identity.version, identity.model, arguments_context_);
-        version_id_ = identity.version_id;
+    }
+
+    /// Under the rules of Score().
+    const float* ScoreArms(FunctionCallInfo fcinfo) {
+        arms_->Begin();
+        const int position = arms_->Read({.call = fcinfo});
+        arms_->Score();
+        arms_->End();
+        return position < 0 ? nullptr : arms_->outputs(position);
     }
 
     const MemoryContext context_;
@@ -104,6 +138,7 @@ class CallSite {
     std::shared_ptr<Scorer> scorer_;
     MemoryContext arguments_context_ = nullptr;
     std::unique_ptr<FeatureArguments> arguments_;
+    std::unique_ptr<ArmRows> arms_;  ///< during a rollout, which takes the place of scorer and arguments
     AnswerFormat format_;
     std::vector<Cell> cells_;
     std::vector<float> outputs_;

@@ -19,8 +19,9 @@ namespace {
 /// value that differs from row to row.
 bool IsEligible(const ScoreCall& call) {
     auto* arguments = reinterpret_cast<Node*>(list_copy_tail(call.expression->args, call.first_feature));
-    return (call.model == nullptr || call.version > 0) && !contain_volatile_functions(arguments) &&
-           !ContainsScoreCall(arguments) && contain_var_clause(arguments);
+    return (call.model == nullptr || call.version > 0 || call.rollout != nullptr) &&
+           !contain_volatile_functions(arguments) && !ContainsScoreCall(arguments) &&
+           contain_var_clause(arguments);
 }
 
 void AddCall(CallList* list, const ScoreCall& call) {
@@ -53,8 +54,11 @@ bool DigestIsUsable(const char* digest) {
 bool ParseEligible(Node* node, ScoreCall* call) {
     if (!ParseScoreCall(node, call))
         return false;
-    if (call->model != nullptr && call->version == 0 && !PinVersion(call->model, 0, &call->version))
-        return false;
+    if (call->model != nullptr && call->version == 0) {
+        const CallMeaning meaning = MeaningOf(call->model, 0);
+        call->version = meaning.version;
+        call->rollout = meaning.rollout;
+    }
     return IsEligible(*call) && (call->digest == nullptr || DigestIsUsable(call->digest));
 }
 

@@ -15,7 +15,8 @@ struct CallList {
     const List* only_shared = NIL;
 };
 
-/// Parses a call and finds its version when it has none yet (a function that was inlined after the pinning).
+/// Parses a call and finds what it means when it names no version (a rollout, or a function that was inlined
+/// after the pinning).
 /// False when a batch cannot answer it: its features are volatile, constant or scores themselves, or its
 /// version is not the current user's to use.
 bool ParseEligible(Node* node, ScoreCall* call);

@@ -23,6 +23,27 @@ constexpr double kOperatorsPerMicrosecond = 125.0;
 /// Where a version was not measured: bytes of weights that are worked through in a microsecond.
 constexpr double kWeightBytesPerMicrosecond = 300e3;
 
+double Microseconds(const FoundVersion& version) {
+    return version.score_us > 0.0 ? version.score_us
+                                  : static_cast<double>(version.weights_bytes) / kWeightBytesPerMicrosecond;
+}
+
+/// What a row costs while a rollout is under way: each arm as often as it is asked.
+double Microseconds(const FoundRollout& rollout) {
+    double total = 0.0;
+    double weights = 0.0;
+    for (int i = 0; i < rollout.arm_count; ++i)
+        weights += rollout.arms[i].weight;
+    double champion = 1.0;
+    for (int i = 1; i < rollout.arm_count; ++i) {
+        const FoundArm& arm = rollout.arms[i];
+        const double share = arm.shadow ? rollout.coverage : rollout.coverage * arm.weight / weights;
+        total += share * Microseconds(arm.version);
+        champion -= arm.shadow ? 0.0 : share;
+    }
+    return total + champion * Microseconds(rollout.arms[0].version);
+}
+
 Node* AnswerCostRequest(SupportRequestCost* request) {
     ScoreCall call;
     if (request->node == nullptr || !ParseScoreCall(request->node, &call))
@@ -37,9 +58,12 @@ Node* AnswerCostRequest(SupportRequestCost* request) {
     if (!allowed)
         return nullptr;
     request->startup = 0;
-    const double microseconds = found.score_us > 0.0
-                                    ? found.score_us
-                                    : static_cast<double>(found.weights_bytes) / kWeightBytesPerMicrosecond;
+    double microseconds = Microseconds(found);
+    if (call.digest == nullptr && call.version == 0 && found.model.rollout != 0) {
+        FoundRollout rollout;
+        FindRollout(found.model, &rollout);
+        microseconds = Microseconds(rollout);
+    }
     request->per_tuple = cpu_operator_cost * (kOperatorsPerCall + kOperatorsPerMicrosecond * microseconds);
     return reinterpret_cast<Node*>(request);
 }

@@ -17,7 +17,7 @@ namespace {
 struct Pin {
     const char* model;
     int version;  ///< as written
-    int pinned;   ///< 0 when the call would fail
+    int pinned;   ///< 0 when the call would fail, or takes part in a rollout
 };
 
 struct PinContext {
@@ -77,8 +77,7 @@ int PinnedVersion(const ScoreCall& call, PinContext* context) {
     auto* pin = static_cast<Pin*>(palloc0(sizeof(Pin)));
     pin->model = call.model;
     pin->version = call.version;
-    if (!PinVersion(call.model, call.version, &pin->pinned))
-        pin->pinned = 0;
+    pin->pinned = MeaningOf(call.model, call.version).version;
     context->pins = lappend(context->pins, pin);
     return pin->pinned;
 }

@@ -69,12 +69,37 @@ List* StoredTuple(const Plan* node, const List* child_columns, const RewriteCont
     return expressions;
 }
 
+/// A row that is spelt out, whose columns have names: a record's features without the record.
+bool IsNamedRow(Node* node) {
+    if (!IsA(node, RowExpr))
+        return false;
+    const auto* row = reinterpret_cast<RowExpr*>(node);
+    if (row->row_typeid != RECORDOID || row->args == NIL ||
+        list_length(row->colnames) != list_length(row->args))
+        return false;
+    ListCell* cell = nullptr;
+    foreach (cell, row->args) {
+        if (IsA(lfirst(cell), Const))
+            return false;
+    }
+    return true;
+}
+
 Node* ToChildAttributes(Node* node, void* opaque) {
     if (node == nullptr)
         return nullptr;
     auto* builder = static_cast<ScanBuilder*>(opaque);
     if (IsA(node, Const))
         return node;
+    if (IsNamedRow(node)) {
+        auto* row = makeNode(RowExpr);
+        *row = *reinterpret_cast<RowExpr*>(node);
+        row->args = NIL;
+        ListCell* cell = nullptr;
+        foreach (cell, reinterpret_cast<RowExpr*>(node)->args)
+            row->args = lappend(row->args, ToChildAttributes(static_cast<Node*>(lfirst(cell)), opaque));
+        return reinterpret_cast<Node*>(row);
+    }
     const int attribute = ChildColumn(builder, node);
     return reinterpret_cast<Node*>(VarOf(OUTER_VAR, attribute, node));
 }
@@ -222,6 +247,7 @@ CustomScan* FinishScan(ScanBuilder* builder, Plan* child, const AttrNumber* renu
             group->model = call->model;
             group->digest = call->digest;
             group->version = call->version;
+            group->rollout = call->rollout;
             group->call = over_child;
             group->first_feature = call->first_feature;
             // one value alone may be a record, an array or a document: the call knows how to read those
@@ -229,6 +255,8 @@ CustomScan* FinishScan(ScanBuilder* builder, Plan* child, const AttrNumber* renu
                              list_length(over_child->args) > call->first_feature + 1;
             for (int i = call->first_feature; i < list_length(over_child->args); ++i)
                 group->columns = group->columns && IsA(list_nth(over_child->args, i), Var);
+            group->named = list_length(over_child->args) == call->first_feature + 1 &&
+                           IsNamedRow(static_cast<Node*>(llast(over_child->args)));
             groups = lappend(groups, group);
         }
         columns = lappend(columns, column);

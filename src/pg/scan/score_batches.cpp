@@ -86,8 +86,11 @@ void ScoreBatches::Fill() {
     next_ = rows_ = 0;
     if (batch_context_ != nullptr)
         MemoryContextReset(batch_context_);
-    for (GroupState& group : groups_)
+    for (GroupState& group : groups_) {
         group.rows = 0;
+        if (group.arms != nullptr)
+            GuardCallback([&group] { group.arms->Begin(); });
+    }
     PlanState* child = outerPlanState(node_);
     const int limit = std::min(batch_rows_, max_batch_rows_);
     while (rows_ < limit) {
@@ -120,12 +123,16 @@ void ScoreBatches::Fill() {
     batch_rows_ = std::min(limit * kBatchGrowth, kMaxBatchRows);
     if (rows_ > 0)
         Score();
+    for (GroupState& group : groups_) {
+        if (group.arms != nullptr)
+            GuardCallback([&group] { group.arms->End(); });
+    }
 }
 
 void ScoreBatches::ReadFeatures(TupleTableSlot* slot, const HeapTupleHeaderData* tuple) {
     for (GroupState& group : groups_) {
         if (group.scorer == nullptr) {
-            group.positions[rows_] = -1;
+            group.positions[rows_] = group.arms == nullptr ? -1 : ReadArms(&group, slot, tuple);
             continue;
         }
         Cell* cells = group.cells.data() + static_cast<size_t>(group.rows) * group.scorer->cell_count();
@@ -138,14 +145,26 @@ void ScoreBatches::ReadFeatures(TupleTableSlot* slot, const HeapTupleHeaderData*
         if (group.call == nullptr) {
             group.features->ReadColumns(slot->tts_values, slot->tts_isnull, cells);
         } else {
-            for (size_t i = 0; i < group.attributes.size(); ++i) {
-                if (group.attributes[i] >= 0)
-                    group.call->args[i] = {slot->tts_values[group.attributes[i]],
-                                           slot->tts_isnull[group.attributes[i]]};
-            }
+            SetArguments(&group, slot);
             given = group.features->Read(group.call, cells);
         }
         group.positions[rows_] = given ? group.rows++ : -1;
+    }
+}
+
+int ScoreBatches::ReadArms(GroupState* group, TupleTableSlot* slot, const HeapTupleHeaderData* tuple) {
+    if (group->call != nullptr) {
+        slot_getsomeattrs(slot, attributes_needed_);
+        SetArguments(group, slot);
+    }
+    return group->arms->Read({.call = group->call, .slot = slot, .tuple = tuple});
+}
+
+void ScoreBatches::SetArguments(GroupState* group, const TupleTableSlot* slot) {
+    for (size_t i = 0; i < group->attributes.size(); ++i) {
+        if (group->attributes[i] >= 0)
+            group->call->args[i] = {slot->tts_values[group->attributes[i]],
+                                    slot->tts_isnull[group->attributes[i]]};
     }
 }
 
@@ -173,6 +192,8 @@ void ScoreBatches::Score() {
     for (GroupState& group : groups_) {
         if (group.rows > 0)
             group.scorer->Score(group.rows, group.cells.data(), group.outputs.data());
+        if (group.arms != nullptr)
+            group.arms->Score();
     }
     // Of a node that is not parallel-aware only these reach the leader: counters that other nodes use.
     if (Instrumentation* instrument = node_->ss.ps.instrument) {
@@ -198,13 +219,16 @@ void ScoreBatches::Prepare(TupleDesc child) {
         PrepareGroup(&group, child);
         if (group.scorer != nullptr)
             cells += group.scorer->cell_count();
-        all_fixed_ = all_fixed_ && group.fixed.has_value();
+        if (group.arms != nullptr)
+            cells += group.arms->champion().cell_count() * group.arms->arm_count();
+        all_fixed_ = all_fixed_ && (group.fixed.has_value() || group.arms != nullptr);
     }
     for (ColumnState& column : columns_) {
         const GroupState& group = groups_[column.plan.group];
-        if (group.scorer == nullptr)
-            continue;
-        column.format = AnswerFormat(group.scorer->model(), column.plan.answer, group.identity.model);
+        if (group.scorer != nullptr)
+            column.format = AnswerFormat(group.scorer->model(), column.plan.answer, group.title);
+        else if (group.arms != nullptr)
+            column.format = AnswerFormat(group.arms->champion().model(), column.plan.answer, group.title);
     }
     for (PassedColumn& column : passed_) {
         column.length = TupleDescAttr(child, column.attribute)->attlen;
@@ -215,77 +239,113 @@ void ScoreBatches::Prepare(TupleDesc child) {
     max_batch_rows_ = ScoreBatchRows(cells);
     for (GroupState& group : groups_) {
         group.positions.resize(max_batch_rows_);
-        if (group.scorer == nullptr)
-            continue;
-        group.cells.resize(static_cast<size_t>(max_batch_rows_) * std::max(group.scorer->cell_count(), 1));
-        group.outputs.resize(static_cast<size_t>(max_batch_rows_) * group.scorer->output_count());
+        if (group.arms != nullptr) {
+            group.arms->Reserve(max_batch_rows_);
+            group.output_count = group.arms->champion().output_count();
+            group.answers = group.arms->outputs();
+            group.arms->Begin();
+        } else if (group.scorer != nullptr) {
+            group.output_count = group.scorer->output_count();
+            group.cells.resize(static_cast<size_t>(max_batch_rows_) *
+                               std::max(group.scorer->cell_count(), 1));
+            group.outputs.resize(static_cast<size_t>(max_batch_rows_) * group.output_count);
+            group.answers = group.outputs.data();
+        }
     }
     values_.resize(static_cast<size_t>(max_batch_rows_) * passed_.size());
     nulls_.resize(values_.size());
 }
 
 void ScoreBatches::PrepareGroup(GroupState* group, TupleDesc child) {
-    const ScoreGroup& plan = group->plan;
-    if (plan.model != nullptr || plan.digest != nullptr) {
-        group->identity = ResolveNamed(plan.model, plan.version, plan.digest);
-    } else {
-        struct Name {
-            const text* value;
-            bool is_null;
-        };
-        const Name name = CallPostgres([&] {
-            Name found = {};
-            auto* argument = static_cast<Expr*>(linitial(plan.call->args));
-            ExprState* expression = ExecInitExpr(argument, &node_->ss.ps);
-            const Datum value = ExecEvalExpr(expression, node_->ss.ps.ps_ExprContext, &found.is_null);
-            found.value = found.is_null ? nullptr : DatumGetTextPP(value);
-            return found;
-        });
-        if (name.is_null)
-            return;
-        group->identity =
-            ResolveVersion(ParseModelReference({VARDATA_ANY(name.value), VARSIZE_ANY_EXHDR(name.value)}),
-                           Privilege::kPredict);
-    }
-    group->scorer = AcquireScorer(group->identity);
-    const Pipeline& pipeline = group->scorer->model().pipeline;
-
-    std::vector<FeatureArguments::Column> columns;
-    group->attributes.assign(list_length(plan.call->args), -1);
-    for (int i = plan.first_feature; i < list_length(plan.call->args); ++i) {
-        const auto* feature = static_cast<Node*>(list_nth(plan.call->args, i));
-        if (!IsA(feature, Var))
-            continue;
-        const int attribute = reinterpret_cast<const Var*>(feature)->varattno - 1;
-        group->attributes[i] = attribute;
-        columns.push_back({attribute, TupleDescAttr(child, attribute)->atttypid});
-        attributes_needed_ = std::max(attributes_needed_, attribute + 1);
-    }
-    MemoryContext context = CurrentMemoryContext;
-    if (plan.columns) {
-        group->features =
-            std::make_unique<FeatureArguments>(columns, pipeline, group->identity.model, context);
-        group->fixed = group->features->FixedColumns(child);
+    std::optional<ResolvedModel> resolved = Resolve(group->plan);
+    if (!resolved.has_value())
+        return;
+    group->title = resolved->model;
+    FeatureSource source = SourceOf(group, child);
+    if (resolved->rollout_id != 0) {
+        group->arms = std::make_unique<ArmRows>(*std::move(resolved), std::move(source), group->call,
+                                                CurrentMemoryContext);
         return;
     }
+    const VersionIdentity& version = resolved->champion();
+    group->scorer = AcquireScorer(version);
+    group->features = MakeFeatureArguments(source, group->call, group->scorer->model().pipeline, version,
+                                           group->title, CurrentMemoryContext);
+    if (source.from_columns)
+        group->fixed = group->features->FixedColumns(child);
+}
+
+std::optional<ResolvedModel> ScoreBatches::Resolve(const ScoreGroup& plan) {
+    if (plan.model != nullptr || plan.digest != nullptr) {
+        ResolvedModel resolved = ResolveNamed(plan.model, plan.version, plan.digest);
+        // The plan may know a rollout that another session has ended since, and spell out rows for its arms:
+        // then the champion of that time answers, as it does where no rollout was planned for.
+        if (plan.rollout != nullptr && plan.rollout->id != resolved.rollout_id)
+            return ResolveNamed(plan.model, plan.rollout->champion(), nullptr);
+        return resolved;
+    }
+    struct Name {
+        const text* value;
+        bool is_null;
+    };
+    const Name name = CallPostgres([&] {
+        Name found = {};
+        auto* argument = static_cast<Expr*>(linitial(plan.call->args));
+        ExprState* expression = ExecInitExpr(argument, &node_->ss.ps);
+        const Datum value = ExecEvalExpr(expression, node_->ss.ps.ps_ExprContext, &found.is_null);
+        found.value = found.is_null ? nullptr : DatumGetTextPP(value);
+        return found;
+    });
+    if (name.is_null)
+        return std::nullopt;
+    return ResolveModel(ParseModelReference({VARDATA_ANY(name.value), VARSIZE_ANY_EXHDR(name.value)}),
+                        Privilege::kPredict);
+}
+
+FeatureSource ScoreBatches::SourceOf(GroupState* group, TupleDesc child) {
+    const ScoreGroup& plan = group->plan;
+    FeatureSource source;
+    source.first_argument = plan.first_feature;
+    source.from_columns = plan.columns || plan.named;
+    source.by_name = plan.named;
+    source.tuple = child;
+    const auto add = [&](const Node* value, const char* name) {
+        const int attribute = reinterpret_cast<const Var*>(value)->varattno - 1;
+        source.columns.push_back({attribute, TupleDescAttr(child, attribute)->atttypid, name});
+        source.attributes_needed = std::max(source.attributes_needed, attribute + 1);
+        attributes_needed_ = std::max(attributes_needed_, attribute + 1);
+        return attribute;
+    };
+    if (plan.named) {
+        const auto* row = static_cast<const RowExpr*>(llast(plan.call->args));
+        for (int i = 0; i < list_length(row->args); ++i)
+            add(static_cast<const Node*>(list_nth(row->args, i)), strVal(list_nth(row->colnames, i)));
+        return source;
+    }
+    const int count = list_length(plan.call->args);
+    group->attributes.assign(count, -1);
+    for (int i = plan.first_feature; i < count; ++i) {
+        const auto* feature = static_cast<const Node*>(list_nth(plan.call->args, i));
+        if (IsA(feature, Var))
+            group->attributes[i] = add(feature, "");
+    }
+    if (plan.columns)
+        return source;
     group->call = CallPostgres([&] {
-        const int count = list_length(plan.call->args);
         auto* function = static_cast<FmgrInfo*>(palloc0(sizeof(FmgrInfo)));
         fmgr_info(plan.call->funcid, function);
         fmgr_info_set_expr(reinterpret_cast<Node*>(plan.call), function);
         auto* call = static_cast<FunctionCallInfo>(palloc0(SizeForFunctionCallInfo(count)));
         InitFunctionCallInfoData(*call, function, count, plan.call->inputcollid, nullptr, nullptr);
         for (int i = plan.first_feature; i < count; ++i) {
-            const auto* feature = static_cast<Node*>(list_nth(plan.call->args, i));
+            const auto* feature = static_cast<const Node*>(list_nth(plan.call->args, i));
             if (IsA(feature, Const))
                 call->args[i] = {reinterpret_cast<const Const*>(feature)->constvalue,
                                  reinterpret_cast<const Const*>(feature)->constisnull};
         }
         return call;
     });
-    group->features = std::make_unique<FeatureArguments>(group->call, plan.first_feature, pipeline,
-                                                         group->identity.model_id, group->identity.version,
-                                                         group->identity.model, context);
+    return source;
 }
 
 }  // namespace dlent::pg

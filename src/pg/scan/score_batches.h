@@ -10,6 +10,7 @@
 #include "pg/catalog/models.h"
 #include "pg/functions/answer.h"
 #include "pg/functions/feature_arguments.h"
+#include "pg/rollout/arm_rows.h"
 #include "pg/scan/page_prefetch.h"
 #include "pg/scan/score_plan.h"
 
@@ -34,11 +35,13 @@ class ScoreBatches {
     void Restart();
 
  private:
-    /// One model at work on the features of the rows at hand.
+    /// One model at work on the features of the rows at hand: a version, or the arms of a rollout. Neither:
+    /// the model's name is NULL, and so is every score.
     struct GroupState {
         ScoreGroup plan;
-        VersionIdentity identity;
-        std::shared_ptr<Scorer> scorer;  ///< none: the model's name is NULL, and so is every score
+        std::string title;  ///< the model's name
+        std::unique_ptr<ArmRows> arms;
+        std::shared_ptr<Scorer> scorer;
         std::unique_ptr<FeatureArguments> features;
         std::optional<FixedTupleDecoder> fixed;  ///< reads heap tuples of the child without deforming them
         FunctionCallInfo call =
@@ -46,13 +49,14 @@ class ScoreBatches {
         std::vector<int> attributes;  ///< of the call's arguments in the child's tuple; -1: a constant
         std::vector<Cell> cells;      ///< [rows × cells] of the rows that have features
         std::vector<float> outputs;   ///< [rows × outputs]
-        std::vector<int> positions;  ///< of each row of the batch in cells and outputs; -1: its score is NULL
+        std::vector<int> positions;   ///< of each row of the batch in the answers; -1: its score is NULL
         int rows = 0;
+        const float* answers = nullptr;  ///< of the version, or of the arms
+        int output_count = 0;
 
-        float* OutputsOf(int row) {
-            return positions[row] < 0
-                       ? nullptr
-                       : outputs.data() + static_cast<size_t>(positions[row]) * scorer->output_count();
+        const float* OutputsOf(int row) const {
+            return positions[row] < 0 ? nullptr
+                                      : answers + static_cast<size_t>(positions[row]) * output_count;
         }
     };
 
@@ -72,6 +76,8 @@ class ScoreBatches {
     /// a destructor while PostgreSQL runs.
     void Fill();
     void ReadFeatures(TupleTableSlot* slot, const HeapTupleHeaderData* tuple);
+    int ReadArms(GroupState* group, TupleTableSlot* slot, const HeapTupleHeaderData* tuple);
+    static void SetArguments(GroupState* group, const TupleTableSlot* slot);
     /// Copies the columns that are passed through.
     void Keep(TupleTableSlot* slot);
     /// Answers for all rows of the batch: the one place where a block of rows is scored.
@@ -79,6 +85,8 @@ class ScoreBatches {
     /// Once the first row is there: a scan of nothing needs no model. A C++ frame.
     void Prepare(TupleDesc child);
     void PrepareGroup(GroupState* group, TupleDesc child);
+    std::optional<ResolvedModel> Resolve(const ScoreGroup& plan);
+    FeatureSource SourceOf(GroupState* group, TupleDesc child);
 
     CustomScanState* node_;
     std::vector<GroupState> groups_;
@@ -91,7 +99,7 @@ class ScoreBatches {
     size_t kept_bytes_ = 0;
     int attributes_needed_ = 0;  ///< of the child's columns, by features and passed columns
     int passed_needed_ = 0;      ///< by passed columns alone
-    bool all_fixed_ = true;      ///< no group needs a deformed tuple, but for NULLs
+    bool all_fixed_ = true;      ///< no group needs a deformed tuple but for NULLs, or sees to that itself
     int max_batch_rows_;         ///< by the widest row, once that is known
     int batch_rows_;             ///< of the next batch
     int rows_ = 0;

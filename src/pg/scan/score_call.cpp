@@ -94,6 +94,25 @@ bool FindScoreCall(Node* node, void* context) {
     return expression_tree_walker(node, TreeWalker(FindScoreCall), context);
 }
 
+const RolloutPlan* PlanOfRollout(const FoundModel& model) {
+    FoundRollout found;
+    FindRollout(model, &found);
+    auto* plan = static_cast<RolloutPlan*>(palloc0(sizeof(RolloutPlan)));
+    plan->id = found.id;
+    plan->mode = found.mode;
+    double total = 0.0;
+    double others = 0.0;
+    bool shadows = false;
+    for (int i = 0; i < found.arm_count; ++i) {
+        plan->versions = lappend_int(plan->versions, found.arms[i].version.number);
+        total += found.arms[i].weight;
+        others += i > 0 ? found.arms[i].weight : 0.0;
+        shadows = shadows || found.arms[i].shadow;
+    }
+    plan->share = shadows ? found.coverage : found.coverage * others / total;
+    return plan;
+}
+
 /// Our function (text, integer, VARIADIC "any") beside `function`, in the same schema.
 Oid PredictVersionBeside(Oid function) {
     const Oid types[] = {TEXTOID, INT4OID, ANYOID};
@@ -197,18 +216,23 @@ bool ContainsScoreCall(Node* node) {
     return FindScoreCall(node, nullptr);
 }
 
-bool PinVersion(const char* model, int version, int* pinned) {
+CallMeaning MeaningOf(const char* model, int version) {
     FoundVersion found;
+    CallMeaning meaning;
     if (!FindVersionIfAllowed(model, version, Privilege::kPredict, &found))
-        return false;
-    *pinned = found.number;
-    return true;
+        return meaning;
+    if (version == 0 && found.model.rollout != 0)
+        meaning.rollout = PlanOfRollout(found.model);
+    else
+        meaning.version = found.number;
+    return meaning;
 }
 
-VersionIdentity ResolveNamed(const char* model, int version, const char* digest) {
+ResolvedModel ResolveNamed(const char* model, int version, const char* digest) {
     if (digest == nullptr)
-        return ResolveVersion({model, version}, Privilege::kPredict);
-    return ResolveDigest(CallPostgres([digest] { return DigestOfText(digest); }), Privilege::kPredict);
+        return ResolveModel({model, version}, Privilege::kPredict);
+    return ResolvedTo(
+        ResolveDigest(CallPostgres([digest] { return DigestOfText(digest); }), Privilege::kPredict));
 }
 
 FuncExpr* PinnedCall(const ScoreCall& call, int version) {

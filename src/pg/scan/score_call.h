@@ -3,6 +3,8 @@
 #include "pg/bridge/postgres.h"
 #include "pg/catalog/models.h"
 #include "pg/functions/answer.h"
+#include "pg/rollout/resolved_model.h"
+#include "pg/scan/score_plan.h"
 
 extern "C" {
 #include "nodes/primnodes.h"
@@ -26,8 +28,9 @@ struct ScoreCall {
     const char* model = nullptr;   ///< null when it is a parameter, or named by its digest
     const char* digest = nullptr;  ///< of dlent_score(), as uuid prints it
     Param* model_parameter = nullptr;
-    int version = 0;        ///< 0: the champion
-    int first_feature = 1;  ///< index into the arguments
+    int version = 0;                       ///< 0: the champion, or the arms of a rollout
+    const RolloutPlan* rollout = nullptr;  ///< that the call takes part in, once it was looked up
+    int first_feature = 1;                 ///< index into the arguments
 };
 bool ParseScoreCall(Node* node, ScoreCall* call);
 
@@ -38,12 +41,16 @@ bool ShareForwardPass(const ScoreCall& a, const ScoreCall& b);
 /// True when the tree contains a call of any scoring function, understood or not.
 bool ContainsScoreCall(Node* node);
 
-/// Finds the version that a call of `model`@`version` means now to the current user. False when the call
-/// would fail: it is then left to fail where it runs.
-bool PinVersion(const char* model, int version, int* pinned);
+/// What a call of `model`@`version` means now to the current user: one version, or a rollout. Neither when
+/// the call would fail: it is then left to fail where it runs.
+struct CallMeaning {
+    int version = 0;
+    const RolloutPlan* rollout = nullptr;
+};
+CallMeaning MeaningOf(const char* model, int version);
 
-/// The version that a call names, by model and version or by digest. For C++ frames; 42704, 42501.
-VersionIdentity ResolveNamed(const char* model, int version, const char* digest);
+/// What a call names, by model and version or by digest. For C++ frames; 42704, 42501.
+ResolvedModel ResolveNamed(const char* model, int version, const char* digest);
 
 /// The call as it is written for a version that is known: dlent_predict_version(model, version, ...), or the
 /// same function of 'model@version'.

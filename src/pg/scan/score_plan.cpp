@@ -18,6 +18,26 @@ const char* TextOrNull(void* string) {
     return text[0] == '\0' ? nullptr : text;
 }
 
+/// As strings: a node of a number like 1 would be read as one of another kind.
+List* EncodeRollout(const RolloutPlan* rollout) {
+    if (rollout == nullptr)
+        return NIL;
+    return list_make4(makeString(psprintf("%lld", static_cast<long long>(rollout->id))),
+                      makeString(pstrdup(rollout->mode)), makeString(psprintf("%.17g", rollout->share)),
+                      rollout->versions);
+}
+
+const RolloutPlan* DecodeRollout(const List* encoded) {
+    if (encoded == NIL)
+        return nullptr;
+    auto* rollout = static_cast<RolloutPlan*>(palloc0(sizeof(RolloutPlan)));
+    rollout->id = std::strtoll(strVal(linitial(encoded)), nullptr, 10);
+    rollout->mode = strVal(lsecond(encoded));
+    rollout->share = std::strtod(strVal(lthird(encoded)), nullptr);
+    rollout->versions = static_cast<List*>(lfourth(encoded));
+    return rollout;
+}
+
 }  // namespace
 
 List* EncodeScorePlan(const ScorePlan& plan) {
@@ -26,10 +46,10 @@ List* EncodeScorePlan(const ScorePlan& plan) {
     ListCell* cell = nullptr;
     foreach (cell, plan.groups) {
         const auto* group = static_cast<ScoreGroup*>(lfirst(cell));
-        groups = lappend(
-            groups, list_make4(OptionalString(group->model), OptionalString(group->digest),
-                               list_make3_int(group->version, group->first_feature, group->columns ? 1 : 0),
-                               group->call));
+        groups = lappend(groups, list_make5(OptionalString(group->model), OptionalString(group->digest),
+                                            list_make4_int(group->version, group->first_feature,
+                                                           group->columns ? 1 : 0, group->named ? 1 : 0),
+                                            group->call, EncodeRollout(group->rollout)));
     }
     foreach (cell, plan.columns) {
         const auto* column = static_cast<ScoreColumn*>(lfirst(cell));
@@ -50,7 +70,9 @@ ScorePlan DecodeScorePlan(const List* encoded) {
         group->version = linitial_int(numbers);
         group->first_feature = lsecond_int(numbers);
         group->columns = lthird_int(numbers) != 0;
+        group->named = lfourth_int(numbers) != 0;
         group->call = static_cast<FuncExpr*>(lfourth(parts));
+        group->rollout = DecodeRollout(static_cast<List*>(list_nth(parts, 4)));
         plan.groups = lappend(plan.groups, group);
     }
     foreach (cell, static_cast<List*>(lsecond(encoded))) {

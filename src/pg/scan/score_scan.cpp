@@ -61,6 +61,17 @@ void Rescan(CustomScanState* node) {
         ExecReScan(outerPlanState(node));
 }
 
+void ExplainRollout(const RolloutPlan& rollout, ExplainState* explain) {
+    ExplainPropertyInteger("Rollout", nullptr, rollout.id, explain);
+    ExplainPropertyText("Mode", rollout.mode, explain);
+    ExplainPropertyFloat("Share", nullptr, rollout.share, 4, explain);
+    List* versions = NIL;
+    ListCell* cell = nullptr;
+    foreach (cell, rollout.versions)
+        versions = lappend(versions, psprintf("%d", lfirst_int(cell)));
+    ExplainPropertyList("Versions", versions, explain);
+}
+
 void Explain(CustomScanState* node, List*, ExplainState* explain) {
     const ScorePlan plan = DecodeScorePlan(reinterpret_cast<CustomScan*>(node->ss.ps.plan)->custom_private);
     ListCell* cell = nullptr;
@@ -72,6 +83,8 @@ void Explain(CustomScanState* node, List*, ExplainState* explain) {
             ExplainPropertyText("Model", group->model != nullptr ? group->model : "(parameter)", explain);
         if (group->version > 0)
             ExplainPropertyInteger("Version", nullptr, group->version, explain);
+        if (group->rollout != nullptr)
+            ExplainRollout(*group->rollout, explain);
         ExplainPropertyText("Device", "cpu", explain);
     }
     ExplainPropertyInteger("Batch Size", "rows", plan.batch_rows, explain);

@@ -2,6 +2,9 @@
 
 #include "pg/scan/whole_row.h"
 
+#include <algorithm>
+
+#include "pg/bridge/containment.h"
 #include "pg/bridge/error.h"
 #include "pg/bridge/text.h"
 #include "pg/cache/scorer_cache.h"
@@ -19,33 +22,96 @@ extern "C" {
 namespace dlent::pg {
 namespace {
 
-/// The attributes of `relation`, in the order of the version's features, as the scalar call would match them:
-/// by the contract for the model's own table, else by name. Returns their count; 0 when one is missing, or
-/// when the features could be taken for something else than columns.
-int FeatureAttributes(const ScoreCall& call, Oid relation, AttrNumber** attributes) {
-    return GuardCallback([&] {
-        const VersionIdentity identity = ResolveNamed(call.model, call.version, call.digest);
-        const std::shared_ptr<Scorer> scorer = AcquireScorer(identity);
-        std::vector<std::string> names;
-        for (const PipelineInput& input : scorer->model().pipeline.inputs())
-            names.push_back(FromUtf8(input.name));
-        std::vector<const char*> texts;
-        for (const std::string& name : names)
-            texts.push_back(name.c_str());
-        const int count = static_cast<int>(texts.size());
-        if (count < 2)
-            return 0;
-        const char* const* inputs = texts.data();
-        return CallPostgres([&identity, inputs, count, relation, attributes] {
-            *attributes = static_cast<AttrNumber*>(palloc0(sizeof(AttrNumber) * count));
-            ContractAttributes(identity.model_id, identity.version, relation, {inputs, count}, *attributes);
-            for (int i = 0; i < count; ++i) {
-                if ((*attributes)[i] <= 0)
-                    (*attributes)[i] = get_attnum(relation, inputs[i]);
-                if ((*attributes)[i] <= 0)
-                    return 0;
-            }
-            return count;
+/// A column of a whole row that a call reads.
+struct RowColumn {
+    const char* name;      ///< as the versions know it
+    AttrNumber attribute;  ///< of the row's type; 0: there is none
+};
+struct RowColumns {
+    RowColumn* list = nullptr;
+    int count = 0;
+};
+
+/// Columns of `relation` as the scalar call would match them: by the version's contract for the model's own
+/// table, else by name.
+RowColumns MatchColumns(const VersionIdentity& version, Oid relation, const std::vector<std::string>& names) {
+    std::vector<const char*> texts;
+    for (const std::string& name : names)
+        texts.push_back(name.c_str());
+    const char* const* inputs = texts.data();
+    const int count = static_cast<int>(texts.size());
+    return CallPostgres([&version, inputs, count, relation] {
+        RowColumns columns = {static_cast<RowColumn*>(palloc0(sizeof(RowColumn) * (count + 1))), count};
+        auto* attributes = static_cast<AttrNumber*>(palloc0(sizeof(AttrNumber) * (count + 1)));
+        ContractAttributes(version.model_id, version.version, relation, {inputs, count}, attributes);
+        for (int i = 0; i < count; ++i) {
+            const AttrNumber attribute = attributes[i] > 0 ? attributes[i] : get_attnum(relation, inputs[i]);
+            columns.list[i] = {pstrdup(inputs[i]), std::max<AttrNumber>(attribute, 0)};
+        }
+        return columns;
+    });
+}
+
+std::vector<std::string> InputNames(const VersionIdentity& version) {
+    const std::shared_ptr<Scorer> scorer = AcquireScorer(version);
+    std::vector<std::string> names;
+    for (const PipelineInput& input : scorer->model().pipeline.inputs())
+        names.push_back(FromUtf8(input.name));
+    return names;
+}
+
+/// What one version reads, in the order of its features. Nothing when a column is missing, or when the
+/// features could be taken for something else than columns.
+RowColumns ColumnsOfVersion(const ScoreCall& call, Oid relation) {
+    return GuardCallback([&]() -> RowColumns {
+        const VersionIdentity version = ResolveNamed(call.model, call.version, call.digest).champion();
+        const RowColumns columns = MatchColumns(version, relation, InputNames(version));
+        const bool complete = std::all_of(columns.list, columns.list + columns.count,
+                                          [](const RowColumn& column) { return column.attribute > 0; });
+        return complete && columns.count >= 2 ? columns : RowColumns{};
+    });
+}
+
+/// Adds to `all` what is there of `columns`. False when two arms call different columns by one name.
+bool AddColumns(const RowColumns& columns, std::vector<RowColumn>* all) {
+    for (int i = 0; i < columns.count; ++i) {
+        const RowColumn& column = columns.list[i];
+        if (column.attribute == 0)
+            continue;
+        const auto known = std::find_if(all->begin(), all->end(), [&](const RowColumn& other) {
+            return std::strcmp(other.name, column.name) == 0;
+        });
+        if (known == all->end())
+            all->push_back(column);
+        else if (known->attribute != column.attribute)
+            return false;
+    }
+    return true;
+}
+
+/// What the arms of a rollout read, and the unit. Columns that are missing are left out, to be missed where
+/// the arm that needs them reads its first row. Nothing when the row had better stay as it is.
+RowColumns ColumnsOfArms(const ScoreCall& call, Oid relation) {
+    return GuardCallback([&]() -> RowColumns {
+        const ResolvedModel model = ResolveNamed(call.model, 0, nullptr);
+        std::vector<RowColumn> all;
+        if (!model.unit.empty() && !AddColumns(MatchColumns(model.champion(), relation, {model.unit}), &all))
+            return {};
+        for (const ResolvedArm& arm : model.arms) {
+            // what is wrong with an arm is for the rows to find out that it answers
+            std::vector<std::string> names;
+            Containment containment;
+            containment.Open();
+            const bool failed = containment.Run([&] { names = InputNames(arm.version); }) != nullptr;
+            containment.Close();
+            if ((failed && !arm.shadow) || !AddColumns(MatchColumns(arm.version, relation, names), &all))
+                return {};
+        }
+        return CallPostgres([&all] {
+            RowColumns columns = {static_cast<RowColumn*>(palloc(sizeof(RowColumn) * (all.size() + 1))),
+                                  static_cast<int>(all.size())};
+            std::copy(all.begin(), all.end(), columns.list);
+            return columns;
         });
     });
 }
@@ -60,9 +126,13 @@ Node* ExpandCalls(Node* node, void* opaque) {
         return nullptr;
     const auto* context = static_cast<ExpandContext*>(opaque);
     ScoreCall call;
-    if (!IsA(node, FuncExpr) || !ParseScoreCall(node, &call) ||
-        (call.digest != nullptr ? !DigestIsUsable(call.digest) : call.version == 0) ||
+    if (!IsA(node, FuncExpr) || !ParseScoreCall(node, &call) || call.model_parameter != nullptr ||
+        (call.digest != nullptr && !DigestIsUsable(call.digest)) ||
         list_length(call.expression->args) != call.first_feature + 1)
+        return expression_tree_mutator(node, TreeMutator(ExpandCalls), opaque);
+    const bool takes_part =
+        call.model != nullptr && call.version == 0 && MeaningOf(call.model, 0).rollout != nullptr;
+    if (call.model != nullptr && call.version == 0 && !takes_part)
         return expression_tree_mutator(node, TreeMutator(ExpandCalls), opaque);
     auto* feature = static_cast<Node*>(list_nth(call.expression->args, call.first_feature));
     // a partition's row, as its parent's: columns are matched by the parent's names, which are the child's
@@ -81,16 +151,15 @@ Node* ExpandCalls(Node* node, void* opaque) {
     if (entry->rtekind != RTE_RELATION)
         return node;
     const Oid matched = OidIsValid(row_type) ? get_typ_typrelid(row_type) : entry->relid;
-    AttrNumber* attributes = nullptr;
-    const int count = OidIsValid(matched) ? FeatureAttributes(call, matched, &attributes) : 0;
-    if (count == 0)
+    if (!OidIsValid(matched))
         return node;
-    auto* expanded = makeNode(FuncExpr);
-    *expanded = *call.expression;
-    expanded->funcvariadic = false;
-    expanded->args = list_copy_head(call.expression->args, call.first_feature);
-    for (int i = 0; i < count; ++i) {
-        AttrNumber attribute = attributes[i];
+    const RowColumns columns = takes_part ? ColumnsOfArms(call, matched) : ColumnsOfVersion(call, matched);
+    if (columns.count == 0)
+        return node;
+    List* values = NIL;
+    List* names = NIL;
+    for (int i = 0; i < columns.count; ++i) {
+        AttrNumber attribute = columns.list[i].attribute;
         if (matched != entry->relid)
             attribute = get_attnum(entry->relid, get_attname(matched, attribute, false));
         Oid type = InvalidOid;
@@ -99,9 +168,22 @@ Node* ExpandCalls(Node* node, void* opaque) {
         if (attribute <= 0)
             return node;
         get_atttypetypmodcoll(entry->relid, attribute, &type, &modifier, &collation);
-        expanded->args =
-            lappend(expanded->args, makeVar(row->varno, attribute, type, modifier, collation, 0));
+        values = lappend(values, makeVar(row->varno, attribute, type, modifier, collation, 0));
+        names = lappend(names, makeString(const_cast<char*>(columns.list[i].name)));
     }
+    if (takes_part) {
+        auto* spelt_out = makeNode(RowExpr);
+        spelt_out->args = values;
+        spelt_out->row_typeid = RECORDOID;
+        spelt_out->row_format = COERCE_IMPLICIT_CAST;
+        spelt_out->colnames = names;
+        spelt_out->location = -1;
+        values = list_make1(spelt_out);
+    }
+    auto* expanded = makeNode(FuncExpr);
+    *expanded = *call.expression;
+    expanded->funcvariadic = false;
+    expanded->args = list_concat(list_copy_head(call.expression->args, call.first_feature), values);
     return reinterpret_cast<Node*>(expanded);
 }
 

@@ -1,0 +1,236 @@
+#include "pg/bridge/postgres.h"
+
+#include "pg/rollout/deploy_options.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "pg/bridge/error.h"
+#include "pg/bridge/text.h"
+
+extern "C" {
+#include "utils/timestamp.h"
+}
+
+namespace dlent::pg {
+namespace {
+
+constexpr double kDefaultSteps[] = {0.01, 0.05, 0.25, 0.5, 1.0};
+constexpr double kDefaultAlpha = 0.05;
+constexpr int kDefaultTuningUnits = 5000;
+
+[[noreturn]] void ThrowOption(const std::string& message, const std::string& detail = {}) {
+    throw SqlError(ERRCODE_INVALID_PARAMETER_VALUE, message, detail,
+                   "Valid options are mode, unit, steps, arms, coverage, seed, reason, goal, guardrails, "
+                   "min_duration, max_duration, min_outcomes, alpha, tuning_units, max_error_rate, "
+                   "max_latency_us, check.");
+}
+
+std::string TextOption(const std::string& key, const Json& value, const char* what) {
+    if (!value.is_string() || value.get_ref<const std::string&>().empty())
+        ThrowOption("option \"" + key + "\" must be " + what);
+    return FromUtf8(value.get_ref<const std::string&>());
+}
+
+/// A number of (low, high].
+double NumberOption(const std::string& key, const Json& value, double low, double high, const char* what) {
+    if (!value.is_number() || !(value.get<double>() > low && value.get<double>() <= high))
+        ThrowOption("option \"" + key + "\" must be " + what);
+    return value.get<double>();
+}
+
+double ShareOption(const std::string& key, const Json& value) {
+    return NumberOption(key, value, 0.0, 1.0, "a number greater than 0 and at most 1");
+}
+
+void CheckInterval(const std::string& key, const Json& value) {
+    const std::string text = TextOption(key, value, "an interval");
+    const bool positive = CallPostgres([&text] {
+        const Interval* const interval = DatumGetIntervalP(DirectFunctionCall3(
+            interval_in, CStringGetDatum(text.c_str()), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+        return interval->time >= 0 && interval->day >= 0 && interval->month >= 0 &&
+               (interval->time > 0 || interval->day > 0 || interval->month > 0);
+    });
+    if (!positive)
+        ThrowOption("option \"" + key + "\" must be an interval greater than 0");
+}
+
+void CheckMetric(const std::string& key, const Json& metric) {
+    static constexpr char kShape[] =
+        "As in {\"metric\": \"converted\", \"direction\": \"increase\", \"margin\": 0.01}.";
+    const std::string what = "option \"" + key + "\" is no metric with a direction";
+    if (!metric.is_object())
+        ThrowOption(what, kShape);
+    for (const auto& [name, value] : metric.items()) {
+        const bool good = name == "metric" ? value.is_string() && !value.get_ref<const std::string&>().empty()
+                          : name == "direction" ? value == "increase" || value == "decrease"
+                          : name == "margin"    ? value.is_number() && value.get<double>() >= 0.0
+                                                : false;
+        if (!good)
+            ThrowOption(what, kShape);
+    }
+    if (!metric.contains("metric") || !metric.contains("direction"))
+        ThrowOption(what, kShape);
+}
+
+/// The rule by which an experiment is decided. False when `key` is no part of it.
+bool CheckDecisionOption(const std::string& key, const Json& value) {
+    if (key == "goal") {
+        CheckMetric(key, value);
+    } else if (key == "guardrails") {
+        if (!value.is_array())
+            ThrowOption("option \"guardrails\" must be an array of metrics");
+        for (const Json& metric : value)
+            CheckMetric(key, metric);
+    } else if (key == "min_duration" || key == "max_duration" || key == "check") {
+        CheckInterval(key, value);
+    } else if (key == "min_outcomes" || key == "tuning_units") {
+        if (!value.is_number_unsigned() || value.get<uint64_t>() < 1)
+            ThrowOption("option \"" + key + "\" must be a whole number of at least 1");
+    } else if (key == "alpha" || key == "max_error_rate") {
+        if (!value.is_number() || !(value.get<double>() > 0.0 && value.get<double>() < 1.0))
+            ThrowOption("option \"" + key + "\" must be a number between 0 and 1");
+    } else if (key == "max_latency_us") {
+        if (!value.is_number() || !(value.get<double>() > 0.0))
+            ThrowOption("option \"" + key + "\" must be a number greater than 0");
+    } else {
+        return false;
+    }
+    return true;
+}
+
+/// Shares of the traffic that the candidate answers, the last of which is 1: its promotion.
+std::vector<double> ReadSteps(const Json& value) {
+    const auto bad = [] {
+        ThrowOption(
+            "option \"steps\" must be an array of rising shares",
+            "Up to 0.5 as much of the traffic is the candidate's as is the champion's for comparison; "
+            "after that comes 1, its promotion.");
+    };
+    if (!value.is_array() || value.empty())
+        bad();
+    std::vector<double> steps;
+    for (const Json& step : value) {
+        if (!step.is_number())
+            bad();
+        const double share = step.get<double>();
+        const double before = steps.empty() ? 0.0 : steps.back();
+        if (!(share > before) || (share > 0.5 && share != 1.0))
+            bad();
+        steps.push_back(share);
+    }
+    if (steps.front() == 1.0)
+        bad();
+    if (steps.back() != 1.0)
+        steps.push_back(1.0);
+    return steps;
+}
+
+std::vector<DeployRequest::Arm> ReadArms(const Json& value, int version) {
+    const auto bad = [] {
+        ThrowOption("option \"arms\" must be an object of version numbers and their shares",
+                    "As in {\"2\": 0.3, \"3\": 0.3}; the champion gets what is left of 1.");
+    };
+    if (!value.is_object() || value.empty())
+        bad();
+    std::vector<DeployRequest::Arm> arms;
+    double total = 0.0;
+    for (const auto& [key, share] : value.items()) {
+        int number = 0;
+        const auto [rest, error] = std::from_chars(key.data(), key.data() + key.size(), number);
+        if (error != std::errc() || rest != key.data() + key.size() || number < 1 ||
+            key != std::to_string(number) || !share.is_number() || !(share.get<double>() > 0.0))
+            bad();
+        arms.push_back({number, "version " + key, share.get<double>(), false});
+        total += share.get<double>();
+    }
+    if (!(total < 1.0))
+        bad();
+    std::sort(arms.begin(), arms.end(), [](const auto& a, const auto& b) { return a.version < b.version; });
+    if (version != 0 &&
+        std::none_of(arms.begin(), arms.end(), [version](const auto& arm) { return arm.version == version; }))
+        ThrowOption("version " + std::to_string(version) + " is none of the arms");
+    arms.insert(arms.begin(), {0, "champion", 1.0 - total, false});
+    return arms;
+}
+
+}  // namespace
+
+double CanaryCoverage(double share) {
+    return std::min(1.0, 2.0 * share);
+}
+
+DeployRequest DeployRequest::Parse(const Json& json, int version) {
+    if (!json.is_object())
+        ThrowOption("options must be a JSON object");
+    DeployRequest request;
+    request.options = json;
+    if (const auto mode = json.find("mode"); mode != json.end())
+        request.mode = TextOption("mode", *mode, "shadow, canary or experiment");
+    const bool canary = request.mode == "canary";
+    const bool experiment = request.mode == "experiment";
+    if (!canary && !experiment && request.mode != "shadow")
+        ThrowOption("option \"mode\" must be shadow, canary or experiment");
+
+    std::vector<double> steps(std::begin(kDefaultSteps), std::end(kDefaultSteps));
+    for (const auto& [key, value] : json.items()) {
+        const auto only = [&, name = key](bool here, const char* modes) {
+            if (!here)
+                ThrowOption("option \"" + name + "\" belongs to mode " + modes);
+        };
+        if (key == "mode") {
+            continue;
+        } else if (key == "unit") {
+            request.unit = TextOption(key, value, "the name of a column");
+        } else if (key == "steps") {
+            only(canary, "canary");
+            steps = ReadSteps(value);
+        } else if (key == "arms") {
+            only(experiment, "experiment");
+            request.arms = ReadArms(value, version);
+        } else if (key == "coverage") {
+            only(!canary, "experiment or shadow");
+            request.coverage = ShareOption(key, value);
+        } else if (key == "seed") {
+            request.seed = TextOption(key, value, "a text");
+        } else if (key == "reason") {
+            request.reason = TextOption(key, value, "a text");
+        } else if (!CheckDecisionOption(key, value)) {
+            ThrowOption("unknown option \"" + FromUtf8(key) + "\"");
+        }
+    }
+    if (request.unit.empty() && (canary || experiment))
+        ThrowOption("option \"unit\" is missing",
+                    "It names the column whose value decides which version answers: a customer, a machine.");
+    if (request.arms.empty()) {
+        if (version == 0)
+            throw SqlError(ERRCODE_NULL_VALUE_NOT_ALLOWED, "the version must not be NULL", {},
+                           "Only an experiment may name its versions by option \"arms\".");
+        if (request.mode == "shadow")
+            request.arms = {{0, "champion", 1.0, false}, {version, "shadow", 0.0, true}};
+        else
+            request.arms = {{0, "champion", 0.5, false}, {version, "candidate", 0.5, false}};
+    }
+
+    request.options.erase("reason");
+    request.options["mode"] = request.mode;
+    request.options.emplace("alpha", kDefaultAlpha);
+    request.options.emplace("tuning_units", kDefaultTuningUnits);
+    if (canary) {
+        request.options["steps"] = steps;
+        request.coverage = CanaryCoverage(steps.front());
+    } else {
+        request.options["coverage"] = request.coverage;
+    }
+    if (experiment) {
+        Json arms = Json::object();
+        for (const Arm& arm : request.arms) {
+            if (arm.version != 0)
+                arms[std::to_string(arm.version)] = arm.weight;
+        }
+        request.options["arms"] = arms;
+    }
+    return request;
+}
+
+}  // namespace dlent::pg

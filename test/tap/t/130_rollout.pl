@@ -1,0 +1,150 @@
+# Versions beside the champion: generated queries, with and without batches and in parallel plans; statements under way, standbys,
+# dumps, crashes, and a shadow whose weights are damaged.
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+use GeneratedQueries;
+
+my $queries = $ENV{DLENT_ROLLOUT_QUERIES} || 400;
+my $seed = $ENV{DLENT_ROLLOUT_SEED} || 20261127;
+
+my $node = PostgreSQL::Test::Cluster->new('primary');
+$node->init(allows_streaming => 1);
+$node->append_conf('postgresql.conf', <<'CONF');
+shared_preload_libraries = 'dlent'
+dlent.progress_messages = off
+client_min_messages = error
+max_parallel_workers_per_gather = 2
+parallel_setup_cost = 0
+parallel_tuple_cost = 0
+min_parallel_table_scan_size = 0
+CONF
+$node->start;
+
+$node->safe_psql('postgres', 'CREATE EXTENSION dlent');
+create_tables($node);
+train_models($node,
+    number => [map { qq({"preset": "fast", "epochs": 1, "seed": $_}) } 1 .. 3],
+    two => [map { qq({"preset": "fast", "epochs": 1, "seed": $_, "positive_class": true}) } 1 .. 2],
+    three => ['{"epochs": 1, "seed": 1}'],
+    dense => [map { qq({"preset": "fast", "epochs": 1, "seed": $_}) } 1 .. 2]);
+# a version that no call of the generated ones can serve: its column is not there
+$node->safe_psql('postgres', q{
+    SELECT dlent_train('three', $$SELECT a, b, d, c, id % 5 AS junk, (ARRAY['low', 'mid', 'high'])[1 + id % 3] AS tier FROM plain$$, 'tier', '{"epochs": 1, "seed": 2}');
+    SELECT dlent_deploy('number', NULL, '{"mode": "experiment", "unit": "id", "arms": {"2": 0.3, "3": 0.2}, "coverage": 0.9}');
+    SELECT dlent_deploy('two', 2, '{"unit": "c", "steps": [0.5]}');
+    SELECT dlent_deploy('three', 2, '{"mode": "shadow"}');
+    SELECT dlent_deploy('dense', 2, '{"mode": "shadow", "unit": "id", "coverage": 0.5}');
+});
+compare_answers($node, $queries, $seed, 'rollouts');
+
+# Which version answered whom: in SQL, from what the documentation says of arms and units.
+my $answering = q{
+    SELECT count(*), count(*) FILTER (WHERE s = dlent_predict_version('number', 1, p)), count(*) FILTER (WHERE s = dlent_predict_version('number', 2, p)),
+           count(*) FILTER (WHERE s = dlent_predict_version('number', 3, p))
+    FROM (SELECT p, dlent_predict('number', p) AS s FROM plain AS p OFFSET 0) AS q};
+my $arms = $node->safe_psql('postgres', "SET max_parallel_workers_per_gather = 0; $answering");
+like($arms, qr/^900\|[1-9]\d\d\|[1-9]\d\d\|[1-9]\d\d$/, "three versions share the rows: $arms");
+is($node->safe_psql('postgres', $answering), $arms, 'the same ones in parallel workers');
+my $analyzed = $node->safe_psql('postgres',
+    q{EXPLAIN (ANALYZE, COSTS OFF) SELECT sum(dlent_predict('number', plain)) FROM plain});
+like($analyzed, qr/Workers Launched: [12].*DlentScore.*Mode: experiment.*Versions: 1, 2, 3.*Rows Scored: 900\b/s, 'workers find the arms')
+  or diag($analyzed);
+
+# A statement keeps the arms that it began with, batched or not.
+$node->safe_psql('postgres', q{SELECT dlent_stop_rollout('number'); SELECT dlent_deploy('number', 2, '{"unit": "id", "steps": [0.1, 0.5], "seed": "cursor"}')});
+my $by_row = q{SELECT id, dlent_predict('number', p) = dlent_predict_version('number', 2, p) FROM plain AS p};
+my $first_step = $node->safe_psql('postgres', "SET max_parallel_workers_per_gather = 0; $by_row");
+for my $batch ('on', 'off') {
+    my $under_way = $node->background_psql('postgres');
+    $under_way->query_safe("SET dlent.batch = $batch; SET max_parallel_workers_per_gather = 0; BEGIN");
+    $under_way->query_safe("DECLARE c CURSOR FOR $by_row");
+    my $rows = $under_way->query_safe('FETCH 30 FROM c');
+    my $repeatable = $node->background_psql('postgres');
+    $repeatable->query_safe("SET dlent.batch = $batch; SET max_parallel_workers_per_gather = 0; BEGIN ISOLATION LEVEL REPEATABLE READ");
+    is($repeatable->query_safe($by_row), $first_step, "REPEATABLE READ, batch $batch: the first step");
+    $node->safe_psql('postgres', q{SELECT dlent_advance_rollout('number')});
+    $rows .= "\n" . $under_way->query_safe('FETCH 300 FROM c');
+    $node->safe_psql('postgres', q{SELECT dlent_advance_rollout('number')});
+    $rows .= "\n" . $under_way->query_safe('FETCH ALL FROM c');
+    is($rows, $first_step, "cursor, batch $batch: neither a step nor the promotion is seen");
+    is($repeatable->query_safe($by_row), $first_step, "REPEATABLE READ, batch $batch: nor here");
+    $_->query_safe('COMMIT') for ($under_way, $repeatable);
+    is($repeatable->query_safe(q{SELECT count(*) FROM plain AS p WHERE dlent_predict('number', p) IS DISTINCT FROM dlent_predict_version('number', 2, p)}),
+        '0', "batch $batch: the next transaction sees the promotion");
+    $_->quit for ($under_way, $repeatable);
+    $node->safe_psql('postgres', q{SELECT dlent_promote('number', 1); SELECT dlent_deploy('number', 2, '{"unit": "id", "steps": [0.1, 0.5], "seed": "cursor"}')});
+}
+
+# A standby follows, and answers each unit as the primary does.
+$node->backup('base');
+my $standby = PostgreSQL::Test::Cluster->new('standby');
+$standby->init_from_backup($node, 'base', has_streaming => 1);
+$standby->start;
+my $sum = q{SELECT count(*) FILTER (WHERE dlent_predict('number', p) = dlent_predict_version('number', 2, p)), min(s), max(s), sum(s::numeric) FROM (SELECT p, dlent_predict('number', p) AS s FROM plain AS p) AS q};
+$node->wait_for_catchup($standby);
+is($standby->safe_psql('postgres', $sum), $node->safe_psql('postgres', $sum), 'the standby answers as the primary at the first step');
+my $before = $node->safe_psql('postgres', $sum);
+my $session = $standby->background_psql('postgres');
+$session->query_safe("PREPARE s AS $sum");
+is($session->query_safe('EXECUTE s'), $before, 'and in a session that goes on');
+$node->safe_psql('postgres', q{SELECT dlent_advance_rollout('number')});
+$node->wait_for_catchup($standby);
+my $after = $node->safe_psql('postgres', $sum);
+isnt($after, $before, 'a step changes who answers');
+is($session->query_safe('EXECUTE s'), $after, 'there too, once it has arrived');
+my ($status, $output, $error) = $standby->psql('postgres', q{SELECT dlent_stop_rollout('number')});
+like($error, qr/cannot execute dlent_stop_rollout\(\) in a read-only transaction/, 'a standby changes no rollout');
+$session->quit;
+$standby->stop;
+
+# A dump takes rollouts along.
+my $dump = $node->basedir . '/dump.sql';
+$node->command_ok([ 'pg_dump', '-f', $dump, '-d', $node->connstr('postgres') ], 'a database with rollouts is dumped');
+$node->safe_psql('postgres', 'CREATE DATABASE restored');
+$node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', $dump, '-d', $node->connstr('restored') ], 'and restored');
+for my $query ('SELECT r.* FROM dlent.rollouts AS r ORDER BY rollout', 'SELECT * FROM dlent.rollout_arms ORDER BY rollout, arm', $sum) {
+    is($node->safe_psql('restored', $query), $node->safe_psql('postgres', $query), "restored: $query");
+}
+is($node->safe_psql('restored', q{SELECT dlent_stop_rollout('number'); SELECT dlent_deploy('number', 3, '{"unit": "id"}') > max(rollout) FROM dlent.rollouts WHERE ended_at IS NOT NULL}),
+    "t\nt", 'and numbers go on');
+$node->safe_psql('postgres', 'DROP DATABASE restored');
+
+# A crash in the middle of a step leaves the one before.
+$node->safe_psql('postgres', q{SELECT dlent_stop_rollout('number'); SELECT dlent_deploy('number', 2, '{"unit": "id", "steps": [0.1, 0.5], "seed": "cursor"}')});
+my $advancing = $node->background_psql('postgres');
+$advancing->query_safe(q{BEGIN; SELECT dlent_advance_rollout('number')});
+$node->stop('immediate');
+eval { $advancing->quit };
+$node->start;
+is($node->safe_psql('postgres', q{SELECT state, step, share FROM dlent.rollouts WHERE model = 'number' AND ended_at IS NULL}), 'running|1|0.1',
+    'a crash before the commit: the old step');
+is($node->safe_psql('postgres', $sum), $before, 'and its answers');
+
+# The shadow's weights are damaged: whoever calls the model does not notice, in a parallel worker either.
+$node->safe_psql('postgres', q{
+    SELECT dlent_stop_rollout('number');
+    SELECT dlent_deploy('number', 3, '{"mode": "shadow", "unit": "id"}');
+    UPDATE dlent.weight_chunk SET data = set_byte(data, length(data) - 5, 255 - get_byte(data, length(data) - 5))
+    WHERE version_id = (SELECT id FROM dlent.version WHERE number = 3 AND model_id = (SELECT id FROM dlent.model WHERE name = 'number'));
+});
+$node->restart;
+($status, $output, $error) = $node->psql('postgres', q{SELECT dlent_predict('number@3', p) FROM plain AS p});
+isnt($status, 0, 'the version itself cannot be used');
+for my $settings ('SET max_parallel_workers_per_gather = 2', 'SET max_parallel_workers_per_gather = 0', 'SET dlent.batch = off') {
+    ($status, $output, $error) = $node->psql('postgres',
+        "SET client_min_messages = debug1; $settings; SELECT count(*) FILTER (WHERE dlent_predict('number', p) = dlent_predict_version('number', 1, p)) FROM plain AS p");
+    is("$status $output", '0 900', "$settings: the champion answers");
+    like($error, qr/shadow "number\@3" failed: /, 'and who listens hears of the shadow');
+}
+# what it opened is closed again: locks and snapshots would be complained of
+my $log = slurp_file($node->logfile);
+unlike($log, qr/ leak: |still active|PANIC|was terminated by signal/, 'nothing is left behind');
+
+$node->stop;
+done_testing();
