@@ -22,7 +22,7 @@ DROP TABLE IF EXISTS dlent_bench.seen;
 CREATE UNLOGGED TABLE dlent_bench.seen AS SELECT i AS id, i % 50000 AS customer, w.* FROM (SELECT row_number() OVER () AS i, * FROM dlent_bench.wide) AS w;
 ALTER TABLE dlent_bench.seen DROP COLUMN i;
 VACUUM (FREEZE, ANALYZE) dlent_bench.seen;
-SELECT dlent_train('bench_seen', 'SELECT * FROM dlent_bench.wide LIMIT 20000', 'y', '{"preset": "fast", "epochs": 3, "seed": 1}');
+SELECT dlent_train('bench_seen', 'SELECT * FROM dlent_bench.wide LIMIT 20000', 'y', '{"kind": "mlp", "hidden": [128, 64], "numeric_embedding": "none", "members": 1, "epochs": 1}');
 SQL
 
 observe() {

@@ -68,7 +68,7 @@ GRANT SELECT ON dlent.predictions TO PUBLIC;
 CREATE FUNCTION @extschema@.dlent_forget_predictions(model text, key text DEFAULT NULL, older_than interval DEFAULT NULL) RETURNS bigint
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dlent_forget_predictions';
 COMMENT ON FUNCTION @extschema@.dlent_forget_predictions(text, text, interval) IS
-    'Erases recorded answers of a model, of one key (and its outcomes) or of an age; returns how many';
+    'Erases recorded answers of a model, of one key or of an age; returns how many';
 
 -- What waits to be written.
 CREATE FUNCTION dlent.prediction_log_entries(

@@ -38,7 +38,12 @@ std::string IntervalText(float seconds) {
 }
 
 Json NumberJson(float value) {
-    return std::isfinite(value) ? Json(std::strtod(FloatText(value).c_str(), nullptr)) : Json();
+    constexpr float kLargestExact = 1 << 24;
+    if (!std::isfinite(value))
+        return Json();
+    if (value == std::trunc(value) && std::abs(value) <= kLargestExact)
+        return Json(static_cast<int64_t>(value));
+    return Json(std::strtod(FloatText(value).c_str(), nullptr));
 }
 
 /// The day is told by the first cell, the time of day, to the second, by the two that follow.

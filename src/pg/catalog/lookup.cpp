@@ -88,12 +88,16 @@ bool FindModelBy(Oid index, ScanKeyData* key, FoundModel* model, const char** na
     if (found) {
         bool no_champion = false;
         bool no_rollout = false;
+        bool no_observation = false;
         model->id = DatumGetInt64(Column(tuple, kModelId, relation, "id"));
         model->owner = DatumGetObjectId(Column(tuple, kModelOwner, relation, "owner"));
         const Datum champion = heap_getattr(tuple, kModelChampion, RelationGetDescr(relation), &no_champion);
         model->champion = no_champion ? 0 : DatumGetInt32(champion);
         const Datum rollout = heap_getattr(tuple, kModelRollout, RelationGetDescr(relation), &no_rollout);
         model->rollout = no_rollout ? 0 : DatumGetInt64(rollout);
+        const Datum observation =
+            heap_getattr(tuple, kModelObservation, RelationGetDescr(relation), &no_observation);
+        model->observation = no_observation ? nullptr : DatumGetJsonbPCopy(observation);
         if (name != nullptr)
             *name = TextDatumGetCString(Column(tuple, kModelName, relation, "name"));
     }

@@ -18,8 +18,9 @@ namespace dlent::pg {
 struct FoundModel {
     int64_t id = 0;
     Oid owner = InvalidOid;
-    int champion = 0;     ///< 0: none
-    int64_t rollout = 0;  ///< the one that is under way; 0: none
+    int champion = 0;              ///< 0: none
+    int64_t rollout = 0;           ///< the one that is under way; 0: none
+    Jsonb* observation = nullptr;  ///< what is recorded of its answers; null: nothing
 };
 
 struct FoundVersion {

@@ -36,7 +36,8 @@ enum ModelColumn {
     kModelVersions,
     kModelChampion,
     kModelCreatedAt,
-    kModelRollout
+    kModelRollout,
+    kModelObservation
 };
 enum VersionColumn {
     kVersionId = 1,

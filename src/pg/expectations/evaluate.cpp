@@ -68,6 +68,9 @@ void Judge(Judgement* judgement, EphemeralNamedRelation rows) {
     const int nest_level = NewGUCNestLevel();
     (void)set_config_option("search_path", judgement->search_path, PGC_USERSET, PGC_S_SESSION,
                             GUC_ACTION_SAVE, true, 0, false);
+    // who checks a model is not whom it answers
+    (void)set_config_option("dlent.prediction_log", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
+                            0, false);
     // what kind of expression it is
     SPIPlanPtr plan =
         SPI_prepare(psprintf("SELECT (%s\n) FROM %s", judgement->predicate, judgement->from), 0, nullptr);

@@ -74,7 +74,7 @@ class DriftReport {
         if (request_.statistics.profile == DriftProfile::kEvidently)
             AddShare(&findings);
         for (DriftFinding& finding : findings) {
-            finding.details["live_rows"] = counts->samples.rows;
+            finding.details["live_rows"] = static_cast<uint64_t>(counts->samples.rows);
             finding.details["live_since"] = counts->since;
         }
         return findings;

@@ -11,6 +11,7 @@
 #include "pg/catalog/resolution_key.h"
 #include "pg/functions/answer.h"
 #include "pg/functions/feature_arguments.h"
+#include "pg/observe/observed_call.h"
 #include "pg/rollout/arm_rows.h"
 #include "pg/rollout/resolved_model.h"
 
@@ -37,7 +38,10 @@ class CallSite {
             return ScoreArms(fcinfo);
         if (!arguments_->Read(fcinfo, cells_.data()))
             return nullptr;
-        scorer_->Score(1, cells_.data(), outputs_.data());
+        if (observed_ != nullptr)
+            ScoreObserved(fcinfo);
+        else
+            scorer_->Score(1, cells_.data(), outputs_.data());
         return outputs_.data();
     }
 
@@ -74,11 +78,21 @@ class CallSite {
         const int first_argument = naming == Naming::kNameAndVersion ? 2 : 1;
         if (resolved.rollout_id != 0)
             PrepareArms(fcinfo, std::move(resolved), answer, first_argument);
-        else if (resolved.champion().version_id != version_id_ || scorer_ == nullptr || arguments_ == nullptr)
-            Prepare(fcinfo, resolved.champion(), answer, first_argument);
+        else
+            PrepareVersion(fcinfo, resolved, answer, first_argument);
         name_argument_ = name;
         version_argument_ = version;
         key_ = key;
+    }
+
+    void PrepareVersion(FunctionCallInfo fcinfo, const ResolvedModel& resolved, Answer answer,
+                        int first_argument) {
+        if (resolved.champion().version_id != version_id_ || scorer_ == nullptr || arguments_ == nullptr)
+            Prepare(fcinfo, resolved.champion(), answer, first_argument);
+        if (observed_ == nullptr ? resolved.observation.active()
+                                 : observed_->observation() != resolved.observation)
+            observed_ = ObservedCall::Create(resolved, {.first_argument = first_argument}, fcinfo,
+                                             *arguments_, arguments_context_);
     }
 
     void Prepare(FunctionCallInfo fcinfo, const VersionIdentity& identity, Answer answer,
@@ -97,7 +111,7 @@ class CallSite {
 
     void PrepareArms(FunctionCallInfo fcinfo, ResolvedModel resolved, Answer answer, int first_argument) {
         if (arms_ != nullptr && arms_->rollout_id() == resolved.rollout_id) {
-            arms_->Resume(resolved);
+            arms_->Resume(resolved, fcinfo);
             return;
         }
         Forget();
@@ -111,6 +125,7 @@ class CallSite {
     /// Ends what was prepared for another version, and leaves a context for the next.
     void Forget() {
         version_id_ = 0;
+        observed_.reset();
         arguments_.reset();
         arms_.reset();
         CallPostgres([this] {
@@ -119,6 +134,21 @@ class CallSite {
             else
                 MemoryContextReset(arguments_context_);
         });
+    }
+
+    /// Scores the row that was read. Under the rules of Score().
+    void ScoreObserved(FunctionCallInfo fcinfo) {
+        Observer& observer = observed_->observer();
+        observer.Begin();
+        observed_->Look({.call = fcinfo}, -1);
+        const float microseconds =
+            ScoreTimed(scorer_.get(), 1, cells_.data(), outputs_.data(), observer.keeps_rows());
+        const ArmAnswers answers{.scorer = scorer_.get(),
+                                 .count = 1,
+                                 .cells = cells_.data(),
+                                 .outputs = outputs_.data(),
+                                 .microseconds = microseconds};
+        observer.Record({&answers, 1}, {});
     }
 
     /// Under the rules of Score().
@@ -138,6 +168,7 @@ class CallSite {
     std::shared_ptr<Scorer> scorer_;
     MemoryContext arguments_context_ = nullptr;
     std::unique_ptr<FeatureArguments> arguments_;
+    std::unique_ptr<ObservedCall> observed_;
     std::unique_ptr<ArmRows> arms_;  ///< during a rollout, which takes the place of scorer and arguments
     AnswerFormat format_;
     std::vector<Cell> cells_;

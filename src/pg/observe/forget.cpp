@@ -12,7 +12,7 @@
 namespace dlent::pg {
 namespace {
 
-int64_t Forget(const char* name, const char* key, const char* recorded_key, Datum older_than, bool has_age) {
+int64_t Forget(const char* name, const char* key, Datum older_than, bool has_age) {
     CatalogWrite write;
     FoundModel model;
     BeginCatalogWrite("dlent_forget_predictions()", &write);
@@ -23,26 +23,15 @@ int64_t Forget(const char* name, const char* key, const char* recorded_key, Datu
     model.owner = DatumGetObjectId(Result(0, 2));
     if (!MayWrite(write.caller, model))
         RaiseDenied(name);
-    const Parameter parameters[] = {Int8(model.id), Text(recorded_key), {INTERVALOID, older_than, !has_age}};
-    const uint64_t count = Execute(
-        "DELETE FROM dlent.prediction WHERE model_id = $1 AND ($2 IS NULL OR key = $2) "
-        "AND ($3 IS NULL OR predicted_at < pg_catalog.now() - $3)",
-        parameters);
-    uint64_t outcomes = 0;
-    if (key != nullptr) {
-        const Parameter of_key[] = {Int8(model.id), Text(key), {INTERVALOID, older_than, !has_age}};
-        outcomes = Execute(
-            "DELETE FROM dlent.outcome WHERE model_id = $1 AND key = $2 "
-            "AND ($3 IS NULL OR occurred_at < pg_catalog.now() - $3)",
-            of_key);
-    }
-    if (count + outcomes > 0) {
+    const Parameter parameters[] = {Int8(model.id), Text(key), {INTERVALOID, older_than, !has_age}};
+    const auto count = static_cast<int64_t>(
+        Execute("DELETE FROM dlent.prediction WHERE model_id = $1 AND ($2 IS NULL OR key = $2) "
+                "AND ($3 IS NULL OR predicted_at < pg_catalog.now() - $3)",
+                parameters));
+    if (count > 0) {
         // the trail says how many, never whose
-        const Parameter facts[] = {Int8(static_cast<int64_t>(count)), Int8(static_cast<int64_t>(outcomes)),
-                                   Text(key != nullptr ? "key"
-                                        : has_age      ? "age"
-                                                       : "model")};
-        Execute("SELECT pg_catalog.jsonb_build_object('predictions', $1, 'outcomes', $2, 'by', $3)", facts);
+        const Parameter facts[] = {Int8(count), Text(key != nullptr ? "key" : has_age ? "age" : "model")};
+        Execute("SELECT pg_catalog.jsonb_build_object('predictions', $1, 'by', $2)", facts);
         RecordEvent({.action = "forget_predictions",
                      .model_id = model.id,
                      .model = name,
@@ -50,7 +39,7 @@ int64_t Forget(const char* name, const char* key, const char* recorded_key, Datu
                      .details = Result(0, 1)});
     }
     EndCatalogWrite(write, false);
-    return static_cast<int64_t>(count);
+    return count;
 }
 
 }  // namespace
@@ -60,12 +49,11 @@ DLENT_FUNCTION(dlent_forget_predictions) {
     using namespace dlent::pg;
     return Entry(fcinfo, [fcinfo] {
         const std::string model = ParseModelName(RequiredText(fcinfo, 0, "model"));
-        const std::string key = PG_ARGISNULL(1) ? std::string() : TextOf(PG_GETARG_DATUM(1));
-        const std::string recorded = dlent::RecordedText(key);
-        const bool has_key = !PG_ARGISNULL(1);
-        return Int64GetDatum(CallPostgres([&] {
-            return Forget(model.c_str(), has_key ? key.c_str() : nullptr,
-                          has_key ? recorded.c_str() : nullptr, PG_GETARG_DATUM(2), !PG_ARGISNULL(2));
-        }));
+        // as it was recorded
+        const std::string key =
+            PG_ARGISNULL(1) ? std::string() : dlent::RecordedText(TextOf(PG_GETARG_DATUM(1)));
+        const char* wanted = PG_ARGISNULL(1) ? nullptr : key.c_str();
+        return Int64GetDatum(CallPostgres(
+            [&] { return Forget(model.c_str(), wanted, PG_GETARG_DATUM(2), !PG_ARGISNULL(2)); }));
     });
 }

@@ -16,6 +16,8 @@ struct Observation {
     bool features = false;        ///< the features too, as the version saw them
     bool sketches = false;        ///< distributions of features and answers are counted
 
+    bool operator==(const Observation&) const = default;
+
     /// Whether anything is recorded.
     bool active() const { return sample > 0.0 || rollout_sample > 0.0 || sketches; }
 

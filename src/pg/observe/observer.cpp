@@ -19,6 +19,7 @@ extern "C" {
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "common/pg_prng.h"
+#include "portability/instr_time.h"
 }
 
 namespace dlent::pg {
@@ -42,17 +43,31 @@ int Argmax(const float* outputs, int count) {
 
 }  // namespace
 
-Observer::Observer(ObservedModel model)
-    : model_(std::move(model)),
+float ScoreTimed(Scorer* scorer, int rows, const Cell* cells, float* outputs, bool timed) {
+    if (!timed) {
+        scorer->Score(rows, cells, outputs);
+        return std::numeric_limits<float>::quiet_NaN();
+    }
+    instr_time start;
+    instr_time end;
+    INSTR_TIME_SET_CURRENT(start);
+    scorer->Score(rows, cells, outputs);
+    INSTR_TIME_SET_CURRENT(end);
+    INSTR_TIME_SUBTRACT(end, start);
+    return static_cast<float>(INSTR_TIME_GET_DOUBLE(end) * 1e6 / rows);
+}
+
+Observer::Observer(const ResolvedModel& model)
+    : model_(model),
       extension_(CallPostgres([] { return GetCatalogRelations().extension; })),
       sampler_(model_.observation.sample, Seed()),
       rollout_sampler_(model_.observation.rollout_sample, Seed()),
       sketches_(model_.arms.size()) {}
 
-std::unique_ptr<Observer> Observer::Create(ObservedModel model) {
+std::unique_ptr<Observer> Observer::Create(const ResolvedModel& model) {
     if (!model.observation.active())
         return nullptr;
-    return std::unique_ptr<Observer>(new Observer(std::move(model)));
+    return std::unique_ptr<Observer>(new Observer(model));
 }
 
 void Observer::Begin() {
@@ -83,8 +98,8 @@ void Observer::Keep(std::string_view unit, std::string_view key, int arm) {
 void Observer::Record(std::span<const ArmAnswers> answers, std::span<const ArmFailure> failures) {
     for (const ArmAnswers& arm : answers) {
         if (counts_ && arm.count > 0)
-            sketches_[arm.arm].Count(extension_, model_.arms[arm.arm].version_id, *arm.scorer, arm.count,
-                                     arm.cells, arm.outputs);
+            sketches_[arm.arm].Count(extension_, model_.arms[arm.arm].version.version_id, *arm.scorer,
+                                     arm.count, arm.cells, arm.outputs);
     }
     if (kept_count_ == 0)
         return;
@@ -96,10 +111,10 @@ void Observer::Record(std::span<const ArmAnswers> answers, std::span<const ArmFa
     kept_count_ = 0;
 }
 
-PredictionRecord Observer::RecordOf(const KeptRow& row, const ObservedArm& arm, int64_t request) const {
+PredictionRecord Observer::RecordOf(const KeptRow& row, const ResolvedArm& arm, int64_t request) const {
     PredictionRecord record;
     record.catalog = extension_;
-    record.version_id = arm.version_id;
+    record.version_id = arm.version.version_id;
     record.rollout_id = model_.rollout_id;
     record.arm = arm.shadow ? arm.arm : row.arm;
     record.shadow = arm.shadow;
@@ -128,6 +143,19 @@ void Observer::FillAnswer(const ArmAnswers& answers, int answer, PredictionRecor
     }
     if (model_.observation.features)
         record->cells = cells;
+    if (record->shadow && !std::isfinite(record->score)) {
+        record->score = std::numeric_limits<float>::quiet_NaN();
+        record->label = -1;
+        record->error = "its answer is not finite";
+    }
+}
+
+int Observer::VersionNumberOf(int64_t version_id) const {
+    for (const ResolvedArm& arm : model_.arms) {
+        if (arm.version.version_id == version_id)
+            return arm.version.version;
+    }
+    return 0;
 }
 
 template <typename Emit>
@@ -187,9 +215,7 @@ void Observer::Insert(std::span<const ArmAnswers> answers, std::span<const ArmFa
         row.request = record.request;
         row.predicted_at = record.time;
         row.model_id = model_.model_id;
-        row.version = std::find_if(model_.arms.begin(), model_.arms.end(), [&](const ObservedArm& arm) {
-                          return arm.version_id == record.version_id;
-                      })->version;
+        row.version = VersionNumberOf(record.version_id);
         row.rollout_id = record.rollout_id;
         row.arm = record.arm;
         row.shadow = record.shadow;

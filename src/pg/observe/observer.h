@@ -12,28 +12,13 @@
 #include "pg/bridge/postgres.h"
 #include "pg/observe/observation.h"
 #include "pg/observe/sketch_counting.h"
+#include "pg/rollout/resolved_model.h"
 
 namespace dlent::pg {
 
-/// A version whose answers are observed.
-struct ObservedArm {
-    int arm = 0;  ///< of the rollout; 0 without one
-    int64_t version_id = 0;
-    int version = 0;
-    bool shadow = false;
-};
-
-/// A model whose answers are observed.
-struct ObservedModel {
-    int64_t model_id = 0;
-    int64_t rollout_id = 0;  ///< 0: none is under way
-    std::vector<ObservedArm> arms;
-    Observation observation;
-};
-
 /// What one arm answered of a block of rows.
 struct ArmAnswers {
-    size_t arm = 0;  ///< index into ObservedModel::arms
+    size_t arm = 0;  ///< index into ResolvedModel::arms
     const Scorer* scorer = nullptr;
     int count = 0;
     const int* rows = nullptr;       ///< of the block, rising; null: 0, 1, ...
@@ -41,6 +26,9 @@ struct ArmAnswers {
     const float* outputs = nullptr;  ///< [count × outputs]
     float microseconds = 0.0f;       ///< of the network, a row
 };
+
+/// Scores a block; microseconds a row when that is to be `timed`, else NaN.
+float ScoreTimed(Scorer* scorer, int rows, const Cell* cells, float* outputs, bool timed);
 
 /// Why a shadow has no answer.
 struct ArmFailure {
@@ -55,7 +43,7 @@ struct ArmFailure {
 class Observer {
  public:
     /// Null when nothing is recorded of the model.
-    static std::unique_ptr<Observer> Create(ObservedModel model);
+    static std::unique_ptr<Observer> Create(const ResolvedModel& model);
 
     const Observation& observation() const { return model_.observation; }
 
@@ -83,6 +71,9 @@ class Observer {
     /// Remembers the unit and key of the row that Wants() has just wanted, and the arm that answers it.
     void Keep(std::string_view unit, std::string_view key, int arm);
 
+    /// Whether a row of the block is recorded, with the time that its network took.
+    bool keeps_rows() const { return kept_count_ > 0; }
+
     /// Of the block's rows.
     void Record(std::span<const ArmAnswers> answers, std::span<const ArmFailure> failures);
 
@@ -97,9 +88,10 @@ class Observer {
         std::string key;
     };
 
-    explicit Observer(ObservedModel model);
+    explicit Observer(const ResolvedModel& model);
 
-    PredictionRecord RecordOf(const KeptRow& row, const ObservedArm& arm, int64_t request) const;
+    PredictionRecord RecordOf(const KeptRow& row, const ResolvedArm& arm, int64_t request) const;
+    int VersionNumberOf(int64_t version_id) const;
     void FillAnswer(const ArmAnswers& answers, int answer, PredictionRecord* record) const;
     /// Calls `emit(record)` for every record of the block; requests are numbered from `first_request`.
     template <typename Emit>
@@ -108,7 +100,7 @@ class Observer {
     void Push(std::span<const ArmAnswers> answers, std::span<const ArmFailure> failures);
     void Insert(std::span<const ArmAnswers> answers, std::span<const ArmFailure> failures);
 
-    const ObservedModel model_;
+    const ResolvedModel model_;
     const Oid extension_;
     RowSampler sampler_;
     RowSampler rollout_sampler_;

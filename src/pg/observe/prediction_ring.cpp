@@ -169,6 +169,10 @@ void PredictionRing::RegisterWriter() {
     entry_->writer_latch.store(MyLatch, std::memory_order_release);
 }
 
+bool HasPredictionRing(Oid database) {
+    return memory != nullptr && (FindEntry(database) >= 0 || FindEntry(InvalidOid) >= 0);
+}
+
 bool PredictionsWait(Oid database) {
     const int entry = memory == nullptr ? -1 : FindEntry(database);
     return entry >= 0 && RecordsOf(entry).used_slots() > 0;

@@ -37,6 +37,8 @@ class PredictionRing {
     RecordRing records_;
 };
 
+/// Whether a database has a ring, or may take one.
+bool HasPredictionRing(Oid database);
 /// Whether records of a database wait.
 bool PredictionsWait(Oid database);
 bool PredictionWriterIsAlive(Oid database);

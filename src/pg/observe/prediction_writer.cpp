@@ -42,8 +42,9 @@ extern "C" {
 namespace dlent::pg {
 namespace {
 
-/// Records of one transaction.
+/// Records of one transaction, and transactions in a row before anything else is looked at.
 constexpr size_t kBatchRecords = 2000;
+constexpr int kMostBatches = 20;
 constexpr long kSleepMilliseconds = 1000;
 constexpr int kIdleTicks = 60;
 /// Records that were refused so often, for a reason that is theirs, are given up.
@@ -74,8 +75,11 @@ class Writer {
         RecordRing& records = ring_->records();
         if (records.used_slots() > 0)
             records.Reclaim(IsRunning, nullptr);
-        while (there_ && WriteBatch())
+        more_ = false;
+        for (int batch = 0; there_ && !more_ && WriteBatch(); ++batch) {
             worked = true;
+            more_ = batch + 1 == kMostBatches;
+        }
         if (there_)
             StoreSketches(all);
         if (there_ && worked)
@@ -86,6 +90,8 @@ class Writer {
         return there_;
     }
 
+    /// Whether Tick() had better be called again at once.
+    bool more() const { return more_; }
     bool IsIdle() const { return idle_ticks_ >= kIdleTicks; }
 
  private:
@@ -303,6 +309,7 @@ class Writer {
     PredictionRing* const ring_;
     Oid extension_ = InvalidOid;
     bool there_ = true;
+    bool more_ = false;
     int idle_ticks_ = 0;
     int failures_ = 0;
     std::string logged_;
@@ -336,8 +343,8 @@ void RunWriter() {
             pgstat_report_activity(STATE_IDLE, nullptr);
             if (stopping)
                 return;
-            (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, kSleepMilliseconds,
-                            PG_WAIT_EXTENSION);
+            (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+                            writer.more() ? 0 : kSleepMilliseconds, PG_WAIT_EXTENSION);
             ResetLatch(MyLatch);
             CHECK_FOR_INTERRUPTS();
             if (ConfigReloadPending) {
@@ -365,7 +372,8 @@ bool StartPredictionWriter(Oid database, BackgroundWorkerHandle** handle) {
 }
 
 bool WantsPredictionWriter(Oid database) {
-    return !PredictionWriterIsAlive(database) && (PredictionsWait(database) || SketchesWait(database));
+    return HasPredictionRing(database) && !PredictionWriterIsAlive(database) &&
+           (PredictionsWait(database) || SketchesWait(database));
 }
 
 }  // namespace dlent::pg

@@ -2,21 +2,25 @@
 
 #include "pg/observe/sketch_counting.h"
 
+#include <algorithm>
 #include <list>
 
 #include "pg/bridge/error.h"
 #include "pg/catalog/drift_reports.h"
+#include "pg/observe/prediction_ring.h"
 #include "pg/observe/settings.h"
 
 extern "C" {
+#include "access/xlog.h"
 #include "common/pg_prng.h"
 }
 
 namespace dlent::pg {
 namespace {
 
-/// So many rows of a statement are all counted.
-constexpr uint64_t kWholeRows = 256;
+/// So many rows of a statement are all counted; the stretches of which one row is grow by one with every so
+/// many rows. Each part of a statement that is as long as all before it then tells about as much.
+constexpr uint64_t kWholeRows = 64;
 constexpr size_t kMostCached = 32;
 
 struct CachedSketch {
@@ -68,24 +72,24 @@ void SketchCounting::Count(Oid extension, int64_t version_id, const Scorer& scor
     const TimestampTz now = GetCurrentTimestamp();
     if (!opened_) {
         opened_ = true;
-        sketch_ = LiveSketchOf(extension, version_id, scorer.model());
+        // on a primary, what cannot be stored is not counted
+        if (RecoveryInProgress() || PredictionRing::OfThisDatabase() != nullptr)
+            sketch_ = LiveSketchOf(extension, version_id, scorer.model());
         if (sketch_ != nullptr)
             counters_ = SketchCounters(extension, version_id, sketch_->counter_count(), now);
     }
     std::atomic<uint64_t>* const counters = counters_.Use(now);
-    const auto interval = static_cast<uint64_t>(SketchInterval());
     const size_t cell_count = static_cast<size_t>(scorer.cell_count());
     const size_t output_count = static_cast<size_t>(scorer.output_count());
     while (next_row_ < end && counters != nullptr) {
-        const bool whole = next_row_ < kWholeRows;
         const size_t row = next_row_ - rows_seen_;
-        sketch_->Add(cells + row * cell_count, outputs + row * output_count, whole ? 1 : interval, counters);
-        if (next_row_ + 1 < kWholeRows)
-            ++next_row_;
-        else if (whole)  // a row somewhere in the first stretch
-            next_row_ += 1 + pg_prng_uint64(&pg_global_prng_state) % interval;
-        else
-            next_row_ += interval;
+        sketch_->Add(cells + row * cell_count, outputs + row * output_count, stretch_, counters);
+        stretch_begin_ += stretch_;
+        stretch_ =
+            std::min<uint64_t>(1 + stretch_begin_ / kWholeRows, static_cast<uint64_t>(SketchInterval()));
+        next_row_ = stretch_begin_;
+        if (stretch_ > 1)
+            next_row_ += pg_prng_uint64(&pg_global_prng_state) % stretch_;
     }
     rows_seen_ = end;
 }

@@ -13,8 +13,8 @@ namespace dlent::pg {
 /// Null: the version has no reference. For C++ frames.
 std::shared_ptr<const LiveSketch> LiveSketchOf(Oid extension, int64_t version_id, const Model& model);
 
-/// Counts the answers of one version in one call: every row of a short statement; of a long one, one row of
-/// dlent.sketch_interval, for all of them.
+/// Counts the answers of one version in one call: every row of a short statement; of a longer one, a row
+/// drawn from each stretch of rows, for all of them. Stretches grow to dlent.sketch_interval rows.
 class SketchCounting {
  public:
     /// Of a block of rows. For C++ frames.
@@ -27,6 +27,8 @@ class SketchCounting {
     SketchCounters counters_;
     uint64_t rows_seen_ = 0;
     uint64_t next_row_ = 0;  ///< to be counted
+    uint64_t stretch_begin_ = 0;
+    uint64_t stretch_ = 1;  ///< rows that it stands for
 };
 
 }  // namespace dlent::pg

@@ -16,16 +16,21 @@ extern "C" {
 
 namespace dlent::pg {
 
-/// A version's place; free ones have no database.
-struct SketchEntry {
-    std::atomic<uint64_t> generation;  ///< grows when the place is given to another version
-    std::atomic<Oid> database;
+/// Whose counters are where. Read and changed under the lock.
+struct SketchLayout {
+    Oid database;  ///< InvalidOid: free
     Oid extension;
     int64_t version_id;
     uint32_t first_page;
     uint32_t pages;
     uint32_t stripe_counters;  ///< of one set, a whole number of cache lines
     uint32_t stripes;
+};
+
+/// A version's place.
+struct SketchEntry {
+    std::atomic<uint64_t> generation;  ///< grows when the place is given to another version
+    SketchLayout layout;
     std::atomic<TimestampTz> used_at;
     std::atomic<TimestampTz> since;
 };
@@ -76,17 +81,13 @@ void AttachMemory(void* address, bool made) {
     }
 }
 
-std::atomic<uint64_t>* CountersOf(const SketchEntry& entry, uint32_t stripe) {
-    return counters + entry.first_page * kCountersOfPage + size_t{stripe} * entry.stripe_counters;
+std::atomic<uint64_t>* CountersOf(const SketchLayout& layout, uint32_t stripe) {
+    return counters + layout.first_page * kCountersOfPage + size_t{stripe} * layout.stripe_counters;
 }
 
-bool IsUsed(const SketchEntry& entry, Oid database) {
-    return entry.database.load(std::memory_order_acquire) == database;
-}
-
-bool IsEmpty(const SketchEntry& entry) {
-    for (uint32_t stripe = 0; stripe < entry.stripes; ++stripe) {
-        if (CountersOf(entry, stripe)[0].load(std::memory_order_relaxed) != 0)
+bool IsEmpty(const SketchLayout& layout) {
+    for (uint32_t stripe = 0; stripe < layout.stripes; ++stripe) {
+        if (CountersOf(layout, stripe)[0].load(std::memory_order_relaxed) != 0)
             return false;
     }
     return true;
@@ -96,14 +97,15 @@ bool IsEmpty(const SketchEntry& entry) {
 
 void Free(SketchEntry* entry) {
     entry->generation.fetch_add(1);
-    entry->database.store(InvalidOid, std::memory_order_release);
-    for (uint32_t page = 0; page < entry->pages; ++page)
-        memory->owners[entry->first_page + page] = 0;
+    for (uint32_t page = 0; page < entry->layout.pages; ++page)
+        memory->owners[entry->layout.first_page + page] = 0;
+    entry->layout = {};
 }
 
 SketchEntry* Find(Oid extension, int64_t version_id) {
     for (SketchEntry& entry : memory->entries) {
-        if (IsUsed(entry, MyDatabaseId) && entry.extension == extension && entry.version_id == version_id)
+        if (entry.layout.database == MyDatabaseId && entry.layout.extension == extension &&
+            entry.layout.version_id == version_id)
             return &entry;
     }
     return nullptr;
@@ -111,7 +113,7 @@ SketchEntry* Find(Oid extension, int64_t version_id) {
 
 SketchEntry* FindFree() {
     for (SketchEntry& entry : memory->entries) {
-        if (IsUsed(entry, InvalidOid))
+        if (entry.layout.database == InvalidOid)
             return &entry;
     }
     return nullptr;
@@ -133,7 +135,8 @@ uint32_t FindPages(uint32_t pages) {
 bool FreeIdle(TimestampTz now, bool standby) {
     SketchEntry* idlest = nullptr;
     for (SketchEntry& entry : memory->entries) {
-        if (IsUsed(entry, InvalidOid) || entry.used_at > now - kIdle || (!standby && !IsEmpty(entry)))
+        if (entry.layout.database == InvalidOid || entry.used_at > now - kIdle ||
+            (!standby && !IsEmpty(entry.layout)))
             continue;
         if (idlest == nullptr || entry.used_at < idlest->used_at)
             idlest = &entry;
@@ -155,17 +158,12 @@ SketchEntry* Make(Oid extension, int64_t version_id, size_t count, TimestampTz n
                 continue;
             for (uint32_t page = 0; page < pages; ++page)
                 memory->owners[first + page] = static_cast<uint16_t>(entry - memory->entries + 1);
-            entry->extension = extension;
-            entry->version_id = version_id;
-            entry->first_page = first;
-            entry->pages = pages;
-            entry->stripe_counters = static_cast<uint32_t>(stripe);
-            entry->stripes = stripes;
+            entry->layout = {MyDatabaseId, extension, version_id, first, pages, static_cast<uint32_t>(stripe),
+                             stripes};
             entry->used_at = now;
             entry->since = now;
             for (size_t i = 0; i < pages * kCountersOfPage; ++i)
-                CountersOf(*entry, 0)[i].store(0, std::memory_order_relaxed);
-            entry->database.store(MyDatabaseId, std::memory_order_release);
+                CountersOf(entry->layout, 0)[i].store(0, std::memory_order_relaxed);
             return entry;
         }
         if (!FreeIdle(now, standby))
@@ -175,14 +173,39 @@ SketchEntry* Make(Oid extension, int64_t version_id, size_t count, TimestampTz n
 
 // ----
 
-CountedSketch Describe(const SketchEntry& entry, TimestampTz until) {
-    return {static_cast<int>(&entry - memory->entries),
-            entry.database.load(),
-            entry.extension,
-            entry.version_id,
-            entry.since.load(),
+/// A place as it was at one time: its counters lie within the memory, whosever they are by now.
+struct Place {
+    SketchEntry* entry;
+    SketchLayout layout;
+};
+struct Places {
+    Place list[kMaxSketches];
+    int count;
+};
+
+/// Those of a database.
+Places PlacesOf(Oid database) {
+    Places places;
+    places.count = 0;
+    if (memory == nullptr)
+        return places;
+    SpinLockAcquire(&memory->lock);
+    for (SketchEntry& entry : memory->entries) {
+        if (entry.layout.database == database)
+            places.list[places.count++] = {&entry, entry.layout};
+    }
+    SpinLockRelease(&memory->lock);
+    return places;
+}
+
+CountedSketch Describe(const Place& place, TimestampTz until) {
+    return {static_cast<int>(place.entry - memory->entries),
+            place.layout.database,
+            place.layout.extension,
+            place.layout.version_id,
+            place.entry->since.load(),
             until,
-            std::vector<uint64_t>(entry.stripe_counters)};
+            std::vector<uint64_t>(place.layout.stripe_counters)};
 }
 
 /// When what is counted is stored that was begun `since`.
@@ -205,11 +228,12 @@ SketchCounters::SketchCounters(Oid extension, int64_t version_id, size_t count, 
     entry_ = Find(extension, version_id);
     if (entry_ == nullptr)
         entry_ = Make(extension, version_id, count, now, standby);
-    if (entry_ != nullptr)
+    if (entry_ != nullptr && entry_->layout.stripe_counters >= count) {
         generation_ = entry_->generation;
+        counters_ =
+            CountersOf(entry_->layout, static_cast<uint32_t>(BackendNumber()) % entry_->layout.stripes);
+    }
     SpinLockRelease(&memory->lock);
-    if (entry_ != nullptr && entry_->stripe_counters >= count)
-        counters_ = CountersOf(*entry_, static_cast<uint32_t>(BackendNumber()) % entry_->stripes);
 }
 
 std::atomic<uint64_t>* SketchCounters::Use(TimestampTz now) {
@@ -223,14 +247,15 @@ std::atomic<uint64_t>* SketchCounters::Use(TimestampTz now) {
 
 std::vector<CountedSketch> LiveSketches(Oid database, TimestampTz now) {
     std::vector<CountedSketch> sketches;
-    for (int i = 0; memory != nullptr && i < kMaxSketches; ++i) {
-        const SketchEntry& entry = memory->entries[i];
-        if (!IsUsed(entry, database) || IsEmpty(entry))
+    const Places places = PlacesOf(database);
+    for (int i = 0; i < places.count; ++i) {
+        const SketchLayout& layout = places.list[i].layout;
+        if (IsEmpty(layout))
             continue;
-        CountedSketch sketch = Describe(entry, now);
-        for (uint32_t stripe = 0; stripe < entry.stripes; ++stripe) {
-            for (uint32_t k = 0; k < entry.stripe_counters; ++k)
-                sketch.counters[k] += CountersOf(entry, stripe)[k].load(std::memory_order_relaxed);
+        CountedSketch sketch = Describe(places.list[i], now);
+        for (uint32_t stripe = 0; stripe < layout.stripes; ++stripe) {
+            for (uint32_t k = 0; k < layout.stripe_counters; ++k)
+                sketch.counters[k] += CountersOf(layout, stripe)[k].load(std::memory_order_relaxed);
         }
         sketches.push_back(std::move(sketch));
     }
@@ -239,39 +264,44 @@ std::vector<CountedSketch> LiveSketches(Oid database, TimestampTz now) {
 
 std::vector<CountedSketch> TakeSketches(Oid database, TimestampTz now, int64_t window, bool all) {
     std::vector<CountedSketch> sketches;
-    for (int i = 0; memory != nullptr && i < kMaxSketches; ++i) {
-        SketchEntry& entry = memory->entries[i];
-        if (!IsUsed(entry, database))
-            continue;
-        const TimestampTz end = EndOfWindow(entry.since, window);
+    const Places places = PlacesOf(database);
+    for (int i = 0; i < places.count; ++i) {
+        const Place& place = places.list[i];
+        const TimestampTz end = EndOfWindow(place.entry->since, window);
         if (now < end && !all)
             continue;
         const TimestampTz until = now > end && now < end + kPunctual ? end : now;
-        if (!IsEmpty(entry)) {
-            CountedSketch sketch = Describe(entry, until);
-            for (uint32_t stripe = 0; stripe < entry.stripes; ++stripe) {
-                for (uint32_t k = 0; k < entry.stripe_counters; ++k)
-                    sketch.counters[k] += CountersOf(entry, stripe)[k].exchange(0, std::memory_order_relaxed);
+        // who has counts keeps the place
+        if (!IsEmpty(place.layout)) {
+            CountedSketch sketch = Describe(place, until);
+            for (uint32_t stripe = 0; stripe < place.layout.stripes; ++stripe) {
+                for (uint32_t k = 0; k < place.layout.stripe_counters; ++k)
+                    sketch.counters[k] +=
+                        CountersOf(place.layout, stripe)[k].exchange(0, std::memory_order_relaxed);
             }
             sketches.push_back(std::move(sketch));
         }
-        entry.since = until;
+        place.entry->since = until;
     }
     return sketches;
 }
 
 void ReturnSketch(const CountedSketch& sketch) {
     SketchEntry& entry = memory->entries[sketch.entry];
-    if (!IsUsed(entry, sketch.database) || entry.version_id != sketch.version_id)
-        return;
-    for (size_t k = 0; k < sketch.counters.size(); ++k)
-        CountersOf(entry, 0)[k].fetch_add(sketch.counters[k], std::memory_order_relaxed);
-    entry.since = sketch.since;
+    SpinLockAcquire(&memory->lock);
+    if (entry.layout.database == sketch.database && entry.layout.extension == sketch.extension &&
+        entry.layout.version_id == sketch.version_id) {
+        for (size_t k = 0; k < sketch.counters.size(); ++k)
+            CountersOf(entry.layout, 0)[k].fetch_add(sketch.counters[k], std::memory_order_relaxed);
+        entry.since = sketch.since;
+    }
+    SpinLockRelease(&memory->lock);
 }
 
 bool SketchesWait(Oid database) {
-    for (int i = 0; memory != nullptr && i < kMaxSketches; ++i) {
-        if (IsUsed(memory->entries[i], database) && !IsEmpty(memory->entries[i]))
+    const Places places = PlacesOf(database);
+    for (int i = 0; i < places.count; ++i) {
+        if (!IsEmpty(places.list[i].layout))
             return true;
     }
     return false;
@@ -282,7 +312,7 @@ void ForgetSketches(Oid database) {
         return;
     SpinLockAcquire(&memory->lock);
     for (SketchEntry& entry : memory->entries) {
-        if (IsUsed(entry, database))
+        if (entry.layout.database == database)
             Free(&entry);
     }
     SpinLockRelease(&memory->lock);
@@ -290,7 +320,9 @@ void ForgetSketches(Oid database) {
 
 void ForgetSketches(bool (*exists)(Oid database, void* argument), void* argument) {
     for (int i = 0; memory != nullptr && i < kMaxSketches; ++i) {
-        const Oid database = memory->entries[i].database;
+        SpinLockAcquire(&memory->lock);
+        const Oid database = memory->entries[i].layout.database;
+        SpinLockRelease(&memory->lock);
         if (database != InvalidOid && !exists(database, argument))
             ForgetSketches(database);
     }

@@ -40,6 +40,11 @@ ArmRows::ArmRows(ResolvedModel resolved, FeatureSource source, FunctionCallInfo 
     Reserve(capacity_);
     if (!resolved_.unit.empty())
         unit_.emplace(resolved_.unit, source_, call, *arms_[0].features, resolved_.champion(), context_);
+    Observe(call);
+}
+
+void ArmRows::Observe(FunctionCallInfo call) {
+    observed_ = ObservedCall::Create(resolved_, source_, call, *arms_[0].features, context_);
 }
 
 void ArmRows::Reserve(int capacity) {
@@ -55,8 +60,12 @@ void ArmRows::ReserveCells(Arm* arm) const {
     arm->cells.resize(static_cast<size_t>(capacity_) * std::max(arm->scorer->cell_count(), 1));
 }
 
-void ArmRows::Resume(const ResolvedModel& resolved) {
+void ArmRows::Resume(const ResolvedModel& resolved, FunctionCallInfo call) {
     SetRanges(resolved);
+    if (resolved.observation != resolved_.observation) {
+        resolved_.observation = resolved.observation;
+        Observe(call);
+    }
     for (Arm& arm : arms_) {
         arm.failures = 0;
         arm.failed = false;
@@ -87,8 +96,14 @@ void ArmRows::Load(size_t index, FunctionCallInfo call) {
 }
 
 void ArmRows::Begin() {
-    for (Arm& arm : arms_)
+    for (Arm& arm : arms_) {
         arm.rows = 0;
+        arm.block_rows.clear();
+    }
+    block_rows_ = 0;
+    failures_.clear();
+    if (observed_ != nullptr)
+        observed_->observer().Begin();
     if (has_shadows_)
         containment_.Open();
 }
@@ -122,7 +137,8 @@ int ArmRows::ArmOf(std::string_view unit) const {
 }
 
 int ArmRows::Read(const FeatureRow& row) {
-    int arm = unit_.has_value() ? ArmOf(unit_->Read(row)) : -1;
+    const std::string_view unit = unit_.has_value() ? unit_->Read(row) : std::string_view();
+    int arm = ArmOf(unit);
     const size_t answering = arm < 0 ? 0 : static_cast<size_t>(arm);
     if (!CanRead(arms_[answering]))
         Load(answering, row.call);
@@ -135,12 +151,20 @@ int ArmRows::Read(const FeatureRow& row) {
                                        sizeof(Cell) * static_cast<size_t>(answers.scorer->cell_count())}),
                           ranges_);
     const int position = static_cast<int>(answering) * capacity_ + answers.rows++;
+    if (observed_ != nullptr) {
+        answers.block_rows.push_back(block_rows_);
+        if (unit_.has_value())
+            observed_->LookAt(row, unit, arm);
+        else
+            observed_->Look(row, arm);
+    }
     if (has_shadows_ && arm >= 0) {
         for (size_t i = 1; i < arms_.size(); ++i) {
             if (resolved_.arms[i].shadow && !arms_[i].failed)
                 ReadForShadow(i, row);
         }
     }
+    ++block_rows_;
     return position;
 }
 
@@ -149,13 +173,19 @@ void ArmRows::ReadForShadow(size_t index, const FeatureRow& row) {
     const char* message = containment_.Run([&] {
         if (!CanRead(arm))
             Load(index, row.call);
-        if (CallPostgres([&] { return ReadFor(arm, row); }))
-            ++arm.rows;
+        if (!CallPostgres([&] { return ReadFor(arm, row); }))
+            return;
+        ++arm.rows;
+        if (observed_ != nullptr)
+            arm.block_rows.push_back(block_rows_);
     });
-    if (message != nullptr)
-        ReportFailure(arm, message);
-    else
+    if (message == nullptr) {
         arm.failures = 0;
+        return;
+    }
+    if (observed_ != nullptr)
+        failures_.push_back({index, block_rows_, message});
+    ReportFailure(arm, message);
 }
 
 void ArmRows::ReportFailure(Arm& arm, const char* message) {
@@ -170,10 +200,29 @@ void ArmRows::Score() {
         Arm& arm = arms_[i];
         if (arm.rows == 0)
             continue;
-        arm.scorer->Score(arm.rows, arm.cells.data(), OutputsOf(i));
+        arm.microseconds = ScoreTimed(arm.scorer.get(), arm.rows, arm.cells.data(), OutputsOf(i),
+                                      observed_ != nullptr && observed_->observer().keeps_rows());
         if (resolved_.arms[i].shadow)
             CheckShadow(arm, OutputsOf(i));
     }
+    if (observed_ != nullptr && block_rows_ > 0)
+        Record();
+}
+
+void ArmRows::Record() {
+    std::vector<ArmAnswers> answers;
+    for (size_t i = 0; i < arms_.size(); ++i) {
+        const Arm& arm = arms_[i];
+        if (arm.rows > 0)
+            answers.push_back({.arm = i,
+                               .scorer = arm.scorer.get(),
+                               .count = arm.rows,
+                               .rows = arm.block_rows.data(),
+                               .cells = arm.cells.data(),
+                               .outputs = OutputsOf(i),
+                               .microseconds = arm.microseconds});
+    }
+    observed_->observer().Record(answers, failures_);
 }
 
 void ArmRows::CheckShadow(Arm& arm, const float* outputs) {

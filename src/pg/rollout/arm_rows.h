@@ -8,6 +8,7 @@
 #include "core/model/scorer.h"
 #include "core/rollout/bucket.h"
 #include "pg/bridge/containment.h"
+#include "pg/observe/observed_call.h"
 #include "pg/rollout/feature_source.h"
 #include "pg/rollout/named_text.h"
 #include "pg/rollout/resolved_model.h"
@@ -33,7 +34,7 @@ class ArmRows {
     Scorer& champion() const { return *arms_.front().scorer; }
 
     /// Goes on with the same rollout, at another step perhaps; shadows that failed are tried again.
-    void Resume(const ResolvedModel& resolved);
+    void Resume(const ResolvedModel& resolved, FunctionCallInfo call);
 
     // A block: Begin(), Read() for each row, Score(), End().
 
@@ -59,8 +60,10 @@ class ArmRows {
         std::optional<FixedTupleDecoder> fixed;
         std::vector<Cell> cells;  ///< [rows × cells]
         int rows = 0;
-        int failures = 0;     ///< of a shadow, rows in a row
-        bool failed = false;  ///< a shadow that is asked no more
+        std::vector<int> block_rows;  ///< which of the block's these are, where somebody observes
+        float microseconds = 0.0f;    ///< of the network, a row of the block, likewise
+        int failures = 0;             ///< of a shadow, rows in a row
+        bool failed = false;          ///< a shadow that is asked no more
     };
 
     void SetRanges(const ResolvedModel& resolved);
@@ -72,6 +75,8 @@ class ArmRows {
     /// The arm of a row, −1 when it takes no part.
     int ArmOf(std::string_view unit) const;
     void ReadForShadow(size_t arm, const FeatureRow& row);
+    void Observe(FunctionCallInfo call);
+    void Record();
     void CheckShadow(Arm& arm, const float* outputs);
     void ReportFailure(Arm& arm, const char* message);
 
@@ -90,7 +95,10 @@ class ArmRows {
     std::vector<BucketRange> ranges_;
     std::vector<Arm> arms_;
     std::optional<NamedText> unit_;
-    std::vector<float> outputs_;  ///< [arms × capacity × outputs]
+    std::unique_ptr<ObservedCall> observed_;
+    int block_rows_ = 0;                ///< that have features
+    std::vector<ArmFailure> failures_;  ///< of the block
+    std::vector<float> outputs_;        ///< [arms × capacity × outputs]
     int output_count_ = 0;
     bool has_shadows_ = false;
     bool unit_is_utf8_ = true;

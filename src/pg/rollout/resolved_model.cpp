@@ -3,6 +3,7 @@
 #include "pg/rollout/resolved_model.h"
 
 #include "pg/bridge/error.h"
+#include "pg/bridge/json.h"
 #include "pg/catalog/lookup.h"
 #include "pg/catalog/relations.h"
 
@@ -30,9 +31,16 @@ ResolvedModel ResolveModel(const ModelReference& reference, Privilege privilege)
         if (pushed)
             PopActiveSnapshot();
     });
-    if (rollout.id == 0)
-        return ResolvedTo(IdentityOf(found, reference.name));
+    Observation observation;
+    if (found.model.observation != nullptr)
+        observation = Observation::FromJson(JsonFromDatum(JsonbPGetDatum(found.model.observation)));
+    if (rollout.id == 0) {
+        ResolvedModel resolved = ResolvedTo(IdentityOf(found, reference.name));
+        resolved.observation = std::move(observation);
+        return resolved;
+    }
     ResolvedModel resolved;
+    resolved.observation = std::move(observation);
     resolved.model_id = found.model.id;
     resolved.model = reference.name;
     resolved.rollout_id = rollout.id;

@@ -5,6 +5,7 @@
 
 #include "core/rollout/bucket.h"
 #include "pg/catalog/models.h"
+#include "pg/observe/observation.h"
 
 namespace dlent::pg {
 
@@ -28,6 +29,7 @@ struct ResolvedModel {
     std::string seed;  ///< of the hash of units, in the server's encoding
     double coverage = 0.0;
     std::vector<ResolvedArm> arms;  ///< exactly one without a rollout
+    Observation observation;        ///< what is recorded of the answers
 
     const VersionIdentity& champion() const { return arms.front().version; }
 };

@@ -4,12 +4,14 @@
 
 #include "pg/bridge/error.h"
 #include "pg/catalog/relations.h"
+#include "pg/observe/settings.h"
 #include "pg/scan/pin.h"
 #include "pg/scan/rewrite.h"
 #include "pg/scan/score_call.h"
 #include "pg/scan/score_scan.h"
 
 extern "C" {
+#include "commands/extension.h"
 #include "executor/executor.h"
 #include "optimizer/planner.h"
 }
@@ -44,9 +46,27 @@ void BatchStatement(PlannedStmt* statement, int cursor_options) {
                         errhint("dlent.debug_require_batch is \"require\".")));
 }
 
+/// Whether rows are written while statements that score are executed, which no parallel plan may do.
+bool WritesRecords() {
+    return CurrentPredictionLog() == PredictionLog::kSynchronous;
+}
+
+/// Has a plan that was made before records were to be written run without workers.
+void KeepToOneProcess(QueryDesc* query) {
+    PlannedStmt* const statement = query->plannedstmt;
+    if (!statement->parallelModeNeeded || !OidIsValid(get_extension_oid("dlent", true)) ||
+        !list_member_oid(statement->relationOids, GetCatalogRelations().model))
+        return;
+    // it may be a cached one, which is not ours to change
+    query->plannedstmt = static_cast<PlannedStmt*>(copyObjectImpl(statement));
+    query->plannedstmt->parallelModeNeeded = false;
+}
+
 PlannedStmt* PlanStatement(Query* query, const char* text, int cursor_options, ParamListInfo parameters) {
     first_statement_pending = false;
     const bool scores = query->commandType != CMD_UTILITY && PinVersions(query, parameters);
+    if (scores && WritesRecords())
+        cursor_options &= ~CURSOR_OPT_PARALLEL_OK;
     PlannedStmt* statement = previous_planner != nullptr
                                  ? previous_planner(query, text, cursor_options, parameters)
                                  : standard_planner(query, text, cursor_options, parameters);
@@ -64,6 +84,8 @@ void StartExecutor(QueryDesc* query, int flags) {
             BatchStatement(query->plannedstmt, 0);
         }
     }
+    if (WritesRecords())
+        KeepToOneProcess(query);
     if (previous_executor_start != nullptr)
         previous_executor_start(query, flags);
     else

@@ -90,6 +90,8 @@ void ScoreBatches::Fill() {
         group.rows = 0;
         if (group.arms != nullptr)
             GuardCallback([&group] { group.arms->Begin(); });
+        if (group.observed != nullptr)
+            group.observed->observer().Begin();
     }
     PlanState* child = outerPlanState(node_);
     const int limit = std::min(batch_rows_, max_batch_rows_);
@@ -135,21 +137,24 @@ void ScoreBatches::ReadFeatures(TupleTableSlot* slot, const HeapTupleHeaderData*
             group.positions[rows_] = group.arms == nullptr ? -1 : ReadArms(&group, slot, tuple);
             continue;
         }
-        Cell* cells = group.cells.data() + static_cast<size_t>(group.rows) * group.scorer->cell_count();
-        bool given = true;
-        if (tuple != nullptr && group.fixed.has_value() && group.fixed->Decode(tuple, cells)) {
-            group.positions[rows_] = group.rows++;
-            continue;
-        }
-        slot_getsomeattrs(slot, attributes_needed_);
-        if (group.call == nullptr) {
-            group.features->ReadColumns(slot->tts_values, slot->tts_isnull, cells);
-        } else {
-            SetArguments(&group, slot);
-            given = group.features->Read(group.call, cells);
-        }
+        const bool given = ReadVersion(&group, slot, tuple);
         group.positions[rows_] = given ? group.rows++ : -1;
+        if (given && group.observed != nullptr)
+            group.observed->Look({.call = group.call, .slot = slot}, -1);
     }
+}
+
+bool ScoreBatches::ReadVersion(GroupState* group, TupleTableSlot* slot, const HeapTupleHeaderData* tuple) {
+    Cell* cells = group->cells.data() + static_cast<size_t>(group->rows) * group->scorer->cell_count();
+    if (tuple != nullptr && group->fixed.has_value() && group->fixed->Decode(tuple, cells))
+        return true;
+    slot_getsomeattrs(slot, attributes_needed_);
+    if (group->call == nullptr) {
+        group->features->ReadColumns(slot->tts_values, slot->tts_isnull, cells);
+        return true;
+    }
+    SetArguments(group, slot);
+    return group->features->Read(group->call, cells);
 }
 
 int ScoreBatches::ReadArms(GroupState* group, TupleTableSlot* slot, const HeapTupleHeaderData* tuple) {
@@ -189,12 +194,7 @@ void ScoreBatches::Score() {
     const bool timed = node_->ss.ps.instrument != nullptr && node_->ss.ps.instrument->need_timer;
     if (timed)
         INSTR_TIME_SET_CURRENT(start);
-    for (GroupState& group : groups_) {
-        if (group.rows > 0)
-            group.scorer->Score(group.rows, group.cells.data(), group.outputs.data());
-        if (group.arms != nullptr)
-            group.arms->Score();
-    }
+    GuardCallback([this] { ScoreGroups(); });
     // Of a node that is not parallel-aware only these reach the leader: counters that other nodes use.
     if (Instrumentation* instrument = node_->ss.ps.instrument) {
         instrument->ntuples2 += 1;
@@ -204,6 +204,26 @@ void ScoreBatches::Score() {
             INSTR_TIME_SUBTRACT(end, start);
             instrument->nfiltered2 += INSTR_TIME_GET_MILLISEC(end);
         }
+    }
+}
+
+void ScoreBatches::ScoreGroups() {
+    for (GroupState& group : groups_) {
+        if (group.arms != nullptr)
+            group.arms->Score();
+        if (group.rows == 0)
+            continue;
+        const float microseconds =
+            ScoreTimed(group.scorer.get(), group.rows, group.cells.data(), group.outputs.data(),
+                       group.observed != nullptr && group.observed->observer().keeps_rows());
+        if (group.observed == nullptr)
+            continue;
+        const ArmAnswers answers{.scorer = group.scorer.get(),
+                                 .count = group.rows,
+                                 .cells = group.cells.data(),
+                                 .outputs = group.outputs.data(),
+                                 .microseconds = microseconds};
+        group.observed->observer().Record({&answers, 1}, {});
     }
 }
 
@@ -250,6 +270,8 @@ void ScoreBatches::Prepare(TupleDesc child) {
                                std::max(group.scorer->cell_count(), 1));
             group.outputs.resize(static_cast<size_t>(max_batch_rows_) * group.output_count);
             group.answers = group.outputs.data();
+            if (group.observed != nullptr)
+                group.observed->observer().Begin();
         }
     }
     values_.resize(static_cast<size_t>(max_batch_rows_) * passed_.size());
@@ -273,6 +295,8 @@ void ScoreBatches::PrepareGroup(GroupState* group, TupleDesc child) {
                                            group->title, CurrentMemoryContext);
     if (source.from_columns)
         group->fixed = group->features->FixedColumns(child);
+    group->observed =
+        ObservedCall::Create(*resolved, source, group->call, *group->features, CurrentMemoryContext);
 }
 
 std::optional<ResolvedModel> ScoreBatches::Resolve(const ScoreGroup& plan) {

@@ -10,6 +10,7 @@
 #include "pg/catalog/models.h"
 #include "pg/functions/answer.h"
 #include "pg/functions/feature_arguments.h"
+#include "pg/observe/observed_call.h"
 #include "pg/rollout/arm_rows.h"
 #include "pg/scan/page_prefetch.h"
 #include "pg/scan/score_plan.h"
@@ -43,6 +44,7 @@ class ScoreBatches {
         std::unique_ptr<ArmRows> arms;
         std::shared_ptr<Scorer> scorer;
         std::unique_ptr<FeatureArguments> features;
+        std::unique_ptr<ObservedCall> observed;  ///< what the version answers, where it is
         std::optional<FixedTupleDecoder> fixed;  ///< reads heap tuples of the child without deforming them
         FunctionCallInfo call =
             nullptr;  ///< of features that are not columns: the call as the scalar path has it
@@ -76,12 +78,15 @@ class ScoreBatches {
     /// a destructor while PostgreSQL runs.
     void Fill();
     void ReadFeatures(TupleTableSlot* slot, const HeapTupleHeaderData* tuple);
+    /// Whether the row has features.
+    bool ReadVersion(GroupState* group, TupleTableSlot* slot, const HeapTupleHeaderData* tuple);
     int ReadArms(GroupState* group, TupleTableSlot* slot, const HeapTupleHeaderData* tuple);
     static void SetArguments(GroupState* group, const TupleTableSlot* slot);
     /// Copies the columns that are passed through.
     void Keep(TupleTableSlot* slot);
     /// Answers for all rows of the batch: the one place where a block of rows is scored.
     void Score();
+    void ScoreGroups();
     /// Once the first row is there: a scan of nothing needs no model. A C++ frame.
     void Prepare(TupleDesc child);
     void PrepareGroup(GroupState* group, TupleDesc child);

@@ -89,13 +89,31 @@ bool AddColumns(const RowColumns& columns, std::vector<RowColumn>* all) {
     return true;
 }
 
-/// What the arms of a rollout read, and the unit. Columns that are missing are left out, to be missed where
-/// the arm that needs them reads its first row. Nothing when the row had better stay as it is.
-RowColumns ColumnsOfArms(const ScoreCall& call, Oid relation) {
+/// Columns that a call reads besides the features: units and keys.
+std::vector<std::string> NamedTexts(const ResolvedModel& model) {
+    std::vector<std::string> names;
+    for (const std::string* name : {&model.unit, &model.observation.unit, &model.observation.key}) {
+        if (!name->empty())
+            names.push_back(*name);
+    }
+    return names;
+}
+
+/// Whether a call of one version is read by name, for the unit and key that are recorded with its answers.
+bool IsReadByName(const ScoreCall& call) {
+    return GuardCallback([&call] {
+        return call.digest == nullptr && !NamedTexts(ResolveNamed(call.model, call.version, nullptr)).empty();
+    });
+}
+
+/// What the arms of a rollout, or a version whose answers are recorded, read by name, unit and key too.
+/// Columns that are missing are left out, to be missed where the arm that needs them reads its first row.
+/// Nothing when the row had better stay as it is.
+RowColumns ColumnsByName(const ScoreCall& call, Oid relation) {
     return GuardCallback([&]() -> RowColumns {
-        const ResolvedModel model = ResolveNamed(call.model, 0, nullptr);
+        const ResolvedModel model = ResolveNamed(call.model, call.version, nullptr);
         std::vector<RowColumn> all;
-        if (!model.unit.empty() && !AddColumns(MatchColumns(model.champion(), relation, {model.unit}), &all))
+        if (!AddColumns(MatchColumns(model.champion(), relation, NamedTexts(model)), &all))
             return {};
         for (const ResolvedArm& arm : model.arms) {
             // what is wrong with an arm is for the rows to find out that it answers
@@ -153,7 +171,8 @@ Node* ExpandCalls(Node* node, void* opaque) {
     const Oid matched = OidIsValid(row_type) ? get_typ_typrelid(row_type) : entry->relid;
     if (!OidIsValid(matched))
         return node;
-    const RowColumns columns = takes_part ? ColumnsOfArms(call, matched) : ColumnsOfVersion(call, matched);
+    const bool by_name = takes_part || IsReadByName(call);
+    const RowColumns columns = by_name ? ColumnsByName(call, matched) : ColumnsOfVersion(call, matched);
     if (columns.count == 0)
         return node;
     List* values = NIL;
@@ -171,7 +190,7 @@ Node* ExpandCalls(Node* node, void* opaque) {
         values = lappend(values, makeVar(row->varno, attribute, type, modifier, collation, 0));
         names = lappend(names, makeString(const_cast<char*>(columns.list[i].name)));
     }
-    if (takes_part) {
+    if (by_name) {
         auto* spelt_out = makeNode(RowExpr);
         spelt_out->args = values;
         spelt_out->row_typeid = RECORDOID;
