@@ -186,13 +186,67 @@ SELECT * FROM dlent_experiment_report('offer', '{"relative": 1}');
 SELECT * FROM dlent_experiment_report('offer', '[]');
 SELECT * FROM dlent_experiment_report('nobody');
 
--- ---- gone with the model ----
+-- ---- the rule of a rollout ----
 UPDATE dlent.rollout SET state = 'stopped', ended_at = now() WHERE id = :shadow;
+SELECT dlent_deploy('offer', 2, '{"unit": "id", "goal": "bought"}');
+SELECT dlent_deploy('offer', 2, '{"unit": "id", "goal": 1}');
+SELECT dlent_deploy('offer', 2, '{"unit": "id", "goal": {"direction": "increase"}}');
+SELECT dlent_deploy('offer', 2, '{"unit": "id", "goal": {"metric": "accuracy", "direction": "decrease"}}');
+SELECT dlent_deploy('offer', 2, '{"unit": "id", "goal": {"metric": "bought", "direction": "up"}}');
+SELECT dlent_deploy('offer', 2, '{"unit": "id", "goal": {"metric": "accuracy", "margin": -1}}');
+SELECT dlent_deploy('offer', 2, '{"unit": "id", "goal": {"metric": "accuracy", "limit": 1}}');
+SELECT dlent_deploy('offer', 2, '{"unit": "id", "goal": "squared_error"}');
+SELECT dlent_deploy('offer', 2, '{"unit": "id", "goal": "accuracy", "guardrails": ["accuracy"]}');
+SELECT dlent_deploy('offer', 2, '{"unit": "id", "guardrails": "accuracy"}');
+SELECT dlent_deploy('offer', 2, '{"mode": "shadow", "goal": {"metric": "bought", "direction": "increase"}}');
+SELECT dlent_deploy('offer', 2, '{"unit": "id", "min_duration": "1 day", "max_duration": "1 hour"}');
+SELECT dlent_deploy('offer', 2, '{"unit": "id", "max_error_rate": 1}');
+SELECT dlent_deploy('offer', 2, '{"unit": "id", "max_latency_us": 0}');
+SELECT dlent_deploy('offer', 2, '{"unit": "id", "check": 0.1}');
+SELECT dlent_deploy('offer', 2, '{"unit": "id", "checks": "1 day"}');
+
+-- ---- verdicts ----
+SELECT dlent_deploy('offer', 2, '{"unit": "id", "goal": {"metric": "bought", "direction": "increase"}, "guardrails": [{"metric": "log_loss", "margin": 0.1}], "min_duration": 0, "max_duration": "1 day", "max_latency_us": 100}') AS judged \gset
+SELECT options - 'seed' AS options FROM dlent.rollouts WHERE rollout = :judged;
+CREATE VIEW verdict AS
+SELECT c ->> 'verdict' AS verdict, k."check", k.arm, k.status, k.sentence
+FROM dlent_check_rollout('offer') AS c CROSS JOIN LATERAL jsonb_to_recordset(c -> 'checks') AS k ("check" text, arm text, status text, sentence text) WHERE k."check" <> 'duration';
+SELECT * FROM verdict;
+SELECT predict_arm(:judged, 0, 1000, 100, 'bought');
+SELECT predict_arm(:judged, 1, 1000, 300, 'bought');
+SELECT dlent_record_outcomes('offer', format('SELECT key, value FROM dlent.outcomes WHERE metric = ''bought'' AND key LIKE ''%s/%%''', :judged));
+SELECT * FROM verdict WHERE "check" = 'guardrail'; -- all losses are equal
+UPDATE dlent.prediction SET score = score + 0.01 * (substring(unit FROM 3)::int % 5) WHERE rollout_id = :judged;
+SELECT * FROM verdict;
+SELECT dlent_check_rollout('offer') - 'checks' - 'rollout' AS verdict;
+-- a stored check of expectations
+SELECT dlent_expect('offer', 'few', 'count(*) < 10');
+SELECT status FROM dlent_check('offer@2', 'visit', '{"store": true}');
+SELECT * FROM verdict WHERE "check" = 'expectations';
+SELECT dlent_drop_expectation('offer', 'few');
+SELECT count(*) FROM verdict WHERE "check" = 'expectations';
+-- who may, and when
+SET ROLE experiment_clerk;
+SELECT dlent_check_rollout('offer') ->> 'state' AS state;
+SELECT dlent_check_rollout('offer', '{"apply": true}');
+RESET ROLE;
+BEGIN READ ONLY;
+SELECT dlent_check_rollout('offer') ->> 'state' AS state;
+SELECT dlent_check_rollout('offer', '{"apply": true}');
+ROLLBACK;
+SELECT dlent_check_rollout('offer', '{"aply": true}');
+SELECT dlent_check_rollout('offer', '{"apply": 1}');
+SELECT dlent_check_rollout('offer', '{"rollout": 0}');
+SELECT dlent_check_rollout('nobody');
+SELECT dlent_check_rollout('offer', jsonb_build_object('rollout', :canary, 'apply', true)) ->> 'verdict' AS another;
+SELECT c ->> 'verdict' AS verdict, c ->> 'applied' AS applied, c ->> 'share' AS share FROM dlent_check_rollout('offer', '{"apply": true}') AS c;
+SELECT step, state FROM dlent.rollouts WHERE rollout = :judged;
+SELECT * FROM verdict WHERE status <> 'pass';
+SELECT dlent_stop_rollout('offer');
+
+-- ---- gone with the model ----
 SELECT dlent_drop_model('offer');
 SELECT count(*) FROM dlent.outcome;
-DELETE FROM dlent.prediction WHERE rollout_id IN (:canary, :known, :shadow);
-DELETE FROM dlent.rollout_arm WHERE rollout_id IN (:canary, :known, :shadow);
-DELETE FROM dlent.rollout WHERE id IN (:canary, :known, :shadow);
 DROP OWNED BY experiment_clerk;
 DROP ROLE experiment_clerk;
 DROP SCHEMA experiment CASCADE;

@@ -45,7 +45,7 @@ SELECT dlent_deploy('m', 2, '{"mode": "experiment", "unit": "customer", "arms": 
 SELECT dlent_deploy('m', 2, '{"mode": "experiment", "unit": "customer", "arms": {"3": 0.1}}');
 SELECT dlent_deploy('m', 2, '{"unit": "customer", "goal": {"metric": "paid"}}');
 SELECT dlent_deploy('m', 2, '{"unit": "customer", "guardrails": [{"metric": "paid", "direction": "up"}]}');
-SELECT dlent_deploy('m', 2, '{"unit": "customer", "min_duration": "0"}');
+SELECT dlent_deploy('m', 2, '{"unit": "customer", "min_duration": "soon"}');
 SELECT dlent_deploy('m', 2, '{"unit": "customer", "min_outcomes": 0}');
 SELECT dlent_deploy('m', 2, '{"unit": "customer", "alpha": 1}');
 SELECT dlent_deploy('m@1', 2, '{"unit": "customer"}');

@@ -8,3 +8,8 @@ RETURNS SETOF record
 LANGUAGE c STABLE PARALLEL UNSAFE ROWS 30 COST 1000000 AS 'MODULE_PATHNAME', 'dlent_experiment_report';
 COMMENT ON FUNCTION @extschema@.dlent_experiment_report(text, jsonb) IS
     'Metrics of the arms of a rollout beside the champion''s, with intervals that hold whenever one looks';
+
+CREATE FUNCTION @extschema@.dlent_check_rollout(model text, options jsonb DEFAULT '{}') RETURNS jsonb
+LANGUAGE c VOLATILE PARALLEL UNSAFE COST 1000000 AS 'MODULE_PATHNAME', 'dlent_check_rollout';
+COMMENT ON FUNCTION @extschema@.dlent_check_rollout(text, jsonb) IS
+    'What should become of a model''s rollout, by its rule, with every check; {"apply": true} acts on it';

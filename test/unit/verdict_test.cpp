@@ -243,6 +243,10 @@ TEST(Verdict, NoVariationIsNoCertainty) {
     const Verdict verdict = JudgeRollout(numbers, Rule());
     EXPECT_EQ(verdict.decision, Decision::kWait);
     ExpectOnly(verdict, "guardrail", CheckStatus::kInconclusive);
+    // nor is what rounding makes of equal values
+    for (ArmNumbers& arm : numbers.arms)
+        arm.metrics[1].units = {10000, 0.3, 1e-32};
+    ExpectOnly(JudgeRollout(numbers, Rule()), "guardrail", CheckStatus::kInconclusive);
 }
 
 TEST(Verdict, AnExperimentTakesItsBestArm) {

@@ -7,6 +7,8 @@ namespace {
 
 /// Fewer are too few for a law of large numbers.
 constexpr double kEnoughUnits = 30.0;
+/// A standard error of as small a share of the means is what sums lose.
+constexpr double kRounding = 1e-12;
 
 }  // namespace
 
@@ -18,18 +20,23 @@ const char* CheckStatusName(CheckStatus status) {
 Comparison CompareMetric(const MetricNumbers& control, const MetricNumbers& treatment, bool shadow,
                          double alpha, double tuning_units, bool relative) {
     Comparison comparison;
+    double size = 0.0;
     if (shadow) {
         comparison.difference =
             relative ? RelativePairedDifferenceOf(treatment.pairs) : PairedDifferenceOf(treatment.pairs);
         comparison.known = treatment.pairs.n >= kEnoughUnits;
+        size = std::abs(treatment.pairs.control_mean);
     } else {
         comparison.difference = relative ? RelativeDifferenceOf(control.units, treatment.units)
                                          : DifferenceOf(control.units, treatment.units);
         comparison.known = control.units.n >= kEnoughUnits && treatment.units.n >= kEnoughUnits;
+        size = std::abs(control.units.mean) + std::abs(treatment.units.mean);
     }
-    // no variation yet is no certainty: none of 40 customers has complained of either
+    if (relative)
+        size = 1.0;
+    // no variation yet is no certainty: none of 40 customers has complained of either. Rounding is none.
     comparison.known = comparison.known && std::isfinite(comparison.difference.standard_error) &&
-                       comparison.difference.standard_error > 0.0;
+                       comparison.difference.standard_error > kRounding * size;
     if (comparison.known) {
         comparison.sequence = SequentialInterval(comparison.difference, alpha, tuning_units);
         comparison.fixed_p_value = FixedPValue(comparison.difference);

@@ -198,12 +198,12 @@ class Judge {
             numbers["low"] = comparison.sequence.low;
             numbers["high"] = comparison.sequence.high;
             numbers["p_value"] = comparison.sequence.p_value;
-            sentence +=
-                "the difference to the champion is " + Text(comparison.difference.value) +
-                ", surely between " + Text(comparison.sequence.low) + " and " +
-                Text(comparison.sequence.high) + "; it must be " +
-                (judged.more_is_better ? "above " + Text(-judged.margin) : "below " + Text(judged.margin)) +
-                ".";
+            sentence += "the difference to the champion is " + Text(comparison.difference.value) +
+                        ", surely between " + Text(comparison.sequence.low) + " and " +
+                        Text(comparison.sequence.high) + "; it must be " +
+                        (judged.more_is_better ? "above " + Text(0.0 - judged.margin)
+                                               : "below " + Text(judged.margin)) +
+                        ".";
         }
         Add(role, index, status, std::move(numbers), std::move(sentence));
     }

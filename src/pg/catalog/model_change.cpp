@@ -69,6 +69,13 @@ void EndRollout(const FoundModel& model, const char* state, const char* reason) 
         "pg_catalog.clock_timestamp() WHERE id = $1) "
         "UPDATE dlent.model SET rollout = NULL WHERE id = $4",
         parameters);
+    // the checks that option "check" has asked for
+    Execute(
+        "WITH gone AS (DELETE FROM dlent.schedule WHERE action = 'check_rollout' AND arguments @> "
+        "pg_catalog.jsonb_build_object('options', pg_catalog.jsonb_build_object('rollout', $1)) RETURNING "
+        "id) "
+        "DELETE FROM dlent.schedule_state USING gone WHERE schedule_id = gone.id",
+        parameters, 1);
 }
 
 Datum NumberDetail(const char* key, int64_t number) {

@@ -8,22 +8,15 @@
 #include "pg/bridge/error.h"
 #include "pg/bridge/text.h"
 
-extern "C" {
-#include "utils/timestamp.h"
-}
-
 namespace dlent::pg {
 namespace {
 
 constexpr double kDefaultSteps[] = {0.01, 0.05, 0.25, 0.5, 1.0};
-constexpr double kDefaultAlpha = 0.05;
-constexpr int kDefaultTuningUnits = 5000;
 
 [[noreturn]] void ThrowOption(const std::string& message, const std::string& detail = {}) {
     throw SqlError(ERRCODE_INVALID_PARAMETER_VALUE, message, detail,
-                   "Valid options are mode, unit, steps, arms, coverage, seed, reason, goal, guardrails, "
-                   "min_duration, max_duration, min_outcomes, alpha, tuning_units, max_error_rate, "
-                   "max_latency_us, check.");
+                   std::string("Valid options are mode, unit, steps, arms, coverage, seed, reason, ") +
+                       kDecisionKeys + ".");
 }
 
 std::string TextOption(const std::string& key, const Json& value, const char* what) {
@@ -41,62 +34,6 @@ double NumberOption(const std::string& key, const Json& value, double low, doubl
 
 double ShareOption(const std::string& key, const Json& value) {
     return NumberOption(key, value, 0.0, 1.0, "a number greater than 0 and at most 1");
-}
-
-void CheckInterval(const std::string& key, const Json& value) {
-    const std::string text = TextOption(key, value, "an interval");
-    const bool positive = CallPostgres([&text] {
-        const Interval* const interval = DatumGetIntervalP(DirectFunctionCall3(
-            interval_in, CStringGetDatum(text.c_str()), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
-        return interval->time >= 0 && interval->day >= 0 && interval->month >= 0 &&
-               (interval->time > 0 || interval->day > 0 || interval->month > 0);
-    });
-    if (!positive)
-        ThrowOption("option \"" + key + "\" must be an interval greater than 0");
-}
-
-void CheckMetric(const std::string& key, const Json& metric) {
-    static constexpr char kShape[] =
-        "As in {\"metric\": \"converted\", \"direction\": \"increase\", \"margin\": 0.01}.";
-    const std::string what = "option \"" + key + "\" is no metric with a direction";
-    if (!metric.is_object())
-        ThrowOption(what, kShape);
-    for (const auto& [name, value] : metric.items()) {
-        const bool good = name == "metric" ? value.is_string() && !value.get_ref<const std::string&>().empty()
-                          : name == "direction" ? value == "increase" || value == "decrease"
-                          : name == "margin"    ? value.is_number() && value.get<double>() >= 0.0
-                                                : false;
-        if (!good)
-            ThrowOption(what, kShape);
-    }
-    if (!metric.contains("metric") || !metric.contains("direction"))
-        ThrowOption(what, kShape);
-}
-
-/// The rule by which an experiment is decided. False when `key` is no part of it.
-bool CheckDecisionOption(const std::string& key, const Json& value) {
-    if (key == "goal") {
-        CheckMetric(key, value);
-    } else if (key == "guardrails") {
-        if (!value.is_array())
-            ThrowOption("option \"guardrails\" must be an array of metrics");
-        for (const Json& metric : value)
-            CheckMetric(key, metric);
-    } else if (key == "min_duration" || key == "max_duration" || key == "check") {
-        CheckInterval(key, value);
-    } else if (key == "min_outcomes" || key == "tuning_units") {
-        if (!value.is_number_unsigned() || value.get<uint64_t>() < 1)
-            ThrowOption("option \"" + key + "\" must be a whole number of at least 1");
-    } else if (key == "alpha" || key == "max_error_rate") {
-        if (!value.is_number() || !(value.get<double>() > 0.0 && value.get<double>() < 1.0))
-            ThrowOption("option \"" + key + "\" must be a number between 0 and 1");
-    } else if (key == "max_latency_us") {
-        if (!value.is_number() || !(value.get<double>() > 0.0))
-            ThrowOption("option \"" + key + "\" must be a number greater than 0");
-    } else {
-        return false;
-    }
-    return true;
 }
 
 /// Shares of the traffic that the candidate answers, the last of which is 1: its promotion.
@@ -172,8 +109,10 @@ DeployRequest DeployRequest::Parse(const Json& json, int version) {
     if (!canary && !experiment && request.mode != "shadow")
         ThrowOption("option \"mode\" must be shadow, canary or experiment");
 
+    Json left = json;
+    request.decision = TakeDecisionOptions(&left);
     std::vector<double> steps(std::begin(kDefaultSteps), std::end(kDefaultSteps));
-    for (const auto& [key, value] : json.items()) {
+    for (const auto& [key, value] : left.items()) {
         const auto only = [&, name = key](bool here, const char* modes) {
             if (!here)
                 ThrowOption("option \"" + name + "\" belongs to mode " + modes);
@@ -195,7 +134,7 @@ DeployRequest DeployRequest::Parse(const Json& json, int version) {
             request.seed = TextOption(key, value, "a text");
         } else if (key == "reason") {
             request.reason = TextOption(key, value, "a text");
-        } else if (!CheckDecisionOption(key, value)) {
+        } else {
             ThrowOption("unknown option \"" + FromUtf8(key) + "\"");
         }
     }
@@ -214,8 +153,13 @@ DeployRequest DeployRequest::Parse(const Json& json, int version) {
 
     request.options.erase("reason");
     request.options["mode"] = request.mode;
-    request.options.emplace("alpha", kDefaultAlpha);
-    request.options.emplace("tuning_units", kDefaultTuningUnits);
+    const Json decision = request.decision.ToJson();
+    for (const auto& [key, value] : decision.items()) {
+        if (key == "goal" || key == "guardrails")
+            request.options[key] = value;  // with directions and margins
+        else if (!value.is_null())
+            request.options.emplace(key, Json(value));  // spans of time stay as they were written
+    }
     if (canary) {
         request.options["steps"] = steps;
         request.coverage = CanaryCoverage(steps.front());

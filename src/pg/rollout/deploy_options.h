@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "core/base/json.h"
+#include "pg/rollout/decision_options.h"
 
 namespace dlent::pg {
 
@@ -22,7 +23,8 @@ struct DeployRequest {
     double coverage = 1.0;  ///< of the first step
     std::string seed;       ///< server encoding; empty: to be made
     std::string reason;     ///< server encoding; empty: none
-    Json options;           ///< as they are stored, but for the seed
+    DecisionOptions decision;
+    Json options;  ///< as they are stored, but for the seed
 
     /// `version` is the argument, 0 when it is NULL. 22023 with a HINT that lists the options.
     static DeployRequest Parse(const Json& options, int version);

@@ -10,7 +10,9 @@
 #include "pg/catalog/model_change.h"
 #include "pg/catalog/models.h"
 #include "pg/functions/arguments.h"
+#include "pg/rollout/check_rollout.h"
 #include "pg/rollout/deploy_options.h"
+#include "pg/rollout/rollout_numbers.h"
 
 namespace dlent::pg {
 namespace {
@@ -260,6 +262,8 @@ DLENT_FUNCTION(dlent_deploy) {
             throw SqlError(ERRCODE_INVALID_PARAMETER_VALUE, "a version is a number from 1");
         const DeployRequest request =
             DeployRequest::Parse(JsonFromDatum(PG_GETARG_DATUM(2)), PG_ARGISNULL(1) ? 0 : PG_GETARG_INT32(1));
+        if (const std::optional<dlent::Task> task = ChampionTask(name))
+            CheckDecisionRule(request.decision.rule, *task, request.mode == "shadow");
         std::vector<NewArm> arms;
         for (const DeployRequest::Arm& arm : request.arms)
             arms.push_back({arm.version, arm.name.c_str(), arm.weight, arm.shadow});
@@ -272,7 +276,10 @@ DLENT_FUNCTION(dlent_deploy) {
                                     .options = JsonbDatum(request.options),
                                     .arms = arms.data(),
                                     .arm_count = static_cast<int>(arms.size())};
-        return Int64GetDatum(CallPostgres([&] { return Deploy(rollout); }));
+        const int64_t id = CallPostgres([&] { return Deploy(rollout); });
+        if (request.decision.check > 0.0)
+            ScheduleRolloutChecks(name, id, request.decision.check);
+        return Int64GetDatum(id);
     });
 }
 

@@ -128,6 +128,21 @@ Grid ReadGrid(const char* statement, const Parameter* parameters, int count) {
     return grid;
 }
 
+/// Null: there is none.
+const char* ReadChampionTask(const char* model) {
+    const MemoryContext caller = CurrentMemoryContext;
+    CatalogWrite read;
+    BeginCatalogRead(&read);
+    const Parameter parameters[] = {Text(model)};
+    const char* task = nullptr;
+    if (ExecuteReadOnly("SELECT v.task FROM dlent.model AS m JOIN dlent.version AS v ON v.model_id = m.id "
+                        "AND v.number = m.champion WHERE m.name = $1",
+                        parameters) > 0)
+        task = MemoryContextStrdup(caller, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
+    EndCatalogRead(read);
+    return task;
+}
+
 struct BrokenExpectation {
     int arm;
     const char* name;  ///< null: this one is met
@@ -254,6 +269,13 @@ StudiedRollout StudyRollout(const std::string& model, int64_t id, Privilege priv
         rollout.arms.push_back(std::move(arm));
     }
     return rollout;
+}
+
+std::optional<Task> ChampionTask(const std::string& model) {
+    const char* const task = CallPostgres([&model] { return ReadChampionTask(model.c_str()); });
+    if (task == nullptr)
+        return std::nullopt;
+    return ValueOrThrow(ParseTask(task));
 }
 
 RolloutNumbers MeasureRollout(const StudiedRollout& rollout, const std::vector<std::string>& metrics,

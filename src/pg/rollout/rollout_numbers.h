@@ -32,6 +32,9 @@ struct StudiedRollout {
 /// when there is none, 42501 unless the current user has `privilege`.
 StudiedRollout StudyRollout(const std::string& model, int64_t id, Privilege privilege);
 
+/// What the champion of a model answers; nothing when there is no such model or no champion.
+std::optional<Task> ChampionTask(const std::string& model);
+
 /// Sums up the predictions of a rollout that were made from `from` to before `until`, and their outcomes. One
 /// pass, and for shadows one more; reads only.
 RolloutNumbers MeasureRollout(const StudiedRollout& rollout, const std::vector<std::string>& metrics,

@@ -55,5 +55,6 @@ const JobAction& FindAction(const std::string& name);
 extern const JobAction kTrainAction;
 extern const JobAction kEvaluateAction;
 extern const JobAction kMonitorAction;
+extern const JobAction kCheckRolloutAction;
 
 }  // namespace dlent::pg

@@ -11,6 +11,7 @@ const JobAction* const kActions[] = {
     &kTrainAction,
     &kEvaluateAction,
     &kMonitorAction,
+    &kCheckRolloutAction,
 };
 
 }  // namespace
