@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <unordered_map>
 
 #include "core/drift/watched_number.h"
@@ -16,17 +17,13 @@ constexpr const char* kFormat = "dlent.sketch/1";
 size_t LiveSketch::Variable::CounterOfNumber(float value) const {
     if (!std::isfinite(value))
         return kMissing;
-    // the first edge that is not below the value, without a branch that data decide
-    const float* base = edges.data();
-    size_t left = edges.size();
-    while (left > 1) {
-        const size_t half = left / 2;
-        base += base[half - 1] < value ? half : 0;
-        left -= half;
-    }
-    const size_t edge = static_cast<size_t>(base - edges.data()) + (left == 1 && *base < value ? 1 : 0);
-    // below the first, or above the last: the counters beside
-    return edge == 0 && left == 1 && value < edges[0] ? kBelow : kFirstEdge + edge;
+    // how many edges are below the value, without a branch that data decide
+    const float* const first = edges.data();
+    size_t below = 0;
+    for (size_t half = kMostEdges / 2; half > 0; half /= 2)
+        below += first[below + half - 1] < value ? half : 0;
+    below += first[below] < value ? 1 : 0;
+    return below == 0 && value < edges[0] ? kBelow : kFirstEdge + below;
 }
 
 size_t LiveSketch::Variable::CounterOfCode(int32_t code) const {
@@ -34,16 +31,21 @@ size_t LiveSketch::Variable::CounterOfCode(int32_t code) const {
     return code >= -1 && place < counter_of_code.size() ? counter_of_code[place] : size_t{kOther};
 }
 
-void LiveSketch::AddVariable(Variable variable, const DriftSample& sample) {
+Status LiveSketch::AddVariable(Variable variable, const DriftSample& sample) {
     variable.first_counter = counter_count_;
     variable.categorical = sample.categorical;
     variable.exact = sample.sketch.exact;
+    variable.edge_count = sample.sketch.edges.size();
+    if (variable.edge_count > kMostEdges)
+        return Status::Corrupt("the stored reference has too many edges");
     for (const double edge : sample.sketch.edges)
         variable.edges.push_back(static_cast<float>(edge));
+    variable.edges.resize(kMostEdges, std::numeric_limits<float>::infinity());
     for (const DriftSample::Level& level : sample.levels)
         variable.levels.push_back(level.text);
     counter_count_ += variable.counter_count();
     variables_.push_back(std::move(variable));
+    return Status::Ok();
 }
 
 Expected<LiveSketch> LiveSketch::Create(const DriftReference& reference, const Pipeline& pipeline,
@@ -89,7 +91,7 @@ Expected<LiveSketch> LiveSketch::Create(const DriftReference& reference, const P
             if (null_code >= 0)
                 variable.counter_of_code.push_back(kMissing);
         }
-        sketch.AddVariable(std::move(variable), feature.sample);
+        DLENT_RETURN_IF_ERROR(sketch.AddVariable(std::move(variable), feature.sample));
     }
     sketch.feature_count_ = sketch.variables_.size();
     if (reference.prediction) {
@@ -98,30 +100,41 @@ Expected<LiveSketch> LiveSketch::Create(const DriftReference& reference, const P
             answer.counter_of_code = counters_of(*reference.prediction, target.labels(), kOther);
         if (reference.prediction->categorical != (target.task() == Task::kMulticlass))
             return mismatch();
-        sketch.AddVariable(std::move(answer), *reference.prediction);
+        DLENT_RETURN_IF_ERROR(sketch.AddVariable(std::move(answer), *reference.prediction));
     }
     return sketch;
 }
 
+size_t LiveSketch::CounterOf(const Variable& variable, const Cell* cells) const {
+    const Cell* const first = cells + variable.first_cell;
+    switch (variable.kind) {
+        case ColumnKind::kNumeric:
+            return variable.first_counter + variable.CounterOfNumber(first->f);
+        case ColumnKind::kCategory:
+            return variable.first_counter + variable.CounterOfCode(first->code);
+        case ColumnKind::kBoolean:
+            return variable.first_counter +
+                   variable.CounterOfCode(std::isfinite(first->f) ? first->f != 0.0f : -1);
+        default:
+            return variable.first_counter +
+                   variable.CounterOfNumber(WatchedNumber(variable.kind, variable.width,
+                                                          [first](int cell) { return first[cell].f; }));
+    }
+}
+
 void LiveSketch::Add(const Cell* cells, const float* outputs, uint64_t weight,
                      std::atomic<uint64_t>* counters) const {
-    const auto add = [counters](size_t counter, uint64_t amount) {
-        counters[counter].fetch_add(amount, std::memory_order_relaxed);
-    };
-    add(kRows, weight);
-    add(kSquares, weight * weight);
-    for (size_t i = 0; i < feature_count_; ++i) {
-        const Variable& variable = variables_[i];
-        const Cell* const first = cells + variable.first_cell;
-        size_t counter = 0;
-        if (variable.kind == ColumnKind::kCategory)
-            counter = variable.CounterOfCode(first->code);
-        else if (variable.kind == ColumnKind::kBoolean)
-            counter = variable.CounterOfCode(std::isfinite(first->f) ? first->f != 0.0f : -1);
-        else
-            counter = variable.CounterOfNumber(
-                WatchedNumber(variable.kind, variable.width, [first](int cell) { return first[cell].f; }));
-        add(variable.first_counter + counter, weight);
+    counters[kRows].fetch_add(weight, std::memory_order_relaxed);
+    counters[kSquares].fetch_add(weight * weight, std::memory_order_relaxed);
+    // first where, then the additions: each of these waits for the one before it, and would for all between
+    constexpr size_t kAtOnce = 128;
+    size_t where[kAtOnce];
+    for (size_t begin = 0; begin < feature_count_; begin += kAtOnce) {
+        const size_t count = std::min(kAtOnce, feature_count_ - begin);
+        for (size_t i = 0; i < count; ++i)
+            where[i] = CounterOf(variables_[begin + i], cells);
+        for (size_t i = 0; i < count; ++i)
+            counters[where[i]].fetch_add(weight, std::memory_order_relaxed);
     }
     if (feature_count_ == variables_.size())
         return;
@@ -130,7 +143,7 @@ void LiveSketch::Add(const Cell* cells, const float* outputs, uint64_t weight,
                                ? answer.CounterOfCode(static_cast<int32_t>(
                                      std::max_element(outputs, outputs + output_count_) - outputs))
                                : answer.CounterOfNumber(outputs[0]);
-    add(answer.first_counter + counter, weight);
+    counters[answer.first_counter + counter].fetch_add(weight, std::memory_order_relaxed);
 }
 
 Json LiveSketch::VariableJson(const Variable& variable, std::span<const uint64_t> counters) const {
@@ -178,7 +191,7 @@ Status LiveSketch::AddJson(const Json& json, std::span<uint64_t> counters) const
         const Variable& variable = variables_[i];
         const Json& stored = i < feature_count_ ? json["features"][i] : json["prediction"];
         uint64_t* const own = &counters[variable.first_counter];
-        const size_t count = variable.categorical ? variable.levels.size() : variable.edges.size();
+        const size_t count = variable.categorical ? variable.levels.size() : variable.edge_count;
         if (!stored.is_object() || !add(stored, "missing", &own[kMissing]) || !stored.contains("counts") ||
             !stored["counts"].is_array() || stored["counts"].size() != count)
             return corrupt();
@@ -215,7 +228,7 @@ DriftSample LiveSketch::SampleOf(const Variable& variable, std::span<const uint6
         }
     } else {
         const double below = scaled(kBelow);
-        for (size_t i = 0; i < variable.edges.size(); ++i) {
+        for (size_t i = 0; i < variable.edge_count; ++i) {
             sample.sketch.edges.push_back(static_cast<double>(variable.edges[i]));
             sample.sketch.counts.push_back(scaled(kFirstEdge + i));
         }

@@ -61,18 +61,22 @@ class LiveSketch {
         int width = 1;
         int first_cell = 0;
         size_t first_counter = 0;
-        std::vector<float> edges;
+        std::vector<float> edges;  ///< kMostEdges, infinity behind the `edge_count` that there are
+        size_t edge_count = 0;
         bool exact = false;
         std::vector<std::string> levels;
         std::vector<uint32_t> counter_of_code;  ///< of category codes from −1, or of classes, likewise
 
-        size_t counter_count() const { return categorical ? 2 + levels.size() : 3 + edges.size(); }
+        size_t counter_count() const { return categorical ? 2 + levels.size() : 3 + edge_count; }
         size_t CounterOfNumber(float value) const;
         size_t CounterOfCode(int32_t code) const;
     };
+    static constexpr size_t kMostEdges = QuantileSketch::kBins;
     enum : size_t { kMissing, kOther, kFirstLevel, kBelow = 1, kFirstEdge };
 
-    void AddVariable(Variable variable, const DriftSample& sample);
+    Status AddVariable(Variable variable, const DriftSample& sample);
+    /// Of a row, among all counters.
+    size_t CounterOf(const Variable& variable, const Cell* cells) const;
     Json VariableJson(const Variable& variable, std::span<const uint64_t> counters) const;
     DriftSample SampleOf(const Variable& variable, std::span<const uint64_t> counters, double scale) const;
 

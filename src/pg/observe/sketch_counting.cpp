@@ -23,10 +23,15 @@ namespace {
 constexpr uint64_t kWholeRows = 64;
 constexpr size_t kMostCached = 32;
 
+/// After it found no room for counters, a session asks again.
+constexpr int64_t kBetweenAttempts = 10 * USECS_PER_SEC;
+
 struct CachedSketch {
     Oid extension;
     int64_t version_id;
     std::shared_ptr<const LiveSketch> sketch;
+    SketchCounters counters;   ///< once they were used
+    TimestampTz asked_at = 0;  ///< for them, in vain or not
 };
 
 /// Versions never change; the most recently used first.
@@ -46,20 +51,38 @@ std::shared_ptr<const LiveSketch> MakeSketch(int64_t version_id, const Model& mo
     return sketch.ok() ? std::make_shared<const LiveSketch>(std::move(*sketch)) : nullptr;
 }
 
-}  // namespace
-
-std::shared_ptr<const LiveSketch> LiveSketchOf(Oid extension, int64_t version_id, const Model& model) {
+CachedSketch& Find(Oid extension, int64_t version_id, const Model& model) {
     std::list<CachedSketch>& cache = Cache();
     for (auto entry = cache.begin(); entry != cache.end(); ++entry) {
         if (entry->extension == extension && entry->version_id == version_id) {
             cache.splice(cache.begin(), cache, entry);
-            return cache.front().sketch;
+            return cache.front();
         }
     }
-    cache.push_front({extension, version_id, MakeSketch(version_id, model)});
+    cache.push_front({extension, version_id, MakeSketch(version_id, model), {}});
     if (cache.size() > kMostCached)
         cache.pop_back();
-    return cache.front().sketch;
+    return cache.front();
+}
+
+/// Its counters; none where nothing can be stored, or there is no room.
+SketchCounters CountersOf(CachedSketch* cached, TimestampTz now) {
+    if (cached->counters.Use(now) != nullptr)
+        return cached->counters;
+    const bool lately = now >= cached->asked_at && now < cached->asked_at + kBetweenAttempts;
+    if (cached->sketch == nullptr || lately ||
+        (!RecoveryInProgress() && PredictionRing::OfThisDatabase() == nullptr))
+        return {};
+    cached->asked_at = now;
+    cached->counters =
+        SketchCounters(cached->extension, cached->version_id, cached->sketch->counter_count(), now);
+    return cached->counters;
+}
+
+}  // namespace
+
+std::shared_ptr<const LiveSketch> LiveSketchOf(Oid extension, int64_t version_id, const Model& model) {
+    return Find(extension, version_id, model).sketch;
 }
 
 void SketchCounting::Count(Oid extension, int64_t version_id, const Scorer& scorer, int rows,
@@ -72,11 +95,9 @@ void SketchCounting::Count(Oid extension, int64_t version_id, const Scorer& scor
     const TimestampTz now = GetCurrentTimestamp();
     if (!opened_) {
         opened_ = true;
-        // on a primary, what cannot be stored is not counted
-        if (RecoveryInProgress() || PredictionRing::OfThisDatabase() != nullptr)
-            sketch_ = LiveSketchOf(extension, version_id, scorer.model());
-        if (sketch_ != nullptr)
-            counters_ = SketchCounters(extension, version_id, sketch_->counter_count(), now);
+        CachedSketch& cached = Find(extension, version_id, scorer.model());
+        sketch_ = cached.sketch;
+        counters_ = CountersOf(&cached, now);
     }
     std::atomic<uint64_t>* const counters = counters_.Use(now);
     const size_t cell_count = static_cast<size_t>(scorer.cell_count());
