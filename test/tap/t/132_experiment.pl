@@ -185,5 +185,11 @@ foreach my $block (@blocks)
     is($status, 0, "block $number runs") or diag($err);
 }
 
+# what the guide's calls left behind, through dlent_predict itself
+is($node->safe_psql('guide', q{SELECT string_agg(DISTINCT concat_ws(':', rollout_id, arm, version, shadow), ' ') FROM dlent.prediction WHERE arm IS NOT NULL}),
+    '1:0:1:f 1:1:2:t 2:0:1:f 2:1:2:f 3:0:1:f 3:1:2:f 3:2:3:f', 'every arm has answered');
+is($node->safe_psql('guide', q{SELECT units, outcomes, details ->> 'pairs' FROM dlent_experiment_report('offer', '{"rollout": 1}') WHERE metric = 'log_loss' AND arm = 'shadow'}), '2000|2000|2000', 'the shadow beside the champion');
+is($node->safe_psql('guide', q{SELECT status FROM dlent_experiment_report('offer', '{"rollout": 3}') WHERE metric = 'sample_ratio'}), 'pass', 'and units are split as they should be');
+
 $node->stop;
 done_testing();
