@@ -110,6 +110,10 @@ Grid ReadGrid(const char* statement, const Parameter* parameters, int count) {
     const MemoryContext caller = CurrentMemoryContext;
     CatalogWrite read;
     BeginCatalogRead(&read);
+    // every key comes once or twice: remembering what was found for each takes memory and half as much time
+    // again
+    (void)set_config_option("enable_memoize", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+                            false);
     Grid grid{};
     grid.rows = static_cast<int>(ExecuteReadOnly(statement, parameters, count));
     grid.columns = SPI_tuptable->tupdesc->natts;
