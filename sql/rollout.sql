@@ -121,15 +121,22 @@ EXECUTE by_name('m');
 SET plan_cache_mode = force_generic_plan;
 EXECUTE by_name('m');
 RESET plan_cache_mode;
+-- a statement that was planned before
+PREPARE by_constant AS SELECT count(*) FROM point AS p WHERE dlent_predict('m', p) = dlent_predict_version('m', 2, p);
+SET plan_cache_mode = force_generic_plan;
+EXECUTE by_constant;
 -- the last step is promotion
 SELECT dlent_advance_rollout('m', 'it has won');
 SELECT state, step, share, reason FROM dlent.rollouts ORDER BY rollout DESC LIMIT 1;
 SELECT count(*) FROM point AS p WHERE dlent_predict('m', p) IS DISTINCT FROM dlent_predict('m@2', p);
 EXECUTE by_name('m');
+EXECUTE by_constant;
+RESET plan_cache_mode;
 SELECT version, action, reason FROM dlent.deployments WHERE model = 'm' ORDER BY started_at;
 
 -- promotion and rollback by hand end a rollout
 SELECT dlent_deploy('m', 1, '{"unit": "customer"}') AS rollout;
+EXECUTE by_constant;
 SELECT dlent_promote('m', 3);
 SELECT dlent_deploy('m', 2, '{"unit": "customer"}') AS rollout;
 SELECT dlent_promote('m', 2);
@@ -153,6 +160,37 @@ SELECT dlent_classify('b', p) = dlent_classify('b@2', p) AND dlent_probabilities
 FROM point AS p GROUP BY 1, 2 ORDER BY 1, 2;
 SELECT dlent_stop_rollout('b');
 
+-- a unit is the same text whatever its type, the session's settings, and the form of the call
+CREATE TYPE mood AS ENUM ('sad', 'happy', 'calm', 'cross');
+CREATE DOMAIN number AS int;
+CREATE TABLE unit AS
+SELECT i::smallint AS s, i, i::bigint * 10000000000 AS l, i::number AS d, i / 7.0::real AS r, i / 7.0::float8 AS f, i / 8.0 AS n, i % 2 = 0 AS b, 'u' || i AS t, ('v' || i)::varchar AS v,
+       md5(i::text)::uuid AS id, (ARRAY['sad', 'happy', 'calm', 'cross'])[1 + i % 4]::mood AS e, timestamptz '2025-01-31 23:00+00' + i * interval '1 hour' AS z,
+       timestamp '2025-01-31 23:00' + i * interval '1 hour' AS at, date '2025-01-31' + i AS day, i % 10 AS x, i % 3 AS y
+FROM generate_series(1, 40) AS i;
+CREATE TABLE placed (u text, p text);
+CREATE VIEW statements AS
+SELECT format($q$SELECT dlent_deploy('m', 2, '{"mode": "experiment", "unit": "%s", "seed": "place"}')$q$, u) AS deploy,
+       format(f, u, 'u') AS whole_row,
+       format(f, u, CASE WHEN u IN ('r', 'f', 'z', 'at', 'day') THEN 'u' ELSE 'to_jsonb(u)' END) AS document, -- JSON has forms of its own for those
+       format(f, u, 'ROW(u.*)::unit') AS record,
+       'SELECT dlent_stop_rollout(''m'')' AS stop
+FROM unnest(string_to_array('s i l d r f n b t v id e z at day', ' ')) AS u,
+     (VALUES ($q$INSERT INTO placed SELECT '%1$s', string_agg(CASE WHEN dlent_predict('m', %2$s) = dlent_predict_version('m', 2, u.x, u.y) THEN '2' ELSE '1' END, '' ORDER BY u.i) FROM unit AS u$q$)) AS v (f);
+\o /dev/null
+SELECT * FROM statements \gexec
+SET extra_float_digits = -3;
+SET datestyle = 'SQL, DMY';
+SET timezone = 'Asia/Kathmandu';
+SET dlent.batch = off;
+SELECT * FROM statements \gexec
+\o
+RESET extra_float_digits;
+RESET datestyle;
+RESET timezone;
+RESET dlent.batch;
+SELECT u, count(*) AS forms, count(DISTINCT p) AS places, bool_and(p LIKE '%1%' AND p LIKE '%2%') AS both FROM placed GROUP BY u ORDER BY u;
+SELECT count(DISTINCT p) FROM placed WHERE u IN ('s', 'i', 'd');
 -- a candidate that cannot read the call fails its own rows, as a champion would
 SELECT dlent_deploy('m', 3, '{"unit": "customer", "steps": [0.5], "seed": "extra"}') AS rollout;
 \set VERBOSITY default
@@ -212,6 +250,25 @@ SELECT count(*) FROM dlent.rollouts;
 SELECT dlent_predict('m', p) FROM point AS p LIMIT 1;
 RESET ROLE;
 
+-- in the next statement of a function too, which is planned under the snapshot of the statement that called it
+CREATE FUNCTION stopped_meanwhile() RETURNS TABLE (before bigint, after bigint) LANGUAGE plpgsql AS $$
+BEGIN
+    SELECT count(*) INTO before FROM point AS p WHERE dlent_predict('m', p) IS DISTINCT FROM dlent_predict('m@2', p);
+    PERFORM dlent_stop_rollout('m');
+    SELECT count(*) INTO after FROM point AS p WHERE dlent_predict('m', p) IS DISTINCT FROM dlent_predict('m@2', p);
+    RETURN NEXT;
+END$$;
+CREATE FUNCTION promoted_meanwhile() RETURNS TABLE (before bigint, after bigint) LANGUAGE plpgsql AS $$
+BEGIN
+    SELECT count(*) INTO before FROM point AS p WHERE dlent_predict('m', p) = dlent_predict('m@1', p);
+    PERFORM dlent_promote('m', 1);
+    SELECT count(*) INTO after FROM point AS p WHERE dlent_predict('m', p) = dlent_predict('m@1', p);
+    RETURN NEXT;
+END$$;
+BEGIN;
+SELECT * FROM stopped_meanwhile();
+SELECT * FROM promoted_meanwhile();
+ROLLBACK;
 -- in one's own transaction at once, and not when it is rolled back
 BEGIN;
 SELECT dlent_stop_rollout('m');
@@ -246,5 +303,7 @@ DROP ROLE regress_rollout_user;
 DROP ROLE regress_rollout_manager;
 SET client_min_messages = warning;
 DROP EXTENSION dlent CASCADE;
-DROP FUNCTION who, positional, learn;
-DROP TABLE point, answered, before_renaming;
+DROP FUNCTION who, positional, learn, stopped_meanwhile, promoted_meanwhile;
+DROP VIEW statements;
+DROP TABLE point, answered, before_renaming, unit, placed;
+DROP TYPE mood, number;

@@ -21,6 +21,7 @@ TEST(Bucket, MatchesGrowthBook) {
         EXPECT_DOUBLE_EQ(Bucket(test.seed, test.unit), test.bucket) << test.unit;
     EXPECT_EQ(Fnv1a32(""), 0x811c9dc5u);
     EXPECT_EQ(Fnv1a32("foobar"), 0xbf9cf968u);  // the hash's published vector
+    EXPECT_EQ(Fnv1a32("bar", Fnv1a32("foo")), Fnv1a32("foobar"));
 }
 
 TEST(Bucket, RangesKeepUnitsWhereTheyAre) {

@@ -15,7 +15,7 @@
 /// 1. A longjmp runs no destructor. So the guard sits deeper than every object that has one: what runs inside
 ///    CallPostgres() holds only trivially destructible things, and returns such a thing.
 /// 2. Catching an error does not undo what it left (locks, buffer pins, interrupt hold-offs). PgError is
-/// always let through
+/// always let through (but where bridge/containment.h cleans up after it)
 ///    to Entry(), which raises it again; nothing is done in between but letting objects die.
 /// 3. No C++ exception passes PostgreSQL's frames: a callback that PostgreSQL calls is an Entry of its own
 /// (GuardCallback).

@@ -6,6 +6,7 @@
 #include "pg/catalog/digest.h"
 #include "pg/catalog/lookup.h"
 #include "pg/catalog/models.h"
+#include "pg/catalog/resolution_key.h"
 
 extern "C" {
 #include "access/transam.h"
@@ -17,6 +18,7 @@ extern "C" {
 #include "nodes/nodeFuncs.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 }
 
@@ -111,6 +113,18 @@ const RolloutPlan* PlanOfRollout(const FoundModel& model) {
     }
     plan->share = shadows ? found.coverage : found.coverage * others / total;
     return plan;
+}
+
+CallMeaning MeaningUnderActiveSnapshot(const char* model, int version) {
+    FoundVersion found;
+    CallMeaning meaning;
+    if (!FindVersionIfAllowed(model, version, Privilege::kPredict, &found))
+        return meaning;
+    if (version == 0 && found.model.rollout != 0)
+        meaning.rollout = PlanOfRollout(found.model);
+    else
+        meaning.version = found.number;
+    return meaning;
 }
 
 /// Our function (text, integer, VARIADIC "any") beside `function`, in the same schema.
@@ -217,15 +231,19 @@ bool ContainsScoreCall(Node* node) {
 }
 
 CallMeaning MeaningOf(const char* model, int version) {
-    FoundVersion found;
-    CallMeaning meaning;
-    if (!FindVersionIfAllowed(model, version, Privilege::kPredict, &found))
-        return meaning;
-    if (version == 0 && found.model.rollout != 0)
-        meaning.rollout = PlanOfRollout(found.model);
-    else
-        meaning.version = found.number;
-    return meaning;
+    const CallMeaning meaning = MeaningUnderActiveSnapshot(model, version);
+    // A function's statement is planned under the snapshot of the statement that called the function, and may
+    // run under a later one.
+    const ResolutionKey planned = ResolutionKey::Current();
+    PushActiveSnapshot(GetTransactionSnapshot());
+    bool lasting = ResolutionKey::Current() == planned;
+    if (!lasting) {
+        const CallMeaning now = MeaningUnderActiveSnapshot(model, version);
+        const auto id = [](const CallMeaning& of) { return of.rollout == nullptr ? 0 : of.rollout->id; };
+        lasting = now.version == meaning.version && id(now) == id(meaning);
+    }
+    PopActiveSnapshot();
+    return lasting ? meaning : CallMeaning{};
 }
 
 ResolvedModel ResolveNamed(const char* model, int version, const char* digest) {

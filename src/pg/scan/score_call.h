@@ -42,7 +42,8 @@ bool ShareForwardPass(const ScoreCall& a, const ScoreCall& b);
 bool ContainsScoreCall(Node* node);
 
 /// What a call of `model`@`version` means now to the current user: one version, or a rollout. Neither when
-/// the call would fail: it is then left to fail where it runs.
+/// the call would fail, or when something else has been committed since the snapshot that the statement is
+/// planned under: it is then left to be resolved where it runs.
 struct CallMeaning {
     int version = 0;
     const RolloutPlan* rollout = nullptr;

@@ -115,6 +115,24 @@ is($node->safe_psql('restored', q{SELECT dlent_stop_rollout('number'); SELECT dl
     "t\nt", 'and numbers go on');
 $node->safe_psql('postgres', 'DROP DATABASE restored');
 
+# A unit's place follows from its UTF-8, whatever the encoding of the database.
+my @towns = map { "$_$_\xc3\xbc$_" } 'a' .. 'z';
+my %places;
+for my $database ('postgres', 'latin') {
+    $node->safe_psql('postgres', q{CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0}) if $database eq 'latin';
+    $node->safe_psql($database, 'CREATE EXTENSION dlent') if $database eq 'latin';
+    my $values = join(', ', map { "('$_')" } @towns);
+    my $source = q{'SELECT i % 7 AS x, i % 11 AS y, i % 7 + i % 11 AS z FROM generate_series(1, 200) AS i', 'z'};
+    $places{$database} = $node->safe_psql($database, qq{
+        SET client_encoding = 'UTF8';
+        SELECT dlent_train('encoded', $source, '{"preset": "fast", "epochs": 1, "seed": 1, "task": "regression"}') IS NULL;
+        SELECT dlent_train('encoded', $source, '{"preset": "fast", "epochs": 1, "seed": 2, "task": "regression"}') IS NULL;
+        SELECT dlent_deploy('encoded', 2, '{"mode": "experiment", "unit": "town", "seed": "caf\xc3\xa9"}') IS NULL;
+        SELECT string_agg(CASE WHEN dlent_predict('encoded', t) = dlent_predict_version('encoded', 2, t.x, t.y) THEN '2' ELSE '1' END, '') FROM (SELECT town, 3 AS x, 4 AS y FROM (VALUES $values) AS v (town) OFFSET 0) AS t});
+}
+like($places{latin}, qr/^f\nf\nf\n(?=.*1)(?=.*2)[12]{26}$/, 'towns are answered by both versions');
+is($places{latin}, $places{postgres}, 'and by the same in both encodings');
+
 # A crash in the middle of a step leaves the one before.
 $node->safe_psql('postgres', q{SELECT dlent_stop_rollout('number'); SELECT dlent_deploy('number', 2, '{"unit": "id", "steps": [0.1, 0.5], "seed": "cursor"}')});
 my $advancing = $node->background_psql('postgres');
