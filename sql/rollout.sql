@@ -214,6 +214,16 @@ SET client_min_messages = debug1;
 SELECT dlent_predict('m', s) IS NOT NULL FROM (SELECT customer, x, y FROM point ORDER BY id LIMIT 1) AS s;
 RESET client_min_messages;
 RESET dlent.batch;
+-- and for the record: every row that it was to answer
+SELECT dlent_observe('m', '{"sample": 1}');
+SET dlent.prediction_log = synchronous;
+SELECT count(dlent_predict('m', s)) FROM (SELECT customer, x, y FROM point OFFSET 0) AS s;
+SELECT version, arm, shadow, count(*), count(score) AS scores, error FROM dlent.predictions WHERE model = 'm' GROUP BY 1, 2, 3, 6 ORDER BY 1;
+SELECT dlent_forget_predictions('m');
+SELECT count(dlent_predict('m', p)) FROM point AS p;
+SELECT version, arm, shadow, count(*), count(score) AS scores, error FROM dlent.predictions WHERE model = 'm' GROUP BY 1, 2, 3, 6 ORDER BY 1;
+RESET dlent.prediction_log;
+SELECT dlent_observe('m', NULL);
 -- an error of PostgreSQL's within the shadow's reading of a value
 SELECT dlent_predict('m', '{"x": 1, "y": 2, "extra": "none"}') = dlent_predict('m@1', 1.0, 2) AS unmoved;
 SELECT count(dlent_predict('m', jsonb_build_object('x', x, 'y', y, 'extra', 'none'))) FROM point;

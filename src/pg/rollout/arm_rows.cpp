@@ -191,6 +191,8 @@ void ArmRows::ReadForShadow(size_t index, const FeatureRow& row) {
 void ArmRows::ReportFailure(Arm& arm, const char* message) {
     // what cannot be loaded now cannot be with the next row
     arm.failed = !CanRead(arm) || ++arm.failures >= kMostFailures;
+    if (arm.failed)
+        arm.failure = message;
     CallPostgres(
         [&] { ereport(DEBUG1, (errmsg_internal("shadow \"%s\" failed: %s", arm.title.c_str(), message))); });
 }
@@ -213,6 +215,11 @@ void ArmRows::Record() {
     std::vector<ArmAnswers> answers;
     for (size_t i = 0; i < arms_.size(); ++i) {
         const Arm& arm = arms_[i];
+        if (arm.failed && arm.rows == 0) {
+            // also of the rows that it was not asked about
+            std::erase_if(failures_, [i](const ArmFailure& failure) { return failure.arm == i; });
+            failures_.push_back({i, -1, arm.failure});
+        }
         if (arm.rows > 0)
             answers.push_back({.arm = i,
                                .scorer = arm.scorer.get(),

@@ -64,6 +64,7 @@ class ArmRows {
         float microseconds = 0.0f;    ///< of the network, a row of the block, likewise
         int failures = 0;             ///< of a shadow, rows in a row
         bool failed = false;          ///< a shadow that is asked no more
+        std::string failure;          ///< why
     };
 
     void SetRanges(const ResolvedModel& resolved);
