@@ -130,7 +130,7 @@ is(as('analyst', q{BEGIN; SELECT dlent_run_monitor('buys', '{"force": "retrain"}
 
 # ---- gates that are asked for
 as('analyst', q{SELECT dlent_expect('buys', 'rate', 'avg(prediction) < 0.01')});
-as('analyst', q{SELECT dlent_monitor('buys', 'recent', NULL, '{"cooldown": 0, "retrain": {"epochs": 30, "seed": 7, "hidden": [64]}, "triggers": {"age": "1 second", "new_labels": 100000, "metric": {"name": "roc_auc", "min": 0.999}}, "gates": {"confidence": 0, "data": false}}')});
+as('analyst', q{SELECT dlent_monitor('buys', 'recent', NULL, '{"cooldown": 0, "retrain": {"epochs": 30, "seed": 7, "hidden": [64]}, "triggers": {"age": 0.001, "new_labels": 100000, "metric": {"name": "roc_auc", "min": 0.999}}, "gates": {"confidence": 0, "data": false}}')});
 my $reason = as('analyst', q{SELECT r ->> 'reason' FROM dlent_run_monitor('buys', '{"dry_run": true}') AS r});
 like($reason, qr/^roc_auc is 0\.\d+ on 500 rows, below 0\.999; version 4 is \S+ hours old, of/, 'other triggers');
 new_season(1);
