@@ -61,6 +61,18 @@ VersionIdentity RequireChampion(const std::string& model) {
     return *champion;
 }
 
+/// A rollout that the model's monitor has begun ends with it.
+void EndMonitorsRollout(const std::string& model, const char* reason) {
+    const std::optional<Monitor> monitor = ReadMonitor(model);
+    if (!monitor || !monitor->progress.contains("rollout"))
+        return;
+    const Json running = QueryCatalog("SELECT pg_catalog.to_jsonb(rollout) FROM dlent.model WHERE id = $1",
+                                      {Int8(monitor->model_id)});
+    if (running == monitor->progress.at("rollout"))
+        QueryAsUser("SELECT pg_catalog.to_jsonb(" + FunctionName("dlent_stop_rollout") + "($1, $2))",
+                    {TextParameter(model), TextParameter(reason)});
+}
+
 int64_t Declare(const std::string& model, const std::string& source, const std::string* schedule,
                 const Json& policy_json) {
     CheckWritable("dlent_monitor()");
@@ -74,6 +86,7 @@ int64_t Declare(const std::string& model, const std::string& source, const std::
         live.Require(FromUtf8(input.name), "feature");
     Source::Open(policy.train_source).Require(policy.target, "target");
     (void)SplitTrainingData(policy, champion);
+    EndMonitorsRollout(model, "its monitor was replaced");
     const int64_t id = InsertMonitor({model, source, policy.ToJson(), CountTrainingData(policy, champion)});
     if (schedule != nullptr)
         SetMonitorSchedule(id, MakeSchedule(model, *schedule, "monitor", policy.job));
@@ -107,8 +120,11 @@ DLENT_FUNCTION(dlent_monitor) {
 }
 
 DLENT_FUNCTION(dlent_unmonitor) {
-    return Entry(
-        fcinfo, [fcinfo] { return BoolGetDatum(DeleteMonitor(ParseModelName(TextOf(PG_GETARG_DATUM(0))))); });
+    return Entry(fcinfo, [fcinfo] {
+        const std::string model = ParseModelName(TextOf(PG_GETARG_DATUM(0)));
+        EndMonitorsRollout(model, "its monitor was ended");
+        return BoolGetDatum(DeleteMonitor(model));
+    });
 }
 
 DLENT_FUNCTION(dlent_run_monitor) {

@@ -12,6 +12,7 @@
 #include "pg/bridge/text.h"
 #include "pg/functions/drift_options.h"
 #include "pg/monitor/option_reader.h"
+#include "pg/rollout/deploy_options.h"
 
 namespace dlent::pg {
 namespace {
@@ -214,12 +215,28 @@ void ParseGates(const Json& json, Task task, MonitorPolicy* policy) {
         policy->fairness = ParseFairness(*fairness, task);
 }
 
+/// Options of dlent_deploy() in one mode; nothing where the key is false or not there.
+std::optional<Json> ParseDeployment(const OptionReader& reader, const char* mode) {
+    const Json* const value = reader.Find(mode);
+    if (value == nullptr || *value == false)
+        return std::nullopt;
+    if (!value->is_object())
+        reader.Refuse(mode, "false, or an object: options of dlent_deploy");
+    Json options = *value;
+    if (options.value("mode", mode) != mode)
+        reader.Refuse(mode, std::string("without mode, which is ") + mode);
+    options["mode"] = mode;
+    constexpr int kAnyVersion = 1;
+    (void)DeployRequest::Parse(options, kAnyVersion);
+    return options;
+}
+
 }  // namespace
 
 MonitorPolicy MonitorPolicy::Parse(const Json& json, const PolicyDefaults& defaults) {
-    const OptionReader reader(
-        json, "",
-        {"train_source", "target", "triggers", "retrain", "gates", "cooldown", "backoff", "max_runs", "job"});
+    const OptionReader reader(json, "",
+                              {"train_source", "target", "triggers", "retrain", "gates", "rollout",
+                               "cooldown", "backoff", "max_runs", "job"});
     MonitorPolicy policy;
     policy.train_source = reader.Text("train_source", defaults.source);
     policy.target = reader.Text("target", defaults.target);
@@ -230,6 +247,11 @@ MonitorPolicy MonitorPolicy::Parse(const Json& json, const PolicyDefaults& defau
     policy.recipes = ParseRecipes(retrain == nullptr ? Json::object() : *retrain, defaults.options);
     const Json* const gates = reader.Find("gates");
     ParseGates(gates == nullptr ? Json::object() : *gates, defaults.task, &policy);
+    if (const Json* const rollout = reader.Find("rollout")) {
+        const OptionReader modes(*rollout, "rollout", {"shadow", "canary"});
+        policy.shadow = ParseDeployment(modes, "shadow");
+        policy.canary = ParseDeployment(modes, "canary");
+    }
     policy.cooldown = reader.Seconds("cooldown", policy.cooldown);
     if (const Json* const backoff = reader.Find("backoff")) {
         const OptionReader waits(*backoff, "backoff", {"period", "limit"});
@@ -283,6 +305,7 @@ Json MonitorPolicy::ToJson() const {
             {"triggers", std::move(triggers)},
             {"retrain", recipes},
             {"gates", std::move(gates)},
+            {"rollout", {{"shadow", shadow.value_or(false)}, {"canary", canary.value_or(false)}}},
             {"cooldown", cooldown},
             {"backoff", {{"period", backoff}, {"limit", backoff_limit}}},
             {"max_runs", max_runs ? Json(*max_runs) : Json(nullptr)},

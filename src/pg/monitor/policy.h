@@ -82,6 +82,10 @@ struct MonitorPolicy {
     bool expectations = true;
     std::optional<Fairness> fairness;
 
+    std::optional<Json>
+        shadow;  ///< options of dlent_deploy: a candidate that has passed the gates is tried out
+    std::optional<Json> canary;  ///< so, and then so; with neither it is promoted at once
+
     double cooldown = 86400.0;
     double backoff = 3600.0;
     double backoff_limit = 7 * 86400.0;

@@ -82,15 +82,22 @@ class MonitorRun {
             return Watching();
         const int against = monitor_.progress.at("champion").get<int>();
         if (against != monitor_.champion)
-            return Stop(monitor_.state.c_str(), ChampionChanged(against, monitor_.champion));
+            return monitor_.champion == CandidateOr(0)
+                       ? Finish(against)
+                       : Stop(monitor_.state.c_str(), ChampionChanged(against, monitor_.champion));
         if (monitor_.state == "checking")
             return Check();
         if (monitor_.state == "training")
             return Train();
         if (monitor_.state == "judging")
             return Judge();
-        return Promote();
+        if (monitor_.state == "promoting")
+            return Promote();
+        return Rollout();
     }
+
+    /// The candidate that has passed the gates.
+    int CandidateOr(int otherwise) const { return monitor_.progress.value("candidate", otherwise); }
 
     static std::string ChampionChanged(int before, int now) {
         return "version " + std::to_string(now) +
@@ -250,11 +257,93 @@ class MonitorRun {
         step.event = "monitor_accepted";
         step.over = {"candidate"};
         Monitor after = monitor_;
-        after.state = "promoting";
+        after.state = policy_.shadow ? "shadow" : policy_.canary ? "canary" : "promoting";
         after.progress["candidate"] = verdict.candidate;
         after.progress["verdict"] = ToUtf8(verdict.reason);
         Store(std::move(step), after);
         return true;
+    }
+
+    /// The candidate at work beside the champion, as shadow or canary: it is deployed, looked at by every
+    /// run, and goes on or ends by the rule of its rollout.
+    bool Rollout() {
+        const bool shadow = monitor_.state == "shadow";
+        session_.Report(shadow ? "shadow" : "canary");
+        if (!monitor_.progress.contains("rollout"))
+            return Deploy(shadow ? *policy_.shadow : *policy_.canary);
+        const int64_t rollout = monitor_.progress.at("rollout").get<int64_t>();
+        const Json check = QueryAsUser(
+            "SELECT " + FunctionName("dlent_check_rollout") + "($1, $2)",
+            {TextParameter(monitor_.model), JsonParameter({{"rollout", rollout}, {"apply", !shadow}})});
+        const std::string verdict = check.at("verdict").get<std::string>();
+        const std::string reason = FromUtf8(check.at("reason").get<std::string>());
+        if (verdict == "ended")
+            return Stop(monitor_.state.c_str(), "somebody has ended the rollout of " + Candidate());
+        if (verdict == "roll back")
+            return RolledBack(shadow, reason, check);
+        if (check.value("applied", Json()) == "promoted")
+            return Finish(monitor_.champion, check);
+        MonitorStep step{shadow ? "shadow" : "canary", verdict == "hold" ? "held" : "waits", reason,
+                         CandidateOr(0)};
+        step.measurements = check;
+        Monitor after = monitor_;
+        bool more = false;
+        if (verdict == "advance") {
+            step.decision = shadow ? "passed" : "advanced";
+            step.event = shadow ? "monitor_shadow_passed" : "monitor_canary_advanced";
+            if (shadow) {
+                EndRollout(reason);
+                after.progress.erase("rollout");
+                after.state = policy_.canary ? "canary" : "promoting";
+                after.progress["verdict"] =
+                    after.progress.at("verdict").get<std::string>() + "; as a shadow: " + ToUtf8(reason);
+                more = true;
+            }
+        } else if (verdict == "hold") {
+            step.alerts = {{"warning", "rollout", "",
+                            "the rollout of " + Candidate() + " of model \"" + monitor_.model +
+                                "\" is held: " + reason}};
+        }
+        step.over = {"rollout"};
+        Store(std::move(step), after);
+        return more;
+    }
+
+    std::string Candidate() const { return "version " + std::to_string(CandidateOr(0)); }
+
+    bool Deploy(const Json& options) {
+        Json deployed = options;
+        deployed["reason"] = monitor_.progress.at("reason");
+        const Json rollout =
+            QueryAsUser("SELECT pg_catalog.to_jsonb(" + FunctionName("dlent_deploy") + "($1, $2, $3))",
+                        {TextParameter(monitor_.model), Int4(CandidateOr(0)), JsonParameter(deployed)});
+        MonitorStep step{monitor_.state == "shadow" ? "shadow" : "canary", "deployed",
+                         Candidate() + " is put to work beside version " + std::to_string(monitor_.champion) +
+                             " as a " + monitor_.state,
+                         CandidateOr(0)};
+        step.event = "monitor_" + monitor_.state;
+        step.measurements = {{"rollout", rollout}};
+        Monitor after = monitor_;
+        after.progress["rollout"] = rollout;
+        Store(std::move(step), after);
+        return false;
+    }
+
+    void EndRollout(const std::string& reason) {
+        QueryAsUser("SELECT pg_catalog.to_jsonb(" + FunctionName("dlent_stop_rollout") + "($1, $2))",
+                    {TextParameter(monitor_.model), TextParameter(reason)});
+    }
+
+    bool RolledBack(bool shadow, const std::string& reason, const Json& check) {
+        if (shadow)
+            EndRollout(reason);
+        MonitorStep step{shadow ? "shadow" : "canary", "rolled back", reason, CandidateOr(0)};
+        step.event = "monitor_rolled_back";
+        step.measurements = check;
+        step.alerts = {{"warning", "candidate", "",
+                        Candidate() + " of model \"" + monitor_.model + "\" is given up: " + reason}};
+        step.over = {"rollout"};
+        return EndRetrain(std::move(step));
     }
 
     bool Promote() {
@@ -282,19 +371,27 @@ class MonitorRun {
                         "version " + std::to_string(candidate) + " cannot be promoted: " + MessageOf(error));
         if (champion != monitor_.champion)
             return Stop("promote", ChampionChanged(monitor_.champion, champion));
+        return Finish(champion);
+    }
+
+    /// The candidate is the champion now, in the place of `replaced`.
+    bool Finish(int replaced, Json measurements = Json::object()) {
+        const int candidate = CandidateOr(0);
         MonitorStep step{"promote", "promoted",
                          "version " + std::to_string(candidate) + " takes the place of version " +
-                             std::to_string(champion) + ", and is what drift is measured against from now on",
+                             std::to_string(replaced) + ", and is what drift is measured against from now on",
                          candidate};
         step.event = "monitor_promoted";
-        step.measurements = {{"replaced", champion}};
+        step.measurements = std::move(measurements);
+        step.measurements["replaced"] = replaced;
         step.alerts = {{"info",
                         "promotion",
                         "",
                         "model \"" + monitor_.model + "\": " + step.reason,
-                        {{"version", candidate}, {"replaced", champion}},
+                        {{"version", candidate}, {"replaced", replaced}},
                         true}};
-        step.over = {"drift", "expectation", "metric", "data", "training", "candidate", "run", "budget"};
+        step.over = {"drift",     "expectation", "metric", "data",  "training",
+                     "candidate", "rollout",     "run",    "budget"};
         Monitor after = monitor_;
         after.champion = candidate;
         after.state = "watching";
