@@ -57,7 +57,7 @@ is(run_monitor(), 'shadow|waits', 'no traffic, no verdict');
 traffic(1, 1500);
 is(run_monitor(), 'canary|passed deployed', 'it has proved itself, and answers a part');
 is(run_monitor(), 'canary|waits', 'no traffic, no step');
-for my $step ('canary|advanced', 'canary|advanced', 'watching|promoted')
+for my $step ('canary|advanced', 'watching|promoted')
 {
     traffic(1, 3000);
     is(run_monitor(), $step, "the canary: $step");
@@ -66,7 +66,7 @@ is(sql(q{SELECT champion FROM dlent.models WHERE model = 'again'}), '2', 'the ca
 is(sql(q{SELECT string_agg(mode || ' ' || state, ', ' ORDER BY rollout) FROM dlent.rollouts}), 'shadow stopped, canary promoted', 'rollouts have ended');
 is(sql(q{SELECT string_agg(action, ' ' ORDER BY occurred_at) FROM dlent.events WHERE action LIKE 'monitor\_%'}),
     'monitor_trigger monitor_data_accepted monitor_trained monitor_accepted monitor_shadow monitor_shadow_passed monitor_canary '
-    . 'monitor_canary_advanced monitor_canary_advanced monitor_promoted', 'events in their order');
+    . 'monitor_canary_advanced monitor_promoted', 'events in their order');
 is(sql(q{SELECT state, failures FROM dlent.monitors}), 'watching|0', 'and the monitor watches again');
 
 # ---- worse in production than on the held-out rows
