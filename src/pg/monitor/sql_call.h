@@ -16,7 +16,7 @@ Parameter TextParameter(const std::string& text);
 Parameter JsonParameter(const Json& json);
 
 /// Runs a SELECT as the current user, under the active snapshot; the first value of its first row, or null.
-/// It may call functions that write.
+/// It may call functions that write. Answers of models are not observed.
 Json QueryAsUser(const std::string& statement, const std::vector<Parameter>& parameters = {});
 
 /// Runs a fixed SELECT as the extension's owner, on what is committed now and what this transaction wrote.

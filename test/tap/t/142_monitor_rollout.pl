@@ -53,6 +53,7 @@ new_season(1);
 is(run_monitor('{"force": "retrain"}'), 'shadow|retrain accepted trained accepted deployed', 'a shadow');
 is(sql(q{SELECT mode, state, version FROM dlent.rollouts JOIN dlent.rollout_arms USING (model, rollout) WHERE arm = 1}), 'shadow|running|2', 'is at work');
 is(sql(q{SELECT champion, candidate FROM dlent.monitors}), '1|2', 'behind the champion');
+is(sql('SELECT count(*) FROM dlent.predictions'), '0', 'what the monitor asks of it is not recorded');
 is(run_monitor(), 'shadow|waits', 'no traffic, no verdict');
 traffic(1, 1500);
 is(run_monitor(), 'canary|passed deployed', 'it has proved itself, and answers a part');
