@@ -144,10 +144,28 @@ is($node->safe_psql('postgres', q{SELECT state, step, share FROM dlent.rollouts 
     'a crash before the commit: the old step');
 is($node->safe_psql('postgres', $sum), $before, 'and its answers');
 
+# A shadow that cannot be loaded in time: an error of PostgreSQL's own, with locks held, ends with it; a cancel does not.
+$node->safe_psql('postgres', q{SELECT dlent_stop_rollout('number'); SELECT dlent_deploy('number', 3, '{"mode": "shadow", "unit": "id"}')});
+$node->restart;
+my $champion = q{SELECT count(*) FILTER (WHERE dlent_predict('number', p) = dlent_predict_version('number', 1, p)) FROM plain AS p};
+$node->safe_psql('postgres', q{SELECT dlent_predict('number@1', p) FROM plain AS p LIMIT 1});
+my $locking = $node->background_psql('postgres');
+$locking->query_safe('BEGIN; LOCK TABLE dlent.weight_chunk IN ACCESS EXCLUSIVE MODE');
+for my $settings ('SET dlent.batch = on', 'SET dlent.batch = off') {
+    my ($status, $output, $error) = $node->psql('postgres', qq{
+        SET max_parallel_workers_per_gather = 0; $settings; SET client_min_messages = debug1; SET lock_timeout = '200ms';
+        BEGIN; $champion; SELECT count(*) FROM pg_locks WHERE pid = pg_backend_pid() AND (locktype = 'advisory' OR relation = 'dlent.weight_chunk'::regclass); COMMIT});
+    is("$status $output", "0 900\n0", "$settings: the champion answers, and no lock is left");
+    like($error, qr/shadow "number\@3" failed: canceling statement due to lock timeout/, 'the shadow waited too long');
+    ($status, $output, $error) = $node->psql('postgres', "SET max_parallel_workers_per_gather = 0; $settings; SET statement_timeout = '300ms'; $champion");
+    like($error, qr/canceling statement due to statement timeout/, "$settings: a cancel is the statement's");
+}
+$locking->query_safe('COMMIT');
+$locking->quit;
+is($node->safe_psql('postgres', $champion), '900', 'and when it can be loaded, it is');
+
 # The shadow's weights are damaged: whoever calls the model does not notice, in a parallel worker either.
 $node->safe_psql('postgres', q{
-    SELECT dlent_stop_rollout('number');
-    SELECT dlent_deploy('number', 3, '{"mode": "shadow", "unit": "id"}');
     UPDATE dlent.weight_chunk SET data = set_byte(data, length(data) - 5, 255 - get_byte(data, length(data) - 5))
     WHERE version_id = (SELECT id FROM dlent.version WHERE number = 3 AND model_id = (SELECT id FROM dlent.model WHERE name = 'number'));
 });
@@ -156,7 +174,7 @@ $node->restart;
 isnt($status, 0, 'the version itself cannot be used');
 for my $settings ('SET max_parallel_workers_per_gather = 2', 'SET max_parallel_workers_per_gather = 0', 'SET dlent.batch = off') {
     ($status, $output, $error) = $node->psql('postgres',
-        "SET client_min_messages = debug1; $settings; SELECT count(*) FILTER (WHERE dlent_predict('number', p) = dlent_predict_version('number', 1, p)) FROM plain AS p");
+        "SET client_min_messages = debug1; $settings; $champion");
     is("$status $output", '0 900', "$settings: the champion answers");
     like($error, qr/shadow "number\@3" failed: /, 'and who listens hears of the shadow');
 }
