@@ -13,6 +13,7 @@ trap 'stop_cluster bench-observe' EXIT
 export PGDATABASE=postgres PATH=$private_bin:$PATH
 sql() { psql -X -q -A -t -v ON_ERROR_STOP=1 "$@"; }
 
+sql -c 'SET client_min_messages = error' -c 'DROP EXTENSION IF EXISTS dlent CASCADE' -c 'CREATE EXTENSION dlent'
 sql -v rows="$rows" -f "$root/bench/sql/wide_table.sql"
 sql >/dev/null <<'SQL'
 SET client_min_messages = error;

@@ -45,6 +45,8 @@ namespace {
 /// Records of one transaction, and transactions in a row before anything else is looked at.
 constexpr size_t kBatchRecords = 2000;
 constexpr int kMostBatches = 20;
+/// Transactions that delete old predictions, likewise.
+constexpr int kMostPrunings = 4;
 constexpr long kSleepMilliseconds = 1000;
 constexpr int kIdleTicks = 60;
 /// Records that were refused so often, for a reason that is theirs, are given up.
@@ -95,11 +97,16 @@ class Writer {
     bool IsIdle() const { return idle_ticks_ >= kIdleTicks; }
 
  private:
-    /// Runs `function` in a transaction unless the extension is gone; false when it failed.
+    enum class Outcome {
+        kDone,   ///< or there is no extension any more
+        kLater,  ///< a lock, a full disk, a shutdown: nothing that is to blame on what was written
+        kFailed,
+    };
+
+    /// Runs `function` in a transaction unless the extension is gone.
     template <typename Function>
-    bool Try(Function function) {
+    Outcome Try(Function function) {
         ErrorReport report;
-        bool failed = false;
         try {
             MemoryContextReset(context_);
             CallPostgres([] {
@@ -117,24 +124,21 @@ class Writer {
                 CommitTransactionCommand();
             });
             MemoryContextSwitchTo(context_);
-            return true;
+            return Outcome::kDone;
         } catch (...) {
             report.Capture();
-            failed = true;
         }
         const int sqlstate = report.postgres != nullptr ? report.postgres->sqlerrcode : report.sqlstate;
         LogOnce(report.postgres != nullptr ? report.postgres->message : report.message);
         CallPostgres([] { AbortOutOfAnyTransaction(); });
         MemoryContextSwitchTo(context_);
         CallPostgres([] { CHECK_FOR_INTERRUPTS(); });
-        // a lock, a full disk, a shutdown: nothing that the records are to blame for
         const int category = ERRCODE_TO_CATEGORY(sqlstate);
         const bool passing = category == ERRCODE_INSUFFICIENT_RESOURCES ||
                              category == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE ||
                              category == ERRCODE_OPERATOR_INTERVENTION ||
                              category == ERRCODE_TRANSACTION_ROLLBACK;
-        failures_ += passing ? 0 : 1;
-        return !failed;
+        return passing ? Outcome::kLater : Outcome::kFailed;
     }
 
     /// False when nothing was written.
@@ -153,19 +157,19 @@ class Writer {
             if (PredictionRecord::Decode(bytes_[i], &record))
                 batch.push_back(record);
         }
-        if (Try([&] { Write(batch); })) {
-            failures_ = 0;
-            records.Release(entries);
-            return there_;
+        const Outcome outcome = Try([&] { Write(batch); });
+        failures_ = outcome == Outcome::kFailed ? failures_ + 1 : 0;
+        const bool given_up = failures_ == kMostFailures;
+        if (outcome != Outcome::kDone && !given_up) {
+            records.Rewind();
+            return false;
         }
-        if (failures_ >= kMostFailures) {
+        records.Release(entries);
+        if (given_up) {
             failures_ = 0;
-            records.Release(entries);
             records.CountDropped(entries.size());
-            return true;
         }
-        records.Rewind();
-        return false;
+        return there_;
     }
 
     void Write(const std::vector<PredictionRecord>& batch) {
@@ -174,7 +178,7 @@ class Writer {
         for (const PredictionRecord& record : batch) {
             const auto version = versions_.find(record.version_id);
             if (record.catalog != extension_ || version == versions_.end())
-                continue;  // it was dropped, or never committed
+                continue;  // it was dropped, or is not committed
             rows.push_back(RowOf(record, &version->second));
         }
         CallPostgres([&rows] {
@@ -248,16 +252,10 @@ class Writer {
     }
 
     void StoreSketches(bool all) {
-        const std::vector<CountedSketch> sketches =
-            TakeSketches(MyDatabaseId, GetCurrentTimestamp(), SketchWindow(), all);
-        if (sketches.empty())
-            return;
-        const bool stored = Try([&] {
-            for (const CountedSketch& sketch : sketches)
-                StoreSketch(sketch);
-        });
-        if (!stored) {
-            for (const CountedSketch& sketch : sketches)
+        for (const CountedSketch& sketch :
+             TakeSketches(MyDatabaseId, GetCurrentTimestamp(), SketchWindow(), all)) {
+            // one that is damaged is lost, and in no other's way
+            if (Try([&] { StoreSketch(sketch); }) == Outcome::kLater)
                 ReturnSketch(sketch);
         }
     }
@@ -265,7 +263,7 @@ class Writer {
     void StoreSketch(const CountedSketch& sketch) {
         VersionIdentity identity;
         if (sketch.extension != extension_ || !FindVersionById(sketch.version_id, &identity))
-            return;  // it was dropped, or never committed
+            return;  // it was dropped, or is not committed
         const std::shared_ptr<const LiveSketch> layout =
             LiveSketchOf(extension_, sketch.version_id, AcquireScorer(identity)->model());
         if (layout == nullptr || layout->counter_count() > sketch.counters.size())
@@ -290,9 +288,9 @@ class Writer {
 
     void Prune() {
         bool more = true;
-        while (there_ && more) {
+        for (int i = 0; i < kMostPrunings && there_ && more; ++i) {
             more = false;
-            Try([&more] { more = PruneOldPredictions(); });
+            (void)Try([&more] { more = PruneOldPredictions(); });
         }
     }
 
