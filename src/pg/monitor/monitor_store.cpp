@@ -8,6 +8,7 @@
 #include "pg/catalog/lookup.h"
 #include "pg/catalog/writer.h"
 #include "pg/monitor/sql_call.h"
+#include "pg/workers/job_settings.h"
 
 extern "C" {
 #include "commands/async.h"
@@ -209,6 +210,7 @@ void StoreMonitorStep(const Monitor& before, const Monitor& after, int64_t run, 
     for (const char* kind : step.over)
         over_kinds.push_back(kind);
     const Datum over = JsonbDatum(over_kinds);
+    const TimestampTz forget = GetCurrentTimestamp() - JobRetention();
     const bool there = CallPostgres([&] {
         CatalogWrite write;
         BeginCatalogWrite("dlent_run_monitor()", &write);
@@ -243,6 +245,8 @@ void StoreMonitorStep(const Monitor& before, const Monitor& after, int64_t run, 
             "candidate, measurements, job_id, role, started_at) "
             "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12::pg_catalog.name, $13)",
             row);
+        const Parameter kept[] = {Int8(before.model_id), Of(TIMESTAMPTZOID, TimestampTzGetDatum(forget))};
+        Execute("DELETE FROM dlent.monitor_step WHERE model_id = $1 AND finished_at < $2", kept);
         if (!step.event.empty())
             RecordEvent({.action = step.event.c_str(),
                          .model_id = before.model_id,

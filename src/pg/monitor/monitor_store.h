@@ -76,8 +76,8 @@ struct MonitorStep {
 int64_t NextMonitorRun();
 
 /// Writes a step and where the loop stands after it (`after`: state, progress, accepted, failures, retrains;
-/// `wait` seconds from now where it is positive). 55000 when the monitor was replaced or taken away since
-/// `before` was read.
+/// `wait` seconds from now where it is positive); steps older than dlent.job_retention go. 55000 when the
+/// monitor was replaced or taken away since `before` was read.
 void StoreMonitorStep(const Monitor& before, const Monitor& after, int64_t run, int number,
                       const MonitorStep& step, int64_t job);
 

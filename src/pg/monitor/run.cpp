@@ -85,6 +85,8 @@ class MonitorRun {
             return monitor_.champion == CandidateOr(0)
                        ? Finish(against)
                        : Stop(monitor_.state.c_str(), ChampionChanged(against, monitor_.champion));
+        if (const int lost = DroppedCandidate(); lost > 0)
+            return Stop(monitor_.state.c_str(), "version " + std::to_string(lost) + " was dropped");
         if (monitor_.state == "checking")
             return Check();
         if (monitor_.state == "training")
@@ -94,6 +96,18 @@ class MonitorRun {
         if (monitor_.state == "promoting")
             return Promote();
         return Rollout();
+    }
+
+    /// A candidate that is no more; 0: none.
+    int DroppedCandidate() const {
+        if (!monitor_.progress.contains("candidates"))
+            return 0;
+        const Json lost = QueryCatalog(
+            "SELECT c FROM pg_catalog.jsonb_array_elements($2) AS c WHERE NOT EXISTS "
+            "(SELECT FROM dlent.version AS v WHERE v.model_id = $1 AND v.number = c::pg_catalog.int4) LIMIT "
+            "1",
+            {Int8(monitor_.model_id), JsonParameter(monitor_.progress.at("candidates"))});
+        return lost.is_null() ? 0 : lost.get<int>();
     }
 
     /// The candidate that has passed the gates.

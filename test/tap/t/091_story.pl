@@ -30,6 +30,9 @@ cmp_ok($node->safe_psql('postgres', q{SELECT metrics ->> 'roc_auc' FROM dlent.ve
     'the model knows frauds');
 my ($score) = grep { /50_score/ } keys %shown;
 like($shown{$score}, qr/rollback|version in use again/, 'the story ends with a rollback');
+my ($loop) = grep { /70_monitor/ } keys %shown;
+like($shown{$loop}, qr/monitor_trigger.*monitor_trained.*monitor_accepted.*monitor_shadow.*monitor_shadow_passed.*monitor_promoted/s, 'the loop runs by itself when the world changes');
+is($node->safe_psql('postgres', q{SELECT champion FROM dlent.models WHERE model = 'fraud'}), '3', 'and has a new champion');
 
 # The tutorial's statements; those with an ellipsis are sketches.
 my $tutorial = "$examples/../docs/tutorial.md";

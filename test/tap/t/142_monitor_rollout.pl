@@ -91,6 +91,9 @@ sql("SELECT dlent_promote('again', $candidate, 'I like it')");
 is(run_monitor(), 'watching|promoted', 'somebody has promoted the candidate');
 new_season(1);
 is(run_monitor('{"force": "retrain"}'), 'shadow|retrain accepted trained accepted deployed', 'a fifth');
+sql(q{SELECT dlent_stop_rollout('again', 'to be dropped'), dlent_drop_model('again', (SELECT candidate FROM dlent.monitors))});
+is(run_monitor(), 'watching|stopped', 'somebody has dropped the candidate');
+is(run_monitor('{"force": "retrain"}'), 'shadow|retrain accepted trained accepted deployed', 'a sixth');
 is(sql(q{SELECT dlent_unmonitor('again')}), 't', 'the monitor is ended');
 is(sql(q{SELECT count(*) FROM dlent.rollouts WHERE ended_at IS NULL}), '0', 'and its rollout with it');
 
