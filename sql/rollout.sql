@@ -69,6 +69,12 @@ SELECT mode, state, unit, step, steps, share, coverage, options, ended_at, reaso
 SELECT * FROM dlent.rollout_arms;
 SELECT dlent_deploy('m', 3, '{"unit": "customer"}');
 SELECT dlent_drop_model('m', 2);
+-- it is recorded, each row known by its unit, though nobody asked for that
+SET dlent.prediction_log = synchronous;
+SELECT count(dlent_predict('m', p)) FROM point AS p;
+RESET dlent.prediction_log;
+SELECT arm, count(*) > 0 AS rows, bool_and(key = unit) AS keys FROM dlent.predictions WHERE model = 'm' GROUP BY 1 ORDER BY 1;
+SELECT dlent_forget_predictions('m') AS forgotten;
 SELECT dlent_stop_rollout('m', 'seen enough'), dlent_stop_rollout('m');
 SELECT unit, positional(unit, 30, 4) FROM unnest(ARRAY['a', 'b', NULL]) AS unit;
 SELECT mode, state, ended_at IS NOT NULL AS ended, reason FROM dlent.rollouts;
@@ -222,8 +228,17 @@ SELECT version, arm, shadow, count(*), count(score) AS scores, error FROM dlent.
 SELECT dlent_forget_predictions('m');
 SELECT count(dlent_predict('m', p)) FROM point AS p;
 SELECT version, arm, shadow, count(*), count(score) AS scores, error FROM dlent.predictions WHERE model = 'm' GROUP BY 1, 2, 3, 6 ORDER BY 1;
-RESET dlent.prediction_log;
+-- where nothing was said a rollout is recorded all the same; where nothing is wanted it is not
+SELECT dlent_forget_predictions('m') AS forgotten;
 SELECT dlent_observe('m', NULL);
+SELECT count(dlent_predict('m', p)) FROM point AS p;
+SELECT arm, count(*) FROM dlent.predictions WHERE model = 'm' GROUP BY 1 ORDER BY 1;
+SELECT dlent_forget_predictions('m') AS forgotten;
+SELECT dlent_observe('m', '{"sample": 0, "sketches": false}');
+SELECT count(dlent_predict('m', p)) FROM point AS p;
+SELECT count(*) FROM dlent.predictions WHERE model = 'm';
+SELECT dlent_observe('m', NULL);
+RESET dlent.prediction_log;
 -- an error of PostgreSQL's within the shadow's reading of a value
 SELECT dlent_predict('m', '{"x": 1, "y": 2, "extra": "none"}') = dlent_predict('m@1', 1.0, 2) AS unmoved;
 SELECT count(dlent_predict('m', jsonb_build_object('x', x, 'y', y, 'extra', 'none'))) FROM point;

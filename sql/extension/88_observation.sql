@@ -16,7 +16,7 @@ SELECT v.name AS model,
 FROM dlent.visible_model AS v
 JOIN dlent.model AS m ON m.id OPERATOR(pg_catalog.=) v.id
 WHERE m.observation IS NOT NULL;
-COMMENT ON VIEW dlent.observations IS 'What is recorded of the answers of the models you may see';
+COMMENT ON VIEW dlent.observations IS 'What is said to be recorded of the answers of the models you may see; of the others rollouts are';
 COMMENT ON COLUMN dlent.observations.model IS 'Name of the model';
 COMMENT ON COLUMN dlent.observations.sample IS 'Share of rows that become rows of dlent.predictions';
 COMMENT ON COLUMN dlent.observations.rollout_sample IS 'The same while a rollout is under way';

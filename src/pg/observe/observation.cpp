@@ -39,6 +39,10 @@ Json ColumnJson(const std::string& column) {
 
 }  // namespace
 
+Observation Observation::OfRollout(const std::string& unit) {
+    return {.rollout_sample = 1.0, .key = unit};
+}
+
 Observation Observation::Parse(const Json& options) {
     if (!options.is_object())
         ThrowOption("options must be a JSON object");

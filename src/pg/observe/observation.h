@@ -21,6 +21,9 @@ struct Observation {
     /// Whether anything is recorded.
     bool active() const { return sample > 0.0 || rollout_sample > 0.0 || sketches; }
 
+    /// Of a model whose owner has said nothing, while a rollout over `unit` is under way: the rollout is
+    /// judged by what is recorded of it.
+    static Observation OfRollout(const std::string& unit);
     /// What a user wrote, completed by defaults. 22023 with a HINT that lists the options.
     static Observation Parse(const Json& options);
     /// As stored: every key is there.

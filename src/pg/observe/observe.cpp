@@ -14,7 +14,7 @@
 namespace dlent::pg {
 namespace {
 
-/// `observation` 0: nothing is recorded from now on.
+/// `observation` 0: nothing is said from now on, so rollouts alone are recorded.
 void SetObservation(const char* name, Datum observation) {
     CatalogWrite write;
     FoundModel model;
@@ -49,7 +49,7 @@ DLENT_FUNCTION(dlent_observe) {
         Observation observation;
         if (!PG_ARGISNULL(1))
             observation = Observation::Parse(JsonFromDatum(PG_GETARG_DATUM(1)));
-        const Datum stored = observation.active() ? JsonbDatum(observation.ToJson()) : Datum{0};
+        const Datum stored = PG_ARGISNULL(1) ? Datum{0} : JsonbDatum(observation.ToJson());
         CallPostgres([&] {
             SetObservation(model.c_str(), stored);
             if (observation.active() && !PredictionMemoryExists())

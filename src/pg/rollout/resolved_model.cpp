@@ -31,8 +31,9 @@ ResolvedModel ResolveModel(const ModelReference& reference, Privilege privilege)
         if (pushed)
             PopActiveSnapshot();
     });
+    const bool observed = found.model.observation != nullptr;
     Observation observation;
-    if (found.model.observation != nullptr)
+    if (observed)
         observation = Observation::FromJson(JsonFromDatum(JsonbPGetDatum(found.model.observation)));
     if (rollout.id == 0) {
         ResolvedModel resolved = ResolvedTo(IdentityOf(found, reference.name));
@@ -40,12 +41,12 @@ ResolvedModel ResolveModel(const ModelReference& reference, Privilege privilege)
         return resolved;
     }
     ResolvedModel resolved;
-    resolved.observation = std::move(observation);
     resolved.model_id = found.model.id;
     resolved.model = reference.name;
     resolved.rollout_id = rollout.id;
     resolved.mode = rollout.mode;
     resolved.unit = rollout.unit == nullptr ? "" : rollout.unit;
+    resolved.observation = observed ? std::move(observation) : Observation::OfRollout(resolved.unit);
     resolved.seed = rollout.seed;
     resolved.coverage = rollout.coverage;
     std::vector<double> weights;
