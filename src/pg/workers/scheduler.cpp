@@ -38,6 +38,8 @@ namespace {
 constexpr int64_t kLongestSleep = 10 * USECS_PER_SEC;
 /// While jobs wait for a worker slot, which other databases' workers may free.
 constexpr int64_t kSlotPoll = USECS_PER_SEC;
+/// Before what could not be done for the server's sake is tried again.
+constexpr int64_t kRetry = USECS_PER_SEC;
 /// A clock that was set back by more than this makes all times anew.
 constexpr int64_t kClockJump = 30 * USECS_PER_SEC;
 constexpr int64_t kBetweenPrunings = 60 * USECS_PER_SEC;
@@ -103,9 +105,9 @@ class Scheduler {
     }
 
     /// The same for one of many things, whose failure must not be in the way of the others; false when it
-    /// failed, and `message` says why.
+    /// failed, and `message` says why, `sqlstate` of what kind it was.
     template <typename Function>
-    bool Try(Function function, std::string* message) {
+    bool Try(Function function, std::string* message, int* sqlstate = nullptr) {
         ErrorReport report;
         bool failed = false;
         try {
@@ -117,6 +119,8 @@ class Scheduler {
         if (!failed)
             return true;
         *message = report.postgres != nullptr ? report.postgres->message : report.message;
+        if (sqlstate != nullptr)
+            *sqlstate = report.postgres != nullptr ? report.postgres->sqlerrcode : report.sqlstate;
         CallPostgres([] { AbortOutOfAnyTransaction(); });
         MemoryContextSwitchTo(context_);
         CallPostgres([] { CHECK_FOR_INTERRUPTS(); });
@@ -178,13 +182,32 @@ class Scheduler {
     void AskForDueJobs() {
         std::vector<int64_t> due;
         InTransaction([&] { due = DueSchedules(ScheduleClock()); });
+        overdue_ = false;
         for (const int64_t id : due) {
             std::string message;
-            if (!Try([this, id] { AskForJob(id); }, &message)) {
-                LogOnce("schedule " + std::to_string(id) + " is paused: " + message);
-                Try([id, &message] { PauseSchedule(id, message); }, &message);
+            int sqlstate = 0;
+            if (Try([this, id] { AskForJob(id); }, &message, &sqlstate))
+                continue;
+            const std::string schedule = "schedule " + std::to_string(id);
+            const std::string why = message;
+            if (IsTheServers(sqlstate)) {
+                LogOnce("the job of " + schedule + " cannot be asked for yet: " + why);
+                overdue_ = true;
+                continue;
             }
+            LogOnce(schedule + " is paused: " + why);
+            if (!Try([id, &why] { PauseSchedule(id, why); }, &message))
+                overdue_ = true;
         }
+    }
+
+    /// Whether an error will be gone when the server is well again (a disk that is full, a lock that is
+    /// held), so that it says nothing of the schedule.
+    static bool IsTheServers(int sqlstate) {
+        const int category = ERRCODE_TO_CATEGORY(sqlstate);
+        return category == ERRCODE_INSUFFICIENT_RESOURCES || category == ERRCODE_TRANSACTION_ROLLBACK ||
+               category == ERRCODE_OPERATOR_INTERVENTION || category == ERRCODE_SYSTEM_ERROR ||
+               sqlstate == ERRCODE_LOCK_NOT_AVAILABLE;
     }
 
     void AskForJob(int64_t id) {
@@ -325,7 +348,7 @@ class Scheduler {
         const NextTimes times = FindNextTimes();
         int64_t left = waiting_ ? kSlotPoll : kLongestSleep;
         if (times.schedule != 0)
-            left = std::min(left, times.schedule - ScheduleClock());
+            left = std::min(left, std::max(times.schedule - ScheduleClock(), overdue_ ? kRetry : 0));
         // a job that is due and waits was looked at; its worker, or the poll, wakes us
         const TimestampTz now = GetCurrentTimestamp();
         if (times.job > now)
@@ -351,6 +374,7 @@ class Scheduler {
     int64_t monotonic_;
     int64_t pruned_at_ = 0;
     long sleep_ = 0;
+    bool overdue_ = false;  ///< a schedule is due that could not be seen to
     bool waiting_ = false;
     int64_t waiting_since_ = 0;
     std::map<int64_t, Starting> starting_;

@@ -1,5 +1,5 @@
 # The whole loop (retrain, gates, shadow, canary, promotion, with traffic and outcomes all the time) under kill -9 of each of its processes at
-# random moments, and through the promotion of a standby: after every blow the catalog tells one story.
+# random moments, through the promotion of a standby, and on a full disk: after every blow the catalog tells one story.
 #
 # DLENT_CRASH_SEED chooses the order and the moments.
 
@@ -28,6 +28,7 @@ autovacuum = off
 jit = off
 client_min_messages = error
 max_worker_processes = 16
+work_mem = 64MB
 shared_buffers = 32MB
 wal_retrieve_retry_interval = 200ms
 CONF
@@ -136,7 +137,7 @@ sub promotions { my ($on) = @_; return as('postgres', q{SELECT count(*) FROM dle
 # Everything is at work again, by itself: the writer records, and the loop goes on to its next end.
 sub goes_on {
     my ($after, $on) = @_;
-    my ($steps, $answers, $ends) = split /\|/, as('postgres', q{SELECT (SELECT max(run) FROM dlent.monitor_step), (SELECT max(id) FROM dlent.prediction), (SELECT max(id) FROM dlent.event WHERE action = 'monitor_promoted')}, $on);
+    my ($steps, $answers, $ends) = split /\|/, as('postgres', q{SELECT (SELECT max(run) FROM dlent.monitor_step), (SELECT max(id) FROM dlent.prediction), (SELECT coalesce(max(id), 0) FROM dlent.event WHERE action = 'monitor_promoted')}, $on);
     ok(wait_for("$after: the loop goes on", sub {
         (answer("SELECT (SELECT max(run) > $steps FROM dlent.monitor_step) AND (SELECT max(id) > $answers FROM dlent.prediction) AND (SELECT max(id) > $ends FROM dlent.event WHERE action = 'monitor_promoted')", $on) // 'f') eq 't' }), "$after: the loop goes on to another promotion");
 }
@@ -264,7 +265,61 @@ is_one_story('promoted', $standby);
 goes_on('promoted', $standby);
 is_one_story('after its first promotion', $standby);
 
+# ---- no room for as much as another job: a schedule waits until there is
+my $said_before = -s $standby->logfile;
+as('postgres', q{
+    CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE LOG 'asked for room'; RAISE 'no room' USING ERRCODE = 'disk_full'; END $$;
+    CREATE TRIGGER no_room BEFORE INSERT ON dlent.job FOR EACH ROW EXECUTE FUNCTION no_room();
+}, $standby);
+ok(wait_for('a schedule finds no room', sub { return slurp_file($standby->logfile, $said_before) =~ /dlent: .*schedule \d.*: no room/ }), 'no room: a schedule finds none');
+usleep(1_500_000);
+as('postgres', 'DROP TRIGGER no_room ON dlent.job', $standby);
+cmp_ok(scalar(() = slurp_file($standby->logfile, $said_before) =~ /asked for room$/mg), '<', 10, 'no room: it does not try without pause');
+is(as('postgres', 'SELECT count(*) FROM dlent.schedules WHERE paused', $standby), '0', 'no room: it is not given up');
+goes_on('no room', $standby);
+
+# ---- a full disk: the data on a small one of their own, the WAL elsewhere
 end_traffic($traffic);
+my $data = $standby->data_dir;
+my $ballast = "$data/base/ballast";
 $standby->stop;
+my ($user, $group) = ($<, $( =~ s/ .*//r);
+# who may not mount may in a namespace of one's own, where the server is whom it was
+my $mounted = system('unshare', '-r', '-m', 'sh', '-c', q{
+    cp -a "$1/base" "$1/../base" && size=$(($(du -s -k "$1/base" | cut -f 1) + 16384)) && mount -t tmpfs -o "size=${size}k,mode=700" none "$1/base" &&
+    cp -a --sparse=never "$1/../base/." "$1/base/" && exec unshare -U --map-user="$2" --map-group="$3" pg_ctl -w -s -D "$1" -l "$4" start
+}, 'sh', $data, $user, $group, $standby->logfile) == 0;
+SKIP: {
+    skip 'no file system can be mounted: nothing is known of a full disk', 8 if !$mounted;
+    $standby->_update_pid(1);
+    my $log = -s $standby->logfile;
+    my $said = sub { return slurp_file($standby->logfile, $log) };
+    my $scored = 0;
+    my $score = sub { $scored += as('visitor', q{SELECT count(dlent_predict('again', c)) FROM (SELECT 50 * nextval('call_number')::int AS first) AS n, calls(n.first, n.first + 49, 0) AS c}, $standby) };
+    # declared anew, it has a retrain to begin with
+    declare($standby);
+    as('analyst', 'SELECT dlent_pause_schedule(schedule) FROM dlent.monitors', $standby);
+    wait_for('the last job', q{SELECT count(*) = 0 FROM dlent.jobs WHERE finished_at IS NULL}, $standby);
+    my $standing = q{SELECT champion, versions FROM dlent.models};
+    my $before = as('postgres', $standing, $standby);
+    as('postgres', "COPY (SELECT 1) TO PROGRAM 'dd if=/dev/zero of=$ballast bs=8k 2>&1 || true'", $standby);
+    as('analyst', 'SELECT dlent_resume_schedule(schedule) FROM dlent.monitors', $standby);
+    # where there is room to say so, the attempt or the monitor's step has failed; otherwise its worker has
+    my $failed = q{SELECT EXISTS (SELECT FROM dlent.job_run WHERE sqlstate = '53100') OR EXISTS (SELECT FROM dlent.monitor_step WHERE reason LIKE '%No space left%')};
+    ok(wait_for('the writer and a job find no room', sub {
+        $score->();
+        return $said->() =~ /recorded answers were not written: .*No space left/
+            && ($said->() =~ /ERROR:  .*No space left.*\n(.*\n){1,4}.*background worker "dlent job/ || answer($failed, $standby) eq 't') }), 'full: the writer and a job find no room');
+    cmp_ok($scored, '>', 0, 'full: answers go on');
+    is(as('postgres', $standing, $standby), $before, 'full: the champion is unchanged');
+    is_one_story('full', $standby);
+    as('postgres', "COPY (SELECT 1) TO PROGRAM 'rm $ballast'", $standby);
+    $traffic = begin_traffic($standby);
+    goes_on('room again', $standby);
+    end_traffic($traffic);
+    is_one_story('room again', $standby);
+    is(as('postgres', 'SELECT count(*) FROM dlent.schedules WHERE paused', $standby), '0', 'no schedule has been given up');
+    $standby->stop;
+}
 unlike(slurp_file($standby->logfile), qr/PANIC|TRAP|terminated by signal/, 'nobody died there');
 done_testing();
