@@ -9,10 +9,10 @@
 #include "pg/bridge/text.h"
 #include "pg/cache/scorer_cache.h"
 #include "pg/catalog/expectations.h"
+#include "pg/catalog/sql_call.h"
 #include "pg/expectations/predicate.h"
 #include "pg/monitor/held_out.h"
 #include "pg/monitor/sentences.h"
-#include "pg/monitor/sql_call.h"
 
 namespace dlent::pg {
 namespace {

@@ -8,8 +8,8 @@
 #include "pg/bridge/error.h"
 #include "pg/bridge/text.h"
 #include "pg/cache/scorer_cache.h"
+#include "pg/catalog/sql_call.h"
 #include "pg/expectations/predicate.h"
-#include "pg/monitor/sql_call.h"
 #include "pg/source/source.h"
 
 namespace dlent::pg {

@@ -6,8 +6,8 @@
 #include "pg/bridge/json.h"
 #include "pg/bridge/text.h"
 #include "pg/catalog/lookup.h"
+#include "pg/catalog/sql_call.h"
 #include "pg/catalog/writer.h"
-#include "pg/monitor/sql_call.h"
 #include "pg/workers/job_settings.h"
 
 extern "C" {

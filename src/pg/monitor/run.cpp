@@ -3,11 +3,11 @@
 #include "pg/monitor/run.h"
 
 #include "pg/bridge/text.h"
+#include "pg/catalog/sql_call.h"
 #include "pg/monitor/gates.h"
 #include "pg/monitor/monitor_store.h"
 #include "pg/monitor/option_reader.h"
 #include "pg/monitor/sentences.h"
-#include "pg/monitor/sql_call.h"
 #include "pg/monitor/training_data.h"
 #include "pg/monitor/triggers.h"
 

@@ -10,8 +10,8 @@
 #include "pg/bridge/text.h"
 #include "pg/cache/scorer_cache.h"
 #include "pg/catalog/expectations.h"
+#include "pg/catalog/sql_call.h"
 #include "pg/monitor/sentences.h"
-#include "pg/monitor/sql_call.h"
 #include "pg/monitor/training_data.h"
 
 namespace dlent::pg {

@@ -1,6 +1,6 @@
 #include "pg/bridge/postgres.h"
 
-#include "pg/monitor/sql_call.h"
+#include "pg/catalog/sql_call.h"
 
 #include "pg/bridge/error.h"
 #include "pg/bridge/json.h"
