@@ -5,6 +5,9 @@
 #include <cstdio>
 
 extern "C" {
+#if PG_VERSION_NUM >= 170000
+#include "common/file_utils.h"
+#endif
 #include "storage/fd.h"
 }
 

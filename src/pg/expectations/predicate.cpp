@@ -34,7 +34,7 @@ bool FindPredictions(Node* node, void* context) {
         return false;
     if (IsA(node, ColumnRef)) {
         auto* const facts = static_cast<PredicateFacts*>(context);
-        const Node* const last = static_cast<const Node*>(llast(castNode(ColumnRef, node)->fields));
+        auto* const last = static_cast<Node*>(llast(castNode(ColumnRef, node)->fields));
         if (IsA(last, String)) {
             const char* const name = strVal(last);
             facts->prediction |= std::strcmp(name, "prediction") == 0;

@@ -17,6 +17,9 @@
 #include "pg/bridge/error.h"
 
 extern "C" {
+#if PG_VERSION_NUM >= 170000
+#include "common/file_utils.h"
+#endif
 #include "storage/fd.h"
 }
 
