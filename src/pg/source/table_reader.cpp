@@ -104,7 +104,9 @@ class TableSink final : public RowSink {
     void Keep(TupleTableSlot* slot) {
         const MemoryContext previous = MemoryContextSwitchTo(decoders_);
         if (waiting_slot_ == nullptr)
-            waiting_slot_ = MakeSingleTupleTableSlot(slot->tts_tupleDescriptor, &TTSOpsMinimalTuple);
+            // the source's own description ends with it, before rows that waited to its end are read
+            waiting_slot_ =
+                MakeSingleTupleTableSlot(CreateTupleDescCopy(slot->tts_tupleDescriptor), &TTSOpsMinimalTuple);
         MinimalTuple tuple = ExecCopySlotMinimalTuple(slot);
         waiting_ = lappend(waiting_, tuple);
         MemoryContextSwitchTo(previous);
