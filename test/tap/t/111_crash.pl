@@ -7,6 +7,7 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use KillServer;
 use Time::HiRes qw(time usleep);
 
 srand(20);
@@ -54,19 +55,8 @@ for my $round (1 .. $rounds)
     my $victim = ('dlent job', 'dlent scheduler', 'dlent launcher', 'postmaster')[ $round % 4 ];
     if ($victim eq 'postmaster')
     {
-        # all processes at once, as when the machine goes down
-        my @pids = split /\n/, query('SELECT pid FROM pg_stat_activity') // '';
-        $node->kill9;
-        kill 'KILL', @pids;
+        kill_server($node);
         $killed{$victim}++;
-        my $until = time() + 30;
-        # until the last of the old processes has left the shared memory
-        until (system('pg_ctl', '-w', '-s', '-D', $node->data_dir, '-l', $node->logfile, 'start') == 0)
-        {
-            die 'the server does not come back' if time() > $until;
-            usleep(200_000);
-        }
-        $node->_update_pid(1);
     }
     else
     {

@@ -11,6 +11,7 @@ use List::Util qw(shuffle);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use KillServer;
 use Time::HiRes qw(time usleep);
 
 my $seed = $ENV{DLENT_CRASH_SEED} || 20261127;
@@ -158,22 +159,6 @@ sub end_traffic {
 }
 
 # ---- processes, as the system knows them
-sub postmaster_of { my ($on) = @_; my ($pid) = slurp_file($on->data_dir . '/postmaster.pid') =~ /^(\d+)/; return $pid }
-# Processes of the server by what they are: pid => title
-sub processes {
-    my ($postmaster) = @_;
-    my %processes;
-    for my $file (glob '/proc/[0-9]*/stat') {
-        open my $stat, '<', $file or next;
-        my $line = <$stat> // next;
-        my ($pid, $parent) = $line =~ /^(\d+) \(.*\) [^Z] (\d+)/ or next;
-        next if $parent != $postmaster;
-        open my $command, '<', "/proc/$pid/cmdline" or next;
-        my $title = <$command> // next;
-        $processes{$pid} = $title =~ s/\0.*//sr;
-    }
-    return %processes;
-}
 my %titles = (
     'job worker' => qr/\bdlent job \d/,
     'scheduler' => qr/\bdlent scheduler\b/,
@@ -201,21 +186,9 @@ sub kill_one {
     return 0;
 }
 sub kill_all {
-    my $postmaster = postmaster_of($node);
-    # it does not see them die, nor do they see it
-    my $alive = kill 'STOP', $postmaster;
-    my %children = processes($postmaster);
-    my %killed = map { $children{$_} => 1 } grep { kill 'KILL', $_ } keys %children;
-    $node->kill9;
-    my $until = time() + 30;
-    # until the last of the old processes has left the shared memory
-    until (system('pg_ctl', '-w', '-s', '-D', $node->data_dir, '-l', $node->logfile, 'start') == 0) {
-        die 'the server does not come back' if time() > $until;
-        usleep(100_000);
-    }
-    $node->_update_pid(1);
+    my ($alive, @killed) = kill_server($node);
     # of the others some may just have ended
-    return $alive && !grep { my $title = $_; !grep { /$title/ } keys %killed } $titles{'launcher'}, qr/\bcheckpointer\b/, qr/\bwalwriter\b/;
+    return $alive && !grep { my $title = $_; !grep { /$title/ } @killed } $titles{'launcher'}, qr/\bcheckpointer\b/, qr/\bwalwriter\b/;
 }
 
 # ---- a standby from before, which follows all the time
