@@ -18,7 +18,7 @@ SET client_min_messages = error;
 DROP EXTENSION IF EXISTS dlent CASCADE;
 DROP TABLE IF EXISTS wide;
 CREATE EXTENSION dlent;
-CREATE TABLE wide AS SELECT i AS id, $values FROM generate_series(1, $rows) AS i;
+CREATE TABLE wide AS SELECT i AS id, $values FROM generate_series(1, $rows::bigint) AS i;
 VACUUM ANALYZE wide;
 SET dlent.progress_messages = off;
 SELECT version, seconds FROM dlent_train('m', 'SELECT $names, x1 + x2 > x3 AS y FROM wide LIMIT 20000', 'y', '{"preset": "fast", "epochs": 2, "seed": 1}');
