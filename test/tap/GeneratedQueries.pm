@@ -6,9 +6,29 @@ use strict;
 use warnings;
 
 use Exporter 'import';
+use PostgreSQL::Test::Cluster;
 use Test::More;
 
-our @EXPORT = qw(create_tables train_models compare_answers);
+our @EXPORT = qw(new_server create_tables train_models compare_answers);
+
+# A server that plans in parallel whatever it can, with the extension; further arguments are those of init().
+sub new_server {
+    my ($name, %init) = @_;
+    my $node = PostgreSQL::Test::Cluster->new($name);
+    $node->init(%init);
+    $node->append_conf('postgresql.conf', <<'CONF');
+shared_preload_libraries = 'dlent'
+dlent.progress_messages = off
+client_min_messages = error
+max_parallel_workers_per_gather = 2
+parallel_setup_cost = 0
+parallel_tuple_cost = 0
+min_parallel_table_scan_size = 0
+CONF
+    $node->start;
+    $node->safe_psql('postgres', 'CREATE EXTENSION dlent');
+    return $node;
+}
 
 # Small tables with NULLs in every feature, whole rows that are missing (outer joins), several physical layouts.
 sub create_tables {

@@ -74,7 +74,7 @@ const char* Containment::Caught(const Before& before) {
     ErrorReport report;
     report.Capture();
     CurrentResourceOwner = before.owner;
-    if (!IsContained(report.postgres != nullptr ? report.postgres->sqlerrcode : report.sqlstate))
+    if (!IsContained(report.SqlState()))
         throw;
     return CallPostgres([&] {
         HOLD_INTERRUPTS();
@@ -84,9 +84,7 @@ const char* Containment::Caught(const Before& before) {
         // raising an error had forgotten them
         InterruptHoldoffCount = before.interrupt_holdoffs;
         QueryCancelHoldoffCount = before.cancel_holdoffs;
-        return pstrdup(report.postgres == nullptr            ? report.message
-                       : report.postgres->message == nullptr ? "unknown error"
-                                                             : report.postgres->message);
+        return pstrdup(report.Message());
     });
 }
 

@@ -88,6 +88,13 @@ struct ErrorReport {
 
     /// To be called in a catch block: records the exception in flight, whatever it is.
     void Capture() noexcept;
+    int SqlState() const { return postgres != nullptr ? postgres->sqlerrcode : sqlstate; }
+    /// Never null.
+    const char* Message() const {
+        return postgres == nullptr            ? message
+               : postgres->message == nullptr ? "unknown error"
+                                              : postgres->message;
+    }
     /// Raises it. The caller's frame and all between it and PostgreSQL hold only trivially destructible
     /// objects.
     [[noreturn]] void Raise() const;

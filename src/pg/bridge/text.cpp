@@ -2,6 +2,11 @@
 
 #include "pg/bridge/text.h"
 
+extern "C" {
+#include "utils/datetime.h"
+#include "utils/json.h"
+}
+
 namespace dlent::pg {
 namespace {
 
@@ -42,6 +47,15 @@ std::string ToUtf8(std::string_view server) {
 
 std::string FromUtf8(std::string_view utf8) {
     return Converted(utf8, pg_any_to_server);
+}
+
+std::string UtcText(TimestampTz time) {
+    char text[MAXDATELEN + 1] = {};
+    CallPostgres([&text, time] {
+        const int utc = 0;
+        (void)JsonEncodeDateTime(text, TimestampTzGetDatum(time), TIMESTAMPTZOID, &utc);
+    });
+    return text;
 }
 
 std::string QuoteIdentifier(const std::string& name) {

@@ -13,6 +13,9 @@ Datum TextDatum(std::string_view text);
 std::string ToUtf8(std::string_view server);
 std::string FromUtf8(std::string_view utf8);
 
+/// A time as ISO 8601 in UTC, whatever the session's settings.
+std::string UtcText(TimestampTz time);
+
 /// `name` between double quotes where SQL needs them.
 std::string QuoteIdentifier(const std::string& name);
 

@@ -4,8 +4,7 @@
 
 #include "pg/bridge/error.h"
 #include "pg/bridge/text.h"
-#include "pg/catalog/lookup.h"
-#include "pg/catalog/writer.h"
+#include "pg/catalog/model_change.h"
 
 namespace dlent::pg {
 namespace {
@@ -26,18 +25,6 @@ Parameter Bool(bool value) {
     return {BOOLOID, BoolGetDatum(value), false};
 }
 
-/// Locks the model's row; false when there is none. 42501 unless the caller may manage it.
-bool LockManaged(const char* model, const CatalogWrite& write, FoundModel* found) {
-    const Parameter parameters[] = {Text(model)};
-    if (Execute("SELECT id, owner FROM dlent.model WHERE name = $1 FOR UPDATE", parameters) == 0)
-        return false;
-    found->id = DatumGetInt64(Result(0, 1));
-    found->owner = DatumGetObjectId(Result(0, 2));
-    if (!MayWrite(write.caller, *found))
-        RaiseDenied(model);
-    return true;
-}
-
 void Store(const char* model, const Row& row) {
     CatalogWrite write;
     BeginCatalogWrite("dlent_expect()", &write);
@@ -46,8 +33,7 @@ void Store(const char* model, const Row& row) {
         Execute("INSERT INTO dlent.model (name, owner) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING",
                 make) == 1;
     FoundModel found;
-    if (!LockManaged(model, write, &found))
-        RaiseNoModel(model);
+    FindManagedModel(model, write, RowLock::kUpdate, &found);
     const Parameter parameters[] = {Int8(found.id),        Text(row.name),        Text(row.predicate),
                                     Text(row.severity),    Float8(row.tolerance), Bool(row.nulls_pass),
                                     Text(row.description), Text(row.search_path), Text(row.author)};
@@ -68,8 +54,7 @@ bool Drop(const char* model, const char* name) {
     CatalogWrite write;
     BeginCatalogWrite("dlent_drop_expectation()", &write);
     FoundModel found;
-    if (!LockManaged(model, write, &found))
-        RaiseNoModel(model);
+    FindManagedModel(model, write, RowLock::kUpdate, &found);
     const Parameter parameters[] = {Int8(found.id), Text(name)};
     const bool dropped =
         Execute("DELETE FROM dlent.expectation WHERE model_id = $1 AND name = $2", parameters) > 0;

@@ -10,17 +10,43 @@ extern "C" {
 
 namespace dlent::pg {
 
-void LockModel(const char* command, const char* name, Who who, CatalogWrite* write, FoundModel* model) {
-    BeginCatalogWrite(command, write);
-    AdoptContracts();
+namespace {
+
+bool Find(const char* name, RowLock lock, FoundModel* model) {
+    const char* const clause = lock == RowLock::kUpdate     ? "FOR UPDATE"
+                               : lock == RowLock::kKeyShare ? "FOR KEY SHARE"
+                                                            : "";
     const Parameter parameters[] = {Text(name)};
-    if (Execute("SELECT id, owner, champion, rollout FROM dlent.model WHERE name = $1 FOR UPDATE",
+    if (Execute(psprintf("SELECT id, owner, champion, rollout FROM dlent.model WHERE name = $1 %s", clause),
                 parameters) == 0)
-        RaiseNoModel(name);
+        return false;
     model->id = DatumGetInt64(Result(0, 1));
     model->owner = DatumGetObjectId(Result(0, 2));
     model->champion = DatumGetInt32(Result(0, 3));
     model->rollout = DatumGetInt64(Result(0, 4));
+    return true;
+}
+
+}  // namespace
+
+bool FindManagedModelIfAny(const char* name, const CatalogWrite& write, RowLock lock, FoundModel* model) {
+    if (!Find(name, lock, model))
+        return false;
+    if (!MayWrite(write.caller, *model))
+        RaiseDenied(name);
+    return true;
+}
+
+void FindManagedModel(const char* name, const CatalogWrite& write, RowLock lock, FoundModel* model) {
+    if (!FindManagedModelIfAny(name, write, lock, model))
+        RaiseNoModel(name);
+}
+
+void LockModel(const char* command, const char* name, Who who, CatalogWrite* write, FoundModel* model) {
+    BeginCatalogWrite(command, write);
+    AdoptContracts();
+    if (!Find(name, RowLock::kUpdate, model))
+        RaiseNoModel(name);
     if (who == Who::kOwner ? !has_privs_of_role(write->caller, model->owner)
                            : !MayWrite(write->caller, *model))
         RaiseDenied(name);
@@ -60,6 +86,19 @@ void PromoteVersion(const CatalogWrite& write, const FoundModel& model, const ch
                  .role = CallerName(write),
                  .reason = reason,
                  .details = NumberDetail("rollout", ended)});
+}
+
+void RecordErasure(const CatalogWrite& write, const FoundModel& model, const char* name, const char* what,
+                   int64_t count, const char* by) {
+    if (count == 0)
+        return;
+    const Parameter facts[] = {Text(what), Int8(count), Text(by)};
+    Execute("SELECT pg_catalog.jsonb_build_object($1, $2, 'by', $3)", facts);
+    RecordEvent({.action = psprintf("forget_%s", what),
+                 .model_id = model.id,
+                 .model = name,
+                 .role = CallerName(write),
+                 .details = Result(0, 1)});
 }
 
 void EndRollout(const FoundModel& model, const char* state, const char* reason) {

@@ -11,6 +11,15 @@ namespace dlent::pg {
 
 enum class Who { kManager, kOwner };
 
+/// How a write keeps a model's row: against any other change of it, against being dropped only (as a foreign
+/// key would), or not at all.
+enum class RowLock { kUpdate, kKeyShare, kNone };
+
+/// Finds a model that the caller of `write` may manage; 42704 or 42501.
+void FindManagedModel(const char* name, const CatalogWrite& write, RowLock lock, FoundModel* model);
+/// The same; false when there is no model of that name.
+bool FindManagedModelIfAny(const char* name, const CatalogWrite& write, RowLock lock, FoundModel* model);
+
 /// Opens a catalog write for `command` and locks the model's row; 42704 or 42501.
 void LockModel(const char* command, const char* name, Who who, CatalogWrite* write, FoundModel* model);
 
@@ -24,6 +33,11 @@ int64_t SetChampion(const FoundModel& model, int version, const char* reason);
 /// The same, with its event.
 void PromoteVersion(const CatalogWrite& write, const FoundModel& model, const char* name, int version,
                     const char* reason);
+
+/// Leaves the event of `count` rows that were erased, unless there were none: how many `what` ("predictions")
+/// went, and by what they were chosen, never whose they were. The action is forget_<what>.
+void RecordErasure(const CatalogWrite& write, const FoundModel& model, const char* name, const char* what,
+                   int64_t count, const char* by);
 
 /// Ends the rollout that is under way: `state` says how.
 void EndRollout(const FoundModel& model, const char* state, const char* reason);

@@ -6,7 +6,7 @@
 #include "pg/bridge/json.h"
 #include "pg/bridge/text.h"
 #include "pg/catalog/extension_schema.h"
-#include "pg/source/source.h"
+#include "pg/observe/settings.h"
 
 namespace dlent::pg {
 namespace {
@@ -41,10 +41,8 @@ Json QueryAsUser(const std::string& statement, const std::vector<Parameter>& par
         const MemoryContext context = CurrentMemoryContext;
         if (SPI_connect() != SPI_OK_CONNECT)
             elog(ERROR, "SPI_connect failed");
-        // who watches a model is not whom it answers
         const int nest_level = NewGUCNestLevel();
-        (void)set_config_option("dlent.prediction_log", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
-                                true, 0, false);
+        SuspendPredictionLog();
         ExecuteReadOnly(statement.c_str(), parameters.data(), static_cast<int>(parameters.size()));
         const Datum value = FirstJsonb(context);
         AtEOXact_GUC(true, nest_level);
@@ -68,12 +66,6 @@ Json QueryCatalog(const char* statement, const std::vector<Parameter>& parameter
 
 std::string FunctionName(const char* function) {
     return std::string(CallPostgres([] { return ExtensionSchema(); })) + "." + function;
-}
-
-std::string FromSource(const std::string& source) {
-    // parentheses alone do not keep a text together that closes them
-    const Source parsed = Source::Open(source);
-    return OidIsValid(parsed.relation()) ? source : "(" + source + "\n)";
 }
 
 std::string QuoteLiteral(const std::string& text) {

@@ -25,9 +25,6 @@ Json QueryCatalog(const char* statement, const std::vector<Parameter>& parameter
 /// `schema.function` of one of the extension's functions, as SQL spells it.
 std::string FunctionName(const char* function);
 
-/// A source as an item of FROM, to be followed by an alias.
-std::string FromSource(const std::string& source);
-
 std::string QuoteLiteral(const std::string& text);
 
 }  // namespace dlent::pg

@@ -7,6 +7,7 @@
 #include "pg/catalog/extension_schema.h"
 #include "pg/catalog/writer.h"
 #include "pg/expectations/predicate.h"
+#include "pg/observe/settings.h"
 #include "pg/source/source.h"
 
 extern "C" {
@@ -15,9 +16,7 @@ extern "C" {
 #include "utils/acl.h"
 #include "utils/guc.h"
 #include "utils/plancache.h"
-#include "utils/queryenvironment.h"
 #include "utils/resowner.h"
-#include "utils/tuplestore.h"
 }
 
 namespace dlent::pg {
@@ -68,9 +67,7 @@ void Judge(Judgement* judgement, EphemeralNamedRelation rows) {
     const int nest_level = NewGUCNestLevel();
     (void)set_config_option("search_path", judgement->search_path, PGC_USERSET, PGC_S_SESSION,
                             GUC_ACTION_SAVE, true, 0, false);
-    // who checks a model is not whom it answers
-    (void)set_config_option("dlent.prediction_log", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
-                            0, false);
+    SuspendPredictionLog();
     // what kind of expression it is
     SPIPlanPtr plan =
         SPI_prepare(psprintf("SELECT (%s\n) FROM %s", judgement->predicate, judgement->from), 0, nullptr);
@@ -137,17 +134,6 @@ bool TrustsAuthor(const char* author) {
     const Oid role = get_role_oid(author, true);
     return OidIsValid(role) && (role == caller || superuser_arg(role) ||
                                 is_member_of_role_nosuper(caller, role) || has_privs_of_role(role, caller));
-}
-
-EphemeralNamedRelation MakeRelation(Tuplestorestate* store, TupleDesc columns, int64_t rows) {
-    auto* const relation = static_cast<EphemeralNamedRelation>(palloc0(sizeof(EphemeralNamedRelationData)));
-    relation->md.name = pstrdup(kRows);
-    relation->md.reliddesc = InvalidOid;
-    relation->md.tupdesc = columns;
-    relation->md.enrtype = ENR_NAMED_TUPLESTORE;
-    relation->md.enrtuples = static_cast<double>(rows);
-    relation->reldata = store;
-    return relation;
 }
 
 // ---- C++ ----
@@ -228,7 +214,7 @@ std::vector<ExpectationOutcome> EvaluateExpectations(const std::string& model, c
     TuplestoreSink sink(store.tuples);
     source.Read(&sink);
     const EphemeralNamedRelation rows =
-        CallPostgres([&] { return MakeRelation(store.tuples, store.columns, sink.rows()); });
+        CallPostgres([&] { return RelationOfRows(kRows, store.tuples, store.columns, sink.rows()); });
 
     std::vector<ExpectationOutcome> outcomes;
     for (size_t i = 0; i < chosen.size(); ++i) {

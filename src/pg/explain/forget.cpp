@@ -3,9 +3,8 @@
 #include "pg/bridge/postgres.h"
 
 #include "pg/bridge/error.h"
-#include "pg/catalog/lookup.h"
+#include "pg/catalog/model_change.h"
 #include "pg/catalog/models.h"
-#include "pg/catalog/writer.h"
 #include "pg/functions/arguments.h"
 
 extern "C" {
@@ -18,14 +17,9 @@ namespace {
 /// The model that explanations are to be erased of. One that was dropped has nobody who manages it but those
 /// that manage the extension's tables.
 void FindForgetful(const char* name, const CatalogWrite& write, FoundModel* model) {
-    const Parameter parameters[] = {Text(name)};
-    if (Execute("SELECT id, owner FROM dlent.model WHERE name = $1", parameters) > 0) {
-        model->id = DatumGetInt64(Result(0, 1));
-        model->owner = DatumGetObjectId(Result(0, 2));
-        if (!MayWrite(write.caller, *model))
-            RaiseDenied(name);
+    if (FindManagedModelIfAny(name, write, RowLock::kNone, model))
         return;
-    }
+    const Parameter parameters[] = {Text(name)};
     if (Execute("SELECT max(model_id) FROM dlent.explanation WHERE model = $1", parameters) == 0 ||
         Result(0, 1) == 0)
         RaiseNoModel(name);
@@ -55,16 +49,10 @@ int64_t Forget(const char* name, const char* key, Datum older_than, bool has_age
         "SELECT pg_catalog.count(*) FROM gone",
         parameters);
     const int64_t count = DatumGetInt64(Result(0, 1));
-    if (count > 0) {
-        // the trail says how many, never whose
-        const Parameter facts[] = {Int8(count), Text(key != nullptr ? "key" : has_age ? "age" : "retention")};
-        Execute("SELECT pg_catalog.jsonb_build_object('explanations', $1, 'by', $2)", facts);
-        RecordEvent({.action = "forget_explanations",
-                     .model_id = model.id,
-                     .model = name,
-                     .role = GetUserNameFromId(write.caller, false),
-                     .details = Result(0, 1)});
-    }
+    RecordErasure(write, model, name, "explanations", count,
+                  key != nullptr ? "key"
+                  : has_age      ? "age"
+                                 : "retention");
     EndCatalogWrite(write, false);
     return count;
 }

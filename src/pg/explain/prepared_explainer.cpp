@@ -10,9 +10,6 @@
 #include "pg/cache/scorer_cache.h"
 
 extern "C" {
-#include "utils/datetime.h"
-#include "utils/json.h"
-#include "utils/timestamp.h"
 #include "utils/uuid.h"
 }
 
@@ -64,7 +61,7 @@ VersionIdentity ResolveExplained(const ModelReference& reference) {
 void Sign(Json* document, const std::string& id, TimestampTz at, const std::string& role) {
     (*document)["id"] = id;
     Json& audit = (*document)["audit"];
-    audit["at"] = DocumentTime(at);
+    audit["at"] = UtcText(at);
     audit["by"] = ToUtf8(role);
     audit["extension"] = DLENT_VERSION;
 }
@@ -79,15 +76,6 @@ std::string NewExplanationId() {
     return CallPostgres([&uuid] {
         return static_cast<const char*>(DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&uuid))));
     });
-}
-
-std::string DocumentTime(TimestampTz at) {
-    std::array<char, MAXDATELEN + 1> text;
-    CallPostgres([&] {
-        const int utc = 0;
-        JsonEncodeDateTime(text.data(), TimestampTzGetDatum(at), TIMESTAMPTZOID, &utc);
-    });
-    return text.data();
 }
 
 }  // namespace dlent::pg

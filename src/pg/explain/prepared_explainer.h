@@ -48,7 +48,4 @@ void Sign(Json* document, const std::string& id, TimestampTz at, const std::stri
 /// A new identifier: a random UUID.
 std::string NewExplanationId();
 
-/// A time as documents have it: ISO 8601 in UTC.
-std::string DocumentTime(TimestampTz at);
-
 }  // namespace dlent::pg

@@ -8,9 +8,8 @@
 #include "pg/bridge/json.h"
 #include "pg/bridge/text.h"
 #include "pg/cache/scorer_cache.h"
-#include "pg/catalog/lookup.h"
+#include "pg/catalog/model_change.h"
 #include "pg/catalog/models.h"
-#include "pg/catalog/writer.h"
 #include "pg/functions/arguments.h"
 
 namespace dlent::pg {
@@ -47,13 +46,7 @@ const char* Dictionary(int64_t model_id) {
 /// Opens a write and checks the right to manage the model.
 void Begin(const char* command, const char* name, CatalogWrite* write, FoundModel* model) {
     BeginCatalogWrite(command, write);
-    const Parameter parameters[] = {Text(name)};
-    if (Execute("SELECT id, owner FROM dlent.model WHERE name = $1 FOR UPDATE", parameters) == 0)
-        RaiseNoModel(name);
-    model->id = DatumGetInt64(Result(0, 1));
-    model->owner = DatumGetObjectId(Result(0, 2));
-    if (!MayWrite(write->caller, *model))
-        RaiseDenied(name);
+    FindManagedModel(name, *write, RowLock::kUpdate, model);
 }
 
 void Record(const char* action, const FoundModel& model, const EntryArguments& entry, Oid caller) {

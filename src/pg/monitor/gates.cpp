@@ -13,6 +13,7 @@
 #include "pg/expectations/predicate.h"
 #include "pg/monitor/held_out.h"
 #include "pg/monitor/sentences.h"
+#include "pg/source/source.h"
 
 namespace dlent::pg {
 namespace {

@@ -33,7 +33,7 @@ Json Check(const std::string& model, const Json& arguments) {
 
 /// Whether an error is somebody's wish, or the server's end.
 bool IsInterruption(const ErrorReport& error) {
-    return ERRCODE_TO_CATEGORY(SqlStateOf(error)) == ERRCODE_OPERATOR_INTERVENTION;
+    return ERRCODE_TO_CATEGORY(error.SqlState()) == ERRCODE_OPERATOR_INTERVENTION;
 }
 
 Json Run(JobContext& context) {

@@ -5,9 +5,8 @@
 #include "pg/bridge/error.h"
 #include "pg/bridge/json.h"
 #include "pg/bridge/text.h"
-#include "pg/catalog/lookup.h"
+#include "pg/catalog/model_change.h"
 #include "pg/catalog/sql_call.h"
-#include "pg/catalog/writer.h"
 #include "pg/workers/job_settings.h"
 
 extern "C" {
@@ -19,17 +18,6 @@ namespace {
 
 std::string TextAt(const Json& json, const char* key) {
     return FromUtf8(json.at(key).get<std::string>());
-}
-
-/// Locks the row of a model that the caller may manage. Without destructors.
-void LockManagedModel(const char* name, const CatalogWrite& write, FoundModel* model) {
-    const Parameter parameters[] = {Text(name)};
-    if (Execute("SELECT id, owner FROM dlent.model WHERE name = $1 FOR UPDATE", parameters) == 0)
-        RaiseNoModel(name);
-    model->id = DatumGetInt64(Result(0, 1));
-    model->owner = DatumGetObjectId(Result(0, 2));
-    if (!MayWrite(write.caller, *model))
-        RaiseDenied(name);
 }
 
 /// Deletes a model's monitor with its schedule; whether there was one. Without destructors.
@@ -149,7 +137,7 @@ int64_t InsertMonitor(const NewMonitor& monitor) {
         CatalogWrite write;
         BeginCatalogWrite("dlent_monitor()", &write);
         FoundModel model;
-        LockManagedModel(monitor.model.c_str(), write, &model);
+        FindManagedModel(monitor.model.c_str(), write, RowLock::kUpdate, &model);
         DeleteRow(model.id);
         const Parameter parameters[] = {Int8(model.id), Text(monitor.source.c_str()), Of(JSONBOID, policy),
                                         Of(OIDOID, ObjectIdGetDatum(write.caller)), Of(JSONBOID, accepted)};
@@ -180,7 +168,7 @@ bool DeleteMonitor(const std::string& model) {
         CatalogWrite write;
         BeginCatalogWrite("dlent_unmonitor()", &write);
         FoundModel found;
-        LockManagedModel(model.c_str(), write, &found);
+        FindManagedModel(model.c_str(), write, RowLock::kUpdate, &found);
         const bool deleted = DeleteRow(found.id);
         if (deleted)
             RecordMonitorEvent(write, "unmonitor", found.id, model.c_str(), 0);

@@ -235,11 +235,11 @@ class MonitorRun {
     }
 
     bool TrainingFailed(const ErrorReport& error) {
-        const bool data = SqlStateOf(error) == ERRCODE_CHECK_VIOLATION;
+        const bool data = error.SqlState() == ERRCODE_CHECK_VIOLATION;
         const std::string message = MessageOf(error);
         MonitorStep step{"train", data ? "rejected_data" : "failed", message};
         step.event = data ? "monitor_rejected_data" : "monitor_training_failed";
-        step.measurements = {{"sqlstate", unpack_sql_state(SqlStateOf(error))}};
+        step.measurements = {{"sqlstate", unpack_sql_state(error.SqlState())}};
         step.alerts = {{"error", data ? "data" : "training", "",
                         (data ? "training rows of model \"" + monitor_.model + "\" are rejected: "
                               : "a retrain of model \"" + monitor_.model + "\" failed: ") +

@@ -15,7 +15,7 @@ namespace {
 
 /// Whether an error tells of the server's state rather than of what was tried.
 bool IsOfServer(const ErrorReport& error) {
-    switch (ERRCODE_TO_CATEGORY(SqlStateOf(error))) {
+    switch (ERRCODE_TO_CATEGORY(error.SqlState())) {
         case ERRCODE_OPERATOR_INTERVENTION:
         case ERRCODE_SYSTEM_ERROR:
         case ERRCODE_TRANSACTION_ROLLBACK:
@@ -23,7 +23,7 @@ bool IsOfServer(const ErrorReport& error) {
         case ERRCODE_INTERNAL_ERROR:
             return true;
         case ERRCODE_INSUFFICIENT_RESOURCES:
-            return SqlStateOf(error) != ERRCODE_CONFIGURATION_LIMIT_EXCEEDED;
+            return error.SqlState() != ERRCODE_CONFIGURATION_LIMIT_EXCEEDED;
         default:
             return false;
     }
@@ -40,10 +40,6 @@ std::string MessageOf(const ErrorReport& error) {
     };
     return error.postgres != nullptr ? joined(error.postgres->message, error.postgres->detail)
                                      : joined(error.message, error.detail);
-}
-
-int SqlStateOf(const ErrorReport& error) {
-    return error.postgres != nullptr ? error.postgres->sqlerrcode : error.sqlstate;
 }
 
 bool JobMonitorSession::Lock(int64_t model_id) {

@@ -39,7 +39,6 @@ class MonitorSession {
 
 /// The message of an error, in the server's encoding; and DETAIL, where there is one.
 std::string MessageOf(const ErrorReport& error);
-int SqlStateOf(const ErrorReport& error);
 
 class JobMonitorSession final : public MonitorSession {
  public:

@@ -4,9 +4,8 @@
 
 #include "core/observe/prediction_record.h"
 #include "pg/bridge/error.h"
-#include "pg/catalog/lookup.h"
+#include "pg/catalog/model_change.h"
 #include "pg/catalog/models.h"
-#include "pg/catalog/writer.h"
 #include "pg/functions/arguments.h"
 
 namespace dlent::pg {
@@ -16,28 +15,16 @@ int64_t Forget(const char* name, const char* key, Datum older_than, bool has_age
     CatalogWrite write;
     FoundModel model;
     BeginCatalogWrite("dlent_forget_predictions()", &write);
-    const Parameter named[] = {Text(name)};
-    if (Execute("SELECT id, owner FROM dlent.model WHERE name = $1", named) == 0)
-        RaiseNoModel(name);
-    model.id = DatumGetInt64(Result(0, 1));
-    model.owner = DatumGetObjectId(Result(0, 2));
-    if (!MayWrite(write.caller, model))
-        RaiseDenied(name);
+    FindManagedModel(name, write, RowLock::kNone, &model);
     const Parameter parameters[] = {Int8(model.id), Text(key), {INTERVALOID, older_than, !has_age}};
     const auto count = static_cast<int64_t>(
         Execute("DELETE FROM dlent.prediction WHERE model_id = $1 AND ($2 IS NULL OR key = $2) "
                 "AND ($3 IS NULL OR predicted_at < pg_catalog.now() - $3)",
                 parameters));
-    if (count > 0) {
-        // the trail says how many, never whose
-        const Parameter facts[] = {Int8(count), Text(key != nullptr ? "key" : has_age ? "age" : "model")};
-        Execute("SELECT pg_catalog.jsonb_build_object('predictions', $1, 'by', $2)", facts);
-        RecordEvent({.action = "forget_predictions",
-                     .model_id = model.id,
-                     .model = name,
-                     .role = GetUserNameFromId(write.caller, false),
-                     .details = Result(0, 1)});
-    }
+    RecordErasure(write, model, name, "predictions", count,
+                  key != nullptr ? "key"
+                  : has_age      ? "age"
+                                 : "model");
     EndCatalogWrite(write, false);
     return count;
 }

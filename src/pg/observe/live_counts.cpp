@@ -6,15 +6,11 @@
 
 #include "pg/bridge/error.h"
 #include "pg/bridge/json.h"
+#include "pg/bridge/text.h"
 #include "pg/catalog/relations.h"
 #include "pg/catalog/writer.h"
 #include "pg/observe/sketch_counting.h"
 #include "pg/observe/sketch_memory.h"
-
-extern "C" {
-#include "utils/datetime.h"
-#include "utils/json.h"
-}
 
 namespace dlent::pg {
 namespace {
@@ -47,13 +43,6 @@ StoredSketches ReadStored(int64_t version_id, TimestampTz since) {
     MemoryContextSwitchTo(previous);
     EndCatalogRead(read);
     return stored;
-}
-
-std::string UtcText(TimestampTz time) {
-    char text[MAXDATELEN + 1] = {};
-    const int utc = 0;
-    CallPostgres([&] { (void)JsonEncodeDateTime(text, TimestampTzGetDatum(time), TIMESTAMPTZOID, &utc); });
-    return text;
 }
 
 }  // namespace

@@ -4,9 +4,8 @@
 
 #include "pg/bridge/error.h"
 #include "pg/bridge/json.h"
-#include "pg/catalog/lookup.h"
+#include "pg/catalog/model_change.h"
 #include "pg/catalog/models.h"
-#include "pg/catalog/writer.h"
 #include "pg/functions/arguments.h"
 #include "pg/observe/observation.h"
 #include "pg/observe/prediction_ring.h"
@@ -19,13 +18,7 @@ void SetObservation(const char* name, Datum observation) {
     CatalogWrite write;
     FoundModel model;
     BeginCatalogWrite("dlent_observe()", &write);
-    const Parameter named[] = {Text(name)};
-    if (Execute("SELECT id, owner FROM dlent.model WHERE name = $1 FOR UPDATE", named) == 0)
-        RaiseNoModel(name);
-    model.id = DatumGetInt64(Result(0, 1));
-    model.owner = DatumGetObjectId(Result(0, 2));
-    if (!MayWrite(write.caller, model))
-        RaiseDenied(name);
+    FindManagedModel(name, write, RowLock::kUpdate, &model);
     const Parameter parameters[] = {Int8(model.id), {JSONBOID, observation, observation == 0}};
     const bool changed =
         Execute("UPDATE dlent.model SET observation = $2 WHERE id = $1 AND observation IS DISTINCT FROM $2",
@@ -34,7 +27,7 @@ void SetObservation(const char* name, Datum observation) {
         RecordEvent({.action = "observe",
                      .model_id = model.id,
                      .model = name,
-                     .role = GetUserNameFromId(write.caller, false),
+                     .role = CallerName(write),
                      .details = observation});
     EndCatalogWrite(write, changed);
 }

@@ -211,20 +211,7 @@ void Observer::Insert(std::span<const ArmAnswers> answers, std::span<const ArmFa
     std::vector<std::unique_ptr<std::string>> labels;
     // 1, 2, ... within the block; the table's own numbers come when the rows do
     ForEachRecord(answers, failures, 1, [&](const PredictionRecord& record, const Scorer* scorer) {
-        PredictionRow row;
-        row.request = record.request;
-        row.predicted_at = record.time;
-        row.model_id = model_.model_id;
-        row.version = VersionNumberOf(record.version_id);
-        row.rollout_id = record.rollout_id;
-        row.arm = record.arm;
-        row.shadow = record.shadow;
-        row.unit = record.unit;
-        row.key = record.key;
-        row.input_digest = record.digest;
-        row.score = record.score;
-        row.latency = record.latency;
-        row.error = record.error;
+        PredictionRow row = PredictionRow::Of(record, model_.model_id, VersionNumberOf(record.version_id));
         if (record.label >= 0) {
             const Model& model = scorer->model();
             labels.push_back(std::make_unique<std::string>(

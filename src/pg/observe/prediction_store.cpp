@@ -53,6 +53,22 @@ Parameter Column(Oid array_type, Oid type, std::span<const PredictionRow> rows, 
 
 }  // namespace
 
+PredictionRow PredictionRow::Of(const PredictionRecord& record, int64_t model_id, int version) {
+    return {.request = record.request,
+            .predicted_at = record.time,
+            .model_id = model_id,
+            .version = version,
+            .rollout_id = record.rollout_id,
+            .arm = record.arm,
+            .shadow = record.shadow,
+            .unit = record.unit,
+            .key = record.key,
+            .input_digest = record.digest,
+            .score = record.score,
+            .latency = record.latency,
+            .error = record.error};
+}
+
 void InsertPredictions(std::span<const PredictionRow> rows, bool number) {
     if (rows.empty())
         return;

@@ -3,6 +3,7 @@
 #include <span>
 #include <string_view>
 
+#include "core/observe/prediction_record.h"
 #include "pg/bridge/postgres.h"
 #include "pg/catalog/digest.h"
 
@@ -25,6 +26,9 @@ struct PredictionRow {
     std::string_view label;
     float latency = 0.0f;  ///< NaN: none
     std::string_view error;
+
+    /// What a record of a version says, but for label and features. Its texts are the record's.
+    static PredictionRow Of(const PredictionRecord& record, int64_t model_id, int version);
 };
 
 /// A row of dlent.sketch.

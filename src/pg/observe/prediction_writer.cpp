@@ -24,8 +24,7 @@
 #include "pg/observe/settings.h"
 #include "pg/observe/sketch_counting.h"
 #include "pg/observe/sketch_memory.h"
-#include "pg/workers/extension_lock.h"
-#include "pg/workers/job_lock.h"
+#include "pg/workers/database_worker.h"
 #include "pg/workers/job_session.h"
 #include "pg/workers/scheduler_memory.h"
 
@@ -34,9 +33,7 @@ extern "C" {
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
-#include "storage/latch.h"
 #include "storage/procarray.h"
-#include "utils/wait_event.h"
 }
 
 namespace dlent::pg {
@@ -108,32 +105,18 @@ class Writer {
     Outcome Try(Function function) {
         ErrorReport report;
         try {
-            MemoryContextReset(context_);
-            CallPostgres([] {
-                SetCurrentStatementStartTimestamp();
-                StartTransactionCommand();
-                PushActiveSnapshot(GetTransactionSnapshot());
-            });
-            MemoryContextSwitchTo(context_);
-            extension_ = CallPostgres([] { return LockExtension(); });
+            extension_ = BeginWorkerTransaction(context_);
             there_ = OidIsValid(extension_);
             if (there_)
                 function();
-            CallPostgres([] {
-                PopActiveSnapshot();
-                CommitTransactionCommand();
-            });
-            MemoryContextSwitchTo(context_);
+            EndWorkerTransaction(context_);
             return Outcome::kDone;
         } catch (...) {
             report.Capture();
         }
-        const int sqlstate = report.postgres != nullptr ? report.postgres->sqlerrcode : report.sqlstate;
-        LogOnce(report.postgres != nullptr ? report.postgres->message : report.message);
-        CallPostgres([] { AbortOutOfAnyTransaction(); });
-        MemoryContextSwitchTo(context_);
-        CallPostgres([] { CHECK_FOR_INTERRUPTS(); });
-        const int category = ERRCODE_TO_CATEGORY(sqlstate);
+        const int category = ERRCODE_TO_CATEGORY(report.SqlState());
+        LogOnce(report.Message());
+        AbortWorkerTransaction(context_);
         const bool passing = category == ERRCODE_INSUFFICIENT_RESOURCES ||
                              category == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE ||
                              category == ERRCODE_OPERATOR_INTERVENTION ||
@@ -190,20 +173,7 @@ class Writer {
     }
 
     PredictionRow RowOf(const PredictionRecord& record, RecordedVersion* version) {
-        PredictionRow row;
-        row.request = record.request;
-        row.predicted_at = record.time;
-        row.model_id = version->identity.model_id;
-        row.version = version->identity.version;
-        row.rollout_id = record.rollout_id;
-        row.arm = record.arm;
-        row.shadow = record.shadow;
-        row.unit = record.unit;
-        row.key = record.key;
-        row.input_digest = record.digest;
-        row.score = record.score;
-        row.latency = record.latency;
-        row.error = record.error;
+        PredictionRow row = PredictionRow::Of(record, version->identity.model_id, version->identity.version);
         if ((record.label >= 0 || !record.cells.empty()) && version->scorer == nullptr) {
             version->scorer = AcquireScorer(version->identity);
             for (const std::string& label : version->scorer->model().target.labels())
@@ -319,12 +289,7 @@ void RunWriter() {
     const MemoryContext context = CallPostgres([] {
         return AllocSetContextCreate(TopMemoryContext, "dlent prediction writer", ALLOCSET_DEFAULT_SIZES);
     });
-    const bool alone = CallPostgres([] {
-        StartTransactionCommand();
-        const bool locked = TryLockForSession(kPredictionWriterLock, 0);
-        CommitTransactionCommand();
-        return locked;
-    });
+    const bool alone = IsAloneWith(kPredictionWriterLock);
     PredictionRing* const ring = PredictionRing::OfThisDatabase();
     if (!alone || ring == nullptr)
         return;
@@ -336,37 +301,19 @@ void RunWriter() {
         stopping = ShutdownRequestPending != 0;
         if (!writer.Tick(stopping))
             return;
-        CallPostgres([&] {
+        CallPostgres([] {
             pgstat_report_stat(false);
             pgstat_report_activity(STATE_IDLE, nullptr);
-            if (stopping)
-                return;
-            (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-                            writer.more() ? 0 : kSleepMilliseconds, PG_WAIT_EXTENSION);
-            ResetLatch(MyLatch);
-            CHECK_FOR_INTERRUPTS();
-            if (ConfigReloadPending) {
-                ConfigReloadPending = 0;
-                ProcessConfigFile(PGC_SIGHUP);
-            }
         });
+        if (!stopping)
+            SleepUntilWoken(writer.more() ? 0 : kSleepMilliseconds);
     }
 }
 
 }  // namespace
 
 bool StartPredictionWriter(Oid database, BackgroundWorkerHandle** handle) {
-    BackgroundWorker worker{};
-    worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-    worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-    worker.bgw_restart_time = BGW_NEVER_RESTART;
-    strlcpy(worker.bgw_library_name, "$libdir/dlent", BGW_MAXLEN);
-    strlcpy(worker.bgw_function_name, "dlent_prediction_writer_main", BGW_MAXLEN);
-    strlcpy(worker.bgw_type, "dlent prediction writer", BGW_MAXLEN);
-    std::snprintf(worker.bgw_name, BGW_MAXLEN, "dlent prediction writer for database %u", database);
-    worker.bgw_main_arg = ObjectIdGetDatum(database);
-    worker.bgw_notify_pid = MyProcPid;
-    return RegisterDynamicBackgroundWorker(&worker, handle);
+    return StartDatabaseWorker("dlent_prediction_writer_main", "dlent prediction writer", database, handle);
 }
 
 bool WantsPredictionWriter(Oid database) {

@@ -2,6 +2,10 @@
 
 #include "pg/observe/settings.h"
 
+extern "C" {
+#include "utils/guc.h"
+}
+
 namespace dlent::pg {
 namespace {
 
@@ -37,6 +41,11 @@ int retention_minutes = kDefaultRetentionMinutes;
 
 PredictionLog CurrentPredictionLog() {
     return static_cast<PredictionLog>(prediction_log);
+}
+
+void SuspendPredictionLog() {
+    (void)set_config_option("dlent.prediction_log", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
+                            0, false);
 }
 
 size_t PredictionRingBytes() {

@@ -11,6 +11,9 @@ enum class PredictionLog {
     kSynchronous,  ///< of every row of a model that is observed, within the session's own transaction
 };
 PredictionLog CurrentPredictionLog();
+/// Has nothing recorded until the nest level of settings (NewGUCNestLevel()) ends: who checks or watches a
+/// model is not whom it answers. Raises PostgreSQL errors.
+void SuspendPredictionLog();
 
 /// dlent.prediction_log_size, in bytes: the ring of one database.
 size_t PredictionRingBytes();

@@ -10,17 +10,14 @@
 #include "pg/bridge/error.h"
 #include "pg/bridge/json.h"
 #include "pg/bridge/text.h"
-#include "pg/catalog/lookup.h"
+#include "pg/catalog/model_change.h"
 #include "pg/catalog/models.h"
-#include "pg/catalog/writer.h"
 #include "pg/functions/arguments.h"
 #include "pg/source/source.h"
 
 extern "C" {
 #include "miscadmin.h"
-#include "utils/queryenvironment.h"
 #include "utils/timestamp.h"
-#include "utils/tuplestore.h"
 }
 
 namespace dlent::pg {
@@ -221,14 +218,8 @@ OutcomeRows MakeRows() {
 
 /// Finds the model and keeps it from being dropped meanwhile, as a foreign key would; 42704, 42501.
 int64_t KeepModel(const char* name, const CatalogWrite& write) {
-    const Parameter parameters[] = {Text(name)};
-    if (Execute("SELECT id, owner FROM dlent.model WHERE name = $1 FOR KEY SHARE", parameters) == 0)
-        RaiseNoModel(name);
     FoundModel model;
-    model.id = DatumGetInt64(Result(0, 1));
-    model.owner = DatumGetObjectId(Result(0, 2));
-    if (!MayWrite(write.caller, model))
-        RaiseDenied(name);
+    FindManagedModel(name, write, RowLock::kKeyShare, &model);
     return model.id;
 }
 
@@ -260,14 +251,8 @@ int64_t RecordRows(const char* name, const OutcomeRows& rows) {
     CatalogWrite write;
     BeginCatalogWrite("dlent_record_outcomes()", &write);
     const int64_t model_id = KeepModel(name, write);
-    auto* const relation = static_cast<EphemeralNamedRelation>(palloc0(sizeof(EphemeralNamedRelationData)));
-    relation->md.name = pstrdup(kRows);
-    relation->md.reliddesc = InvalidOid;
-    relation->md.tupdesc = rows.columns;
-    relation->md.enrtype = ENR_NAMED_TUPLESTORE;
-    relation->md.enrtuples = static_cast<double>(rows.count);
-    relation->reldata = rows.store;
-    if (SPI_register_relation(relation) != SPI_OK_REL_REGISTER)
+    if (SPI_register_relation(RelationOfRows(kRows, rows.store, rows.columns, rows.count)) !=
+        SPI_OK_REL_REGISTER)
         elog(ERROR, "SPI_register_relation failed");
     const Parameter parameters[] = {Int8(model_id), Text(GetUserNameFromId(write.caller, false))};
     const auto recorded = static_cast<int64_t>(
@@ -284,22 +269,14 @@ int64_t RecordRows(const char* name, const OutcomeRows& rows) {
 int64_t Forget(const char* name, const char* key, Datum older_than, bool has_age) {
     CatalogWrite write;
     BeginCatalogWrite("dlent_forget_outcomes()", &write);
-    const int64_t model_id = KeepModel(name, write);
-    const Parameter parameters[] = {Int8(model_id), Text(key), {INTERVALOID, older_than, !has_age}};
+    FoundModel model;
+    FindManagedModel(name, write, RowLock::kKeyShare, &model);
+    const Parameter parameters[] = {Int8(model.id), Text(key), {INTERVALOID, older_than, !has_age}};
     const auto count = static_cast<int64_t>(
         Execute("DELETE FROM dlent.outcome WHERE model_id = $1 AND ($2 IS NULL OR key = $2) "
                 "AND ($3 IS NULL OR occurred_at < pg_catalog.now() - $3)",
                 parameters));
-    if (count > 0) {
-        // the trail says how many, never whose
-        const Parameter facts[] = {Int8(count), Text(key != nullptr ? "key" : has_age ? "age" : "model")};
-        Execute("SELECT pg_catalog.jsonb_build_object('outcomes', $1, 'by', $2)", facts);
-        RecordEvent({.action = "forget_outcomes",
-                     .model_id = model_id,
-                     .model = name,
-                     .role = GetUserNameFromId(write.caller, false),
-                     .details = Result(0, 1)});
-    }
+    RecordErasure(write, model, name, "outcomes", count, key != nullptr ? "key" : has_age ? "age" : "model");
     EndCatalogWrite(write, false);
     return count;
 }

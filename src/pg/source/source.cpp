@@ -276,6 +276,24 @@ uint64_t Source::Read(RowSink* sink) {
     return CallPostgres([&] { return Execute(plan_, text_.c_str(), sink); });
 }
 
+std::string FromSource(const std::string& source) {
+    // parentheses alone do not keep a text together that closes them
+    const Source parsed = Source::Open(source);
+    return OidIsValid(parsed.relation()) ? source : "(" + source + "\n)";
+}
+
+EphemeralNamedRelation RelationOfRows(const char* name, Tuplestorestate* rows, TupleDesc columns,
+                                      int64_t count) {
+    auto* const relation = static_cast<EphemeralNamedRelation>(palloc0(sizeof(EphemeralNamedRelationData)));
+    relation->md.name = pstrdup(name);
+    relation->md.reliddesc = InvalidOid;
+    relation->md.tupdesc = columns;
+    relation->md.enrtype = ENR_NAMED_TUPLESTORE;
+    relation->md.enrtuples = static_cast<double>(count);
+    relation->reldata = rows;
+    return relation;
+}
+
 ReadPoint CurrentReadPoint() {
     struct Texts {
         const char* snapshot;

@@ -2,6 +2,11 @@
 
 #include "pg/bridge/error.h"
 
+extern "C" {
+#include "utils/queryenvironment.h"
+#include "utils/tuplestore.h"
+}
+
 namespace dlent::pg {
 
 /// A column that a source returns. The name is in the server's encoding.
@@ -52,6 +57,14 @@ class Source {
     std::vector<Oid> relations_;
     std::vector<SourceColumn> columns_;
 };
+
+/// A source as an item of FROM, to be followed by an alias. Parses it, as Open() does.
+std::string FromSource(const std::string& source);
+
+/// Rows that were kept, as a relation that statements of SPI can be given (SPI_register_relation). In the
+/// current memory context; raises PostgreSQL errors.
+EphemeralNamedRelation RelationOfRows(const char* name, Tuplestorestate* rows, TupleDesc columns,
+                                      int64_t count);
 
 /// What the rows were read under, for lineage.
 struct ReadPoint {

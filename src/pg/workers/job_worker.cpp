@@ -10,6 +10,7 @@
 #include <csignal>
 
 #include "pg/bridge/text.h"
+#include "pg/workers/database_worker.h"
 #include "pg/workers/extension_lock.h"
 #include "pg/workers/job_action.h"
 #include "pg/workers/job_session.h"
@@ -312,13 +313,7 @@ void Work(const WorkerArguments& arguments) {
 }  // namespace
 
 bool StartJobWorker(const JobStart& start, BackgroundWorkerHandle** handle) {
-    BackgroundWorker worker{};
-    worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-    worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-    worker.bgw_restart_time = BGW_NEVER_RESTART;
-    strlcpy(worker.bgw_library_name, "$libdir/dlent", BGW_MAXLEN);
-    strlcpy(worker.bgw_function_name, "dlent_job_worker_main", BGW_MAXLEN);
-    strlcpy(worker.bgw_type, "dlent job", BGW_MAXLEN);
+    BackgroundWorker worker = DescribeWorker("dlent_job_worker_main", "dlent job");
     std::snprintf(worker.bgw_name, BGW_MAXLEN, "dlent job %lld", static_cast<long long>(start.job));
     worker.bgw_notify_pid = MyProcPid;
     const WorkerArguments arguments{MyDatabaseId, start.owner, start.extension, start.job};

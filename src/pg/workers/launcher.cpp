@@ -12,6 +12,7 @@
 #include "pg/observe/prediction_ring.h"
 #include "pg/observe/prediction_writer.h"
 #include "pg/observe/sketch_memory.h"
+#include "pg/workers/database_worker.h"
 #include "pg/workers/job_settings.h"
 #include "pg/workers/scheduler.h"
 #include "pg/workers/scheduler_memory.h"
@@ -26,8 +27,6 @@ extern "C" {
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
-#include "storage/latch.h"
-#include "utils/wait_event.h"
 }
 
 namespace dlent::pg {
@@ -148,17 +147,7 @@ void RunLauncher() {
     Launcher launcher;
     while (ShutdownRequestPending == 0) {
         launcher.Tick(context);
-        CallPostgres([&] {
-            const long sleep = launcher.again() ? kBetweenStarts / 1000 : kLongestSleep;
-            (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, sleep,
-                            PG_WAIT_EXTENSION);
-            ResetLatch(MyLatch);
-            CHECK_FOR_INTERRUPTS();
-            if (ConfigReloadPending) {
-                ConfigReloadPending = 0;
-                ProcessConfigFile(PGC_SIGHUP);
-            }
-        });
+        SleepUntilWoken(launcher.again() ? kBetweenStarts / 1000 : kLongestSleep);
     }
 }
 
@@ -167,14 +156,8 @@ void RunLauncher() {
 void RegisterLauncherWorker() {
     if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)
         return;
-    BackgroundWorker worker{};
-    worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-    worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+    BackgroundWorker worker = DescribeWorker("dlent_launcher_main", "dlent launcher");
     worker.bgw_restart_time = kRestartSeconds;
-    strlcpy(worker.bgw_library_name, "$libdir/dlent", BGW_MAXLEN);
-    strlcpy(worker.bgw_function_name, "dlent_launcher_main", BGW_MAXLEN);
-    strlcpy(worker.bgw_name, "dlent launcher", BGW_MAXLEN);
-    strlcpy(worker.bgw_type, "dlent launcher", BGW_MAXLEN);
     RegisterBackgroundWorker(&worker);
 }
 

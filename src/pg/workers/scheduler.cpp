@@ -9,6 +9,7 @@
 #include <map>
 
 #include "pg/observe/prediction_store.h"
+#include "pg/workers/database_worker.h"
 #include "pg/workers/extension_lock.h"
 #include "pg/workers/job_session.h"
 #include "pg/workers/job_settings.h"
@@ -24,11 +25,9 @@ extern "C" {
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/ipc.h"
-#include "storage/latch.h"
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
 #include "utils/backend_status.h"
-#include "utils/wait_event.h"
 }
 
 namespace dlent::pg {
@@ -85,22 +84,10 @@ class Scheduler {
     /// Runs `function` in a transaction; false when the extension is gone. Throws.
     template <typename Function>
     bool InTransaction(Function function) {
-        MemoryContextReset(context_);
-        CallPostgres([] {
-            SetCurrentStatementStartTimestamp();
-            StartTransactionCommand();
-            PushActiveSnapshot(GetTransactionSnapshot());
-        });
-        MemoryContextSwitchTo(context_);
-        const bool there = CallPostgres([] { return OidIsValid(LockExtension()); });
+        const bool there = OidIsValid(BeginWorkerTransaction(context_));
         if (there)
             function();
-        CallPostgres([] {
-            if (ActiveSnapshotSet())
-                PopActiveSnapshot();
-            CommitTransactionCommand();
-        });
-        MemoryContextSwitchTo(context_);
+        EndWorkerTransaction(context_);
         return there;
     }
 
@@ -118,12 +105,10 @@ class Scheduler {
         }
         if (!failed)
             return true;
-        *message = report.postgres != nullptr ? report.postgres->message : report.message;
+        *message = report.Message();
         if (sqlstate != nullptr)
-            *sqlstate = report.postgres != nullptr ? report.postgres->sqlerrcode : report.sqlstate;
-        CallPostgres([] { AbortOutOfAnyTransaction(); });
-        MemoryContextSwitchTo(context_);
-        CallPostgres([] { CHECK_FOR_INTERRUPTS(); });
+            *sqlstate = report.SqlState();
+        AbortWorkerTransaction(context_);
         return false;
     }
 
@@ -384,13 +369,7 @@ class Scheduler {
 void RunScheduler() {
     const MemoryContext context = CallPostgres(
         [] { return AllocSetContextCreate(TopMemoryContext, "dlent scheduler", ALLOCSET_DEFAULT_SIZES); });
-    const bool alone = CallPostgres([] {
-        StartTransactionCommand();
-        const bool locked = TryLockForSession(kSchedulerLock, 0);
-        CommitTransactionCommand();
-        return locked;
-    });
-    if (!alone)
+    if (!IsAloneWith(kSchedulerLock))
         return;
     RegisterScheduler();
     Scheduler scheduler(context);
@@ -399,35 +378,18 @@ void RunScheduler() {
             ReportExtensionAbsent();
             return;
         }
-        CallPostgres([&] {
+        CallPostgres([] {
             pgstat_report_stat(false);
             pgstat_report_activity(STATE_IDLE, nullptr);
-            (void)WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, scheduler.sleep(),
-                            PG_WAIT_EXTENSION);
-            ResetLatch(MyLatch);
-            CHECK_FOR_INTERRUPTS();
-            if (ConfigReloadPending) {
-                ConfigReloadPending = 0;
-                ProcessConfigFile(PGC_SIGHUP);
-            }
         });
+        SleepUntilWoken(scheduler.sleep());
     }
 }
 
 }  // namespace
 
 bool StartScheduler(Oid database, BackgroundWorkerHandle** handle) {
-    BackgroundWorker worker{};
-    worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
-    worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
-    worker.bgw_restart_time = BGW_NEVER_RESTART;
-    strlcpy(worker.bgw_library_name, "$libdir/dlent", BGW_MAXLEN);
-    strlcpy(worker.bgw_function_name, "dlent_scheduler_main", BGW_MAXLEN);
-    strlcpy(worker.bgw_type, "dlent scheduler", BGW_MAXLEN);
-    std::snprintf(worker.bgw_name, BGW_MAXLEN, "dlent scheduler for database %u", database);
-    worker.bgw_main_arg = ObjectIdGetDatum(database);
-    worker.bgw_notify_pid = MyProcPid;
-    return RegisterDynamicBackgroundWorker(&worker, handle);
+    return StartDatabaseWorker("dlent_scheduler_main", "dlent scheduler", database, handle);
 }
 
 }  // namespace dlent::pg

@@ -12,20 +12,7 @@ use GeneratedQueries;
 my $queries = $ENV{DLENT_BATCH_QUERIES} || 600;
 my $seed = $ENV{DLENT_BATCH_SEED} || 20250307;
 
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-$node->append_conf('postgresql.conf', <<'CONF');
-shared_preload_libraries = 'dlent'
-dlent.progress_messages = off
-client_min_messages = error
-max_parallel_workers_per_gather = 2
-parallel_setup_cost = 0
-parallel_tuple_cost = 0
-min_parallel_table_scan_size = 0
-CONF
-$node->start;
-
-$node->safe_psql('postgres', 'CREATE EXTENSION dlent');
+my $node = new_server('main');
 create_tables($node);
 train_models($node,
     number => ['{"preset": "fast", "epochs": 2, "seed": 1}', '{"preset": "fast", "epochs": 1, "seed": 2}'],

@@ -13,20 +13,7 @@ use GeneratedQueries;
 my $queries = $ENV{DLENT_ROLLOUT_QUERIES} || 400;
 my $seed = $ENV{DLENT_ROLLOUT_SEED} || 20261127;
 
-my $node = PostgreSQL::Test::Cluster->new('primary');
-$node->init(allows_streaming => 1);
-$node->append_conf('postgresql.conf', <<'CONF');
-shared_preload_libraries = 'dlent'
-dlent.progress_messages = off
-client_min_messages = error
-max_parallel_workers_per_gather = 2
-parallel_setup_cost = 0
-parallel_tuple_cost = 0
-min_parallel_table_scan_size = 0
-CONF
-$node->start;
-
-$node->safe_psql('postgres', 'CREATE EXTENSION dlent');
+my $node = new_server('primary', allows_streaming => 1);
 create_tables($node);
 train_models($node,
     number => [map { qq({"preset": "fast", "epochs": 1, "seed": $_}) } 1 .. 3],
