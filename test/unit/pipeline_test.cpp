@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "core/base/random.h"
+#include "core/features/same_cells.h"
 #include "table_testing.h"
 
 namespace dlent {
@@ -249,6 +250,25 @@ TEST(Pipeline, CapsLevelsAndChoosesTheEncoding) {
     EXPECT_TRUE(one_hot.inputs()[0].one_hot);
     options.max_one_hot_levels = 3;
     EXPECT_FALSE(FitAll(builder.Build(), options).inputs()[0].one_hot);
+}
+
+TEST(Pipeline, TellsWhetherRowsAreTheSameCellsToAnother) {
+    const auto fit = [](std::vector<float> numbers, std::vector<std::string> texts, const char* name = "x") {
+        TableBuilder builder;
+        builder.Floats(name, std::move(numbers)).Texts("c", std::move(texts));
+        return FitAll(builder.Build());
+    };
+    const Pipeline pipeline = fit({1, 2, 3, 4}, {"a", "b", "a", "b"});
+    // other statistics, the same levels in the same order
+    EXPECT_TRUE(HaveSameCells(pipeline, fit({10, 20, 40, 50, 60}, {"b", "a", "b", "a", "a"})));
+    EXPECT_FALSE(HaveSameCells(pipeline, fit({1, 2, 3, 4}, {"a", "b", "b", "b"}))) << "b is code 0";
+    EXPECT_FALSE(HaveSameCells(pipeline, fit({1, 2, 3, 4}, {"a", "b", "a", "NULL"}))) << "a code for NULL";
+    EXPECT_FALSE(HaveSameCells(pipeline, fit({1, 2, 3, 4}, {"a", "b", "a", "c"}))) << "another level";
+    EXPECT_FALSE(HaveSameCells(pipeline, fit({1, 2, 3, 4}, {"a", "b", "a", "b"}, "y"))) << "another column";
+    TableBuilder fewer;
+    fewer.Floats("x", {1, 2, 3, 4});
+    EXPECT_FALSE(HaveSameCells(pipeline, FitAll(fewer.Build())));
+    EXPECT_FALSE(HaveSameCells(FitAll(fewer.Build()), pipeline));
 }
 
 TEST(Pipeline, ANewTableIsReadByText) {

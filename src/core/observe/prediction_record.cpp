@@ -28,6 +28,15 @@ struct Head {
     uint32_t texts[3];  ///< bytes, or kNull
 };
 
+/// NaN and zero have several forms; codes, which are small or −1, look like none of them.
+uint32_t CanonicalBits(Cell cell) {
+    const auto bits = static_cast<uint32_t>(cell.code);
+    const uint32_t magnitude = bits & 0x7fffffffu;
+    if (magnitude > 0x7f800000u && cell.code != -1)
+        return 0x7fc00000u;
+    return magnitude == 0 ? 0 : bits;
+}
+
 uint32_t LengthOf(std::string_view text) {
     return text.data() == nullptr ? kNull : static_cast<uint32_t>(text.size());
 }
@@ -97,16 +106,11 @@ bool PredictionRecord::Decode(std::span<const std::byte> bytes, PredictionRecord
 
 uint64_t DigestOfCells(std::span<const Cell> cells) {
     uint64_t hash = cells.size();
-    for (const Cell& cell : cells) {
-        // NaN and zero have several forms; codes, which are small or −1, look like none of them
-        uint32_t bits = static_cast<uint32_t>(cell.code);
-        if (std::isnan(cell.f) && cell.code != -1)
-            bits = 0x7fc00000u;
-        else if (cell.f == 0.0f)
-            bits = 0;
-        hash = Mix64(hash ^ bits);
-    }
-    return hash;
+    size_t i = 0;
+    for (; i + 2 <= cells.size(); i += 2)
+        hash = Mix64(hash ^
+                     (static_cast<uint64_t>(CanonicalBits(cells[i + 1])) << 32 | CanonicalBits(cells[i])));
+    return i < cells.size() ? Mix64(hash ^ CanonicalBits(cells[i])) : hash;
 }
 
 std::string RecordedText(std::string_view text) {

@@ -88,6 +88,7 @@ void Observer::Keep(std::string_view unit, std::string_view key, int arm) {
     KeptRow& row = kept_[kept_count_++];
     row.row = rows_seen_ - 1;
     row.arm = arm;
+    row.digest.reset();
     row.has_unit = unit.data() != nullptr;
     row.has_key = key.data() != nullptr;
     // texts of an ordinary length take no new memory
@@ -125,13 +126,17 @@ PredictionRecord Observer::RecordOf(const KeptRow& row, const ResolvedArm& arm, 
     return record;
 }
 
-void Observer::FillAnswer(const ArmAnswers& answers, int answer, PredictionRecord* record) const {
+void Observer::FillAnswer(const ArmAnswers& answers, int answer, KeptRow* row,
+                          PredictionRecord* record) const {
     const Model& model = answers.scorer->model();
     const int outputs = answers.scorer->output_count();
     const float* const output = answers.outputs + static_cast<size_t>(answer) * outputs;
     const auto cell_count = static_cast<size_t>(answers.scorer->cell_count());
     const std::span<const Cell> cells(answers.cells + static_cast<size_t>(answer) * cell_count, cell_count);
-    record->digest = DigestOfCells(cells);
+    record->digest =
+        answers.has_champions_cells && row->digest.has_value() ? *row->digest : DigestOfCells(cells);
+    if (answers.arm == 0)
+        row->digest = record->digest;
     record->latency = answers.microseconds;
     if (model.target.task() == Task::kMulticlass) {
         record->label = Argmax(output, outputs);
@@ -158,10 +163,10 @@ int Observer::VersionNumberOf(int64_t version_id) const {
     return 0;
 }
 
-template <typename Emit>
+template <typename HasRoom, typename Emit>
 void Observer::ForEachRecord(std::span<const ArmAnswers> answers, std::span<const ArmFailure> failures,
-                             int64_t first_request, Emit emit) const {
-    const std::span<const KeptRow> kept(kept_.data(), kept_count_);
+                             int64_t first_request, HasRoom has_room, Emit emit) {
+    const std::span<KeptRow> kept(kept_.data(), kept_count_);
     for (const ArmAnswers& arm : answers) {
         int answer = 0;
         for (size_t i = 0; i < kept.size(); ++i) {
@@ -174,15 +179,19 @@ void Observer::ForEachRecord(std::span<const ArmAnswers> answers, std::span<cons
                 break;
             if (arm.rows != nullptr && arm.rows[answer] != kept[i].row)
                 continue;
+            if (!has_room())
+                continue;
             PredictionRecord record =
                 RecordOf(kept[i], model_.arms[arm.arm], first_request + static_cast<int64_t>(i));
-            FillAnswer(arm, answer, &record);
+            FillAnswer(arm, answer, &kept[i], &record);
             emit(record, arm.scorer);
         }
     }
     for (const ArmFailure& failure : failures) {
         for (size_t i = 0; i < kept.size(); ++i) {
             if (failure.row >= 0 ? failure.row != kept[i].row : kept[i].arm < 0)
+                continue;
+            if (!has_room())
                 continue;
             PredictionRecord record =
                 RecordOf(kept[i], model_.arms[failure.arm], first_request + static_cast<int64_t>(i));
@@ -198,11 +207,21 @@ void Observer::Push(std::span<const ArmAnswers> answers, std::span<const ArmFail
         CountRefusedPredictions(kept_count_);
         return;
     }
-    ForEachRecord(answers, failures, ring->TakeRequests(static_cast<int>(kept_count_)),
-                  [&](const PredictionRecord& record, const Scorer*) {
-                      record.Encode(&bytes_);
-                      (void)ring->records().Push(static_cast<uint32_t>(MyProcPid), bytes_);
-                  });
+    // where one record finds no room, the rest of the block need not be made
+    bool full = false;
+    uint64_t dropped = 0;
+    ForEachRecord(
+        answers, failures, ring->TakeRequests(static_cast<int>(kept_count_)),
+        [&] {
+            dropped += full;
+            return !full;
+        },
+        [&](const PredictionRecord& record, const Scorer*) {
+            record.Encode(&bytes_);
+            full = !ring->records().Push(static_cast<uint32_t>(MyProcPid), bytes_);
+        });
+    if (dropped > 0)
+        ring->records().CountDropped(dropped);
     ring->CallWriter(now_);
 }
 
@@ -210,7 +229,8 @@ void Observer::Insert(std::span<const ArmAnswers> answers, std::span<const ArmFa
     std::vector<PredictionRow> rows;
     std::vector<std::unique_ptr<std::string>> labels;
     // 1, 2, ... within the block; the table's own numbers come when the rows do
-    ForEachRecord(answers, failures, 1, [&](const PredictionRecord& record, const Scorer* scorer) {
+    const auto has_room = [] { return true; };
+    ForEachRecord(answers, failures, 1, has_room, [&](const PredictionRecord& record, const Scorer* scorer) {
         PredictionRow row = PredictionRow::Of(record, model_.model_id, VersionNumberOf(record.version_id));
         if (record.label >= 0) {
             const Model& model = scorer->model();

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -21,10 +22,11 @@ struct ArmAnswers {
     size_t arm = 0;  ///< index into ResolvedModel::arms
     const Scorer* scorer = nullptr;
     int count = 0;
-    const int* rows = nullptr;       ///< of the block, rising; null: 0, 1, ...
-    const Cell* cells = nullptr;     ///< [count × cells]
-    const float* outputs = nullptr;  ///< [count × outputs]
-    float microseconds = 0.0f;       ///< of the network, a row
+    const int* rows = nullptr;         ///< of the block, rising; null: 0, 1, ...
+    const Cell* cells = nullptr;       ///< [count × cells]
+    bool has_champions_cells = false;  ///< they are what arm 0 makes of the same rows
+    const float* outputs = nullptr;    ///< [count × outputs]
+    float microseconds = 0.0f;         ///< of the network, a row
 };
 
 /// Scores a block; microseconds a row when that is to be `timed`, else NaN.
@@ -86,17 +88,19 @@ class Observer {
         bool has_key = false;
         std::string unit;
         std::string key;
+        std::optional<uint64_t> digest;  ///< of the champion's cells, once they were looked at
     };
 
     explicit Observer(const ResolvedModel& model);
 
     PredictionRecord RecordOf(const KeptRow& row, const ResolvedArm& arm, int64_t request) const;
     int VersionNumberOf(int64_t version_id) const;
-    void FillAnswer(const ArmAnswers& answers, int answer, PredictionRecord* record) const;
-    /// Calls `emit(record)` for every record of the block; requests are numbered from `first_request`.
-    template <typename Emit>
+    void FillAnswer(const ArmAnswers& answers, int answer, KeptRow* row, PredictionRecord* record) const;
+    /// Makes every record of the block, as long as `has_room()`, and calls `emit(record, scorer)`; requests
+    /// are numbered from `first_request`.
+    template <typename HasRoom, typename Emit>
     void ForEachRecord(std::span<const ArmAnswers> answers, std::span<const ArmFailure> failures,
-                       int64_t first_request, Emit emit) const;
+                       int64_t first_request, HasRoom has_room, Emit emit);
     void Push(std::span<const ArmAnswers> answers, std::span<const ArmFailure> failures);
     void Insert(std::span<const ArmAnswers> answers, std::span<const ArmFailure> failures);
 

@@ -5,13 +5,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/features/same_cells.h"
 #include "pg/bridge/memory.h"
-#include "pg/bridge/text.h"
 #include "pg/cache/scorer_cache.h"
-
-extern "C" {
-#include "mb/pg_wchar.h"
-}
 
 namespace dlent::pg {
 namespace {
@@ -25,10 +21,8 @@ ArmRows::ArmRows(ResolvedModel resolved, FeatureSource source, FunctionCallInfo 
     : resolved_(std::move(resolved)),
       source_(std::move(source)),
       context_(context),
-      buckets_(ToUtf8(resolved_.seed)),
-      arms_(resolved_.arms.size()),
-      unit_is_utf8_(GetDatabaseEncoding() == PG_UTF8 || GetDatabaseEncoding() == PG_SQL_ASCII) {
-    SetRanges(resolved_);
+      choice_(resolved_),
+      arms_(resolved_.arms.size()) {
     for (size_t i = 0; i < arms_.size(); ++i) {
         has_shadows_ = has_shadows_ || resolved_.arms[i].shadow;
         arms_[i].title = resolved_.model;
@@ -61,7 +55,7 @@ void ArmRows::ReserveCells(Arm* arm) const {
 }
 
 void ArmRows::Resume(const ResolvedModel& resolved, FunctionCallInfo call) {
-    SetRanges(resolved);
+    choice_.SetStep(resolved);
     if (resolved.observation != resolved_.observation) {
         resolved_.observation = resolved.observation;
         Observe(call);
@@ -70,12 +64,6 @@ void ArmRows::Resume(const ResolvedModel& resolved, FunctionCallInfo call) {
         arm.failures = 0;
         arm.failed = false;
     }
-}
-
-void ArmRows::SetRanges(const ResolvedModel& resolved) {
-    ranges_.clear();
-    for (const ResolvedArm& arm : resolved.arms)
-        ranges_.push_back(arm.range);
 }
 
 void ArmRows::Load(size_t index, FunctionCallInfo call) {
@@ -93,6 +81,7 @@ void ArmRows::Load(size_t index, FunctionCallInfo call) {
     if (source_.from_columns)
         arm.fixed = features->FixedColumns(source_.tuple);
     arm.features = std::move(features);
+    arm.has_champions_cells = index > 0 && HaveSameCells(model.pipeline, champion().model().pipeline);
 }
 
 void ArmRows::Begin() {
@@ -124,35 +113,27 @@ bool ArmRows::ReadFor(Arm& arm, const FeatureRow& row) {
     return true;
 }
 
-int ArmRows::ArmOf(std::string_view unit) const {
-    if (unit.data() == nullptr)
-        return -1;
-    const char* text = unit.data();
-    size_t length = unit.size();
-    if (!unit_is_utf8_) {
-        text = pg_server_to_any(unit.data(), static_cast<int>(unit.size()), PG_UTF8);
-        length = text == unit.data() ? length : std::strlen(text);
-    }
-    return ArmOfBucket(buckets_.Of({text, length}), ranges_);
+void ArmRows::CountRow(Arm& arm) const {
+    ++arm.rows;
+    if (observed_ != nullptr)
+        arm.block_rows.push_back(block_rows_);
 }
 
 int ArmRows::Read(const FeatureRow& row) {
     const std::string_view unit = unit_.has_value() ? unit_->Read(row) : std::string_view();
-    int arm = ArmOf(unit);
+    int arm = choice_.OfUnit(unit);
     const size_t answering = arm < 0 ? 0 : static_cast<size_t>(arm);
     if (!CanRead(arms_[answering]))
         Load(answering, row.call);
     Arm& answers = arms_[answering];
     if (!ReadFor(answers, row))
         return -1;
-    // rows that belong to nobody are told apart by what is in them
+    const Cell* const cells = NextCells(answers);
     if (!unit_.has_value())
-        arm = ArmOfBucket(buckets_.Of({reinterpret_cast<const char*>(NextCells(answers)),
-                                       sizeof(Cell) * static_cast<size_t>(answers.scorer->cell_count())}),
-                          ranges_);
-    const int position = static_cast<int>(answering) * capacity_ + answers.rows++;
+        arm = choice_.OfCells({cells, static_cast<size_t>(champion().cell_count())});
+    const int position = static_cast<int>(answering) * capacity_ + answers.rows;
+    CountRow(answers);
     if (observed_ != nullptr) {
-        answers.block_rows.push_back(block_rows_);
         if (unit_.has_value())
             observed_->LookAt(row, unit, arm);
         else
@@ -161,23 +142,27 @@ int ArmRows::Read(const FeatureRow& row) {
     if (has_shadows_ && arm >= 0) {
         for (size_t i = 1; i < arms_.size(); ++i) {
             if (resolved_.arms[i].shadow && !arms_[i].failed)
-                ReadForShadow(i, row);
+                ReadForShadow(i, row, answering == 0 ? cells : nullptr);
         }
     }
     ++block_rows_;
     return position;
 }
 
-void ArmRows::ReadForShadow(size_t index, const FeatureRow& row) {
+void ArmRows::ReadForShadow(size_t index, const FeatureRow& row, const Cell* champions) {
     Arm& arm = arms_[index];
+    if (arm.has_champions_cells && champions != nullptr) {
+        std::copy_n(champions, arm.scorer->cell_count(), NextCells(arm));
+        CountRow(arm);
+        arm.failures = 0;
+        return;
+    }
     const char* message = containment_.Run([&] {
         if (!CanRead(arm))
             Load(index, row.call);
         if (!CallPostgres([&] { return ReadFor(arm, row); }))
             return;
-        ++arm.rows;
-        if (observed_ != nullptr)
-            arm.block_rows.push_back(block_rows_);
+        CountRow(arm);
     });
     if (message == nullptr) {
         arm.failures = 0;
@@ -226,6 +211,7 @@ void ArmRows::Record() {
                                .count = arm.rows,
                                .rows = arm.block_rows.data(),
                                .cells = arm.cells.data(),
+                               .has_champions_cells = arm.has_champions_cells,
                                .outputs = OutputsOf(i),
                                .microseconds = arm.microseconds});
     }

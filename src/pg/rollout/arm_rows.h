@@ -6,9 +6,9 @@
 #include <vector>
 
 #include "core/model/scorer.h"
-#include "core/rollout/bucket.h"
 #include "pg/bridge/containment.h"
 #include "pg/observe/observed_call.h"
+#include "pg/rollout/arm_choice.h"
 #include "pg/rollout/feature_source.h"
 #include "pg/rollout/named_text.h"
 #include "pg/rollout/resolved_model.h"
@@ -58,7 +58,8 @@ class ArmRows {
         std::shared_ptr<Scorer> scorer;
         std::unique_ptr<FeatureArguments> features;
         std::optional<FixedTupleDecoder> fixed;
-        std::vector<Cell> cells;  ///< [rows × cells]
+        bool has_champions_cells = false;  ///< rows are the same cells to both
+        std::vector<Cell> cells;           ///< [rows × cells]
         int rows = 0;
         std::vector<int> block_rows;  ///< which of the block's these are, where somebody observes
         float microseconds = 0.0f;    ///< of the network, a row of the block, likewise
@@ -67,15 +68,13 @@ class ArmRows {
         std::string failure;          ///< why
     };
 
-    void SetRanges(const ResolvedModel& resolved);
     bool CanRead(const Arm& arm) const { return arm.features != nullptr; }
     void Load(size_t arm, FunctionCallInfo call);
     void ReserveCells(Arm* arm) const;
     /// Under the rules of Read(). False when the features as a whole are NULL.
     bool ReadFor(Arm& arm, const FeatureRow& row);
-    /// The arm of a row, −1 when it takes no part.
-    int ArmOf(std::string_view unit) const;
-    void ReadForShadow(size_t arm, const FeatureRow& row);
+    void ReadForShadow(size_t arm, const FeatureRow& row, const Cell* champions);
+    void CountRow(Arm& arm) const;
     void Observe(FunctionCallInfo call);
     void Record();
     void CheckShadow(Arm& arm, const float* outputs);
@@ -92,8 +91,7 @@ class ArmRows {
     const FeatureSource source_;
     const MemoryContext context_;
     int capacity_ = 1;
-    UnitBuckets buckets_;
-    std::vector<BucketRange> ranges_;
+    ArmChoice choice_;
     std::vector<Arm> arms_;
     std::optional<NamedText> unit_;
     std::unique_ptr<ObservedCall> observed_;
@@ -102,7 +100,6 @@ class ArmRows {
     std::vector<float> outputs_;        ///< [arms × capacity × outputs]
     int output_count_ = 0;
     bool has_shadows_ = false;
-    bool unit_is_utf8_ = true;
     Containment containment_;
 };
 
