@@ -89,7 +89,12 @@ SELECT dlent_hold_rollout('m', 'weekend'), dlent_hold_rollout('m');
 SELECT dlent_advance_rollout('m');
 SELECT state, step, steps, share, coverage, reason FROM dlent.rollouts WHERE ended_at IS NULL;
 SELECT dlent_resume_rollout('m'), dlent_resume_rollout('m');
-SELECT dlent_advance_rollout('m');
+-- who has seen step 1 does not take a second step
+\set VERBOSITY default
+SELECT dlent_advance_rollout('m', 'so far so good', 1);
+\set VERBOSITY terse
+SELECT dlent_advance_rollout('m', expected_step => 0);
+SELECT dlent_advance_rollout('m', expected_step => 2);
 INSERT INTO answered SELECT 3, id, customer, dlent_predict('m', p) = dlent_predict('m@2', p) FROM point AS p;
 SELECT step, count(DISTINCT customer) FILTER (WHERE candidate), count(*) FILTER (WHERE candidate AND customer IS NULL) AS nobody FROM answered GROUP BY step ORDER BY step;
 SELECT count(*) AS moved FROM answered AS a JOIN answered AS b ON b.step = a.step + 1 AND b.id = a.id WHERE a.candidate AND NOT b.candidate;
@@ -119,6 +124,23 @@ FROM forms;
 RESET dlent.batch;
 -- a version that is named takes no part
 SELECT count(*) FROM point AS p WHERE dlent_predict('m@1', p) IS DISTINCT FROM dlent_predict_version('m', 1, p);
+-- explanations are of the version that answers; one that is named is explained as ever
+SELECT count(*), count(*) FILTER (WHERE (e #>> '{model,version}')::int <> CASE WHEN candidate THEN 2 ELSE 1 END) AS others,
+       count(DISTINCT e #>> '{model,version}') AS versions, count(*) FILTER (WHERE abs((e #>> '{prediction,value}')::float8 - expected) > 1e-4 * abs(expected)) AS wrong
+FROM (SELECT a.candidate, f.expected, dlent_explain('m', p, '{"num_samples": 200}') AS e
+      FROM point AS p JOIN answered AS a ON a.id = p.id AND a.step = 3 JOIN forms AS f ON f.id = p.id WHERE p.id <= 40 OR p.id = 601) AS x;
+SELECT count(*), count(*) FILTER (WHERE dlent_explain('m', to_jsonb(p), '{"num_samples": 200}') #> '{model,version}' = to_jsonb(CASE WHEN a.candidate THEN 2 ELSE 1 END)) AS as_answered,
+       count(*) FILTER (WHERE dlent_explain('m@1', p, '{"num_samples": 200}') #>> '{model,version}' = '1') AS named,
+       count(*) FILTER (WHERE dlent_explain('m', to_jsonb(p) - 'customer', '{"num_samples": 200}') #>> '{model,version}' = '1') AS without_unit
+FROM point AS p JOIN answered AS a ON a.id = p.id AND a.step = 3 WHERE p.id <= 40;
+-- expectations of answers are judged version by version, others once
+SELECT dlent_expect('m', 'bounded', 'prediction < 1e9'), dlent_expect('m', 'alike', 'prediction = dlent_predict_version(''m'', 1, source)'),
+       dlent_expect('m', 'known', 'x IS NOT NULL');
+SELECT name, version, status, rows, failing > 0 AS fails FROM dlent_check('m', 'point', '{"store": true}');
+SELECT "check" - min("check") OVER () AS "check", version, name, status FROM dlent.expectation_results WHERE model = 'm' ORDER BY 1, 3;
+SELECT name, version, status FROM dlent_check('m@2', 'point', '{"names": ["alike"]}');
+SELECT c ->> 'status' AS status, c -> 'broken' AS broken FROM jsonb_array_elements(dlent_check_rollout('m') -> 'checks') AS c WHERE c ->> 'check' = 'expectations';
+SELECT dlent_drop_expectation('m', 'bounded'), dlent_drop_expectation('m', 'alike'), dlent_drop_expectation('m', 'known');
 -- the plan: no row is built, the unit and the columns of both versions are read
 EXPLAIN (VERBOSE, COSTS OFF) SELECT id, dlent_predict('m', p) FROM point AS p;
 PREPARE by_name(text) AS SELECT count(*) FROM point AS p JOIN answered AS a USING (id)
@@ -318,6 +340,26 @@ SELECT count(*) FROM point AS p JOIN before_renaming AS b USING (id) WHERE dlent
 SET dlent.batch = off;
 SELECT count(*) FROM point AS p JOIN before_renaming AS b USING (id) WHERE dlent_predict('b', p) IS DISTINCT FROM b.score;
 RESET dlent.batch;
+-- a shadow that knows other levels reads for itself; one that makes the same of a row is given what the champion made
+CREATE TABLE levelled AS SELECT i AS id, (ARRAY['a', 'b', 'c'])[1 + i % 3] AS level, i % 5 AS x, i % 3 + i % 5 > 3 AS yes FROM generate_series(1, 300) AS i;
+SELECT count(v) FROM (SELECT version AS v FROM dlent_train('levels', 'SELECT level, x, yes FROM levelled', 'yes', '{"preset": "fast", "epochs": 3, "seed": 1}')
+    UNION ALL SELECT version FROM dlent_train('levels', 'SELECT level, x, yes FROM levelled', 'yes', '{"preset": "fast", "epochs": 3, "seed": 2}')
+    UNION ALL SELECT version FROM dlent_train('levels', 'SELECT CASE level WHEN ''a'' THEN ''c'' WHEN ''c'' THEN ''d'' ELSE level END AS level, x, yes FROM levelled', 'yes', '{"preset": "fast", "epochs": 3, "seed": 3}')) AS versions;
+SET dlent.prediction_log = synchronous;
+CREATE FUNCTION as_shadow(v int) RETURNS TABLE (rows bigint, scores bigint, digests bigint) LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM dlent_deploy('levels', v, '{"mode": "shadow", "coverage": 0.8}');
+    PERFORM count(dlent_predict('levels', l)) FROM levelled AS l;
+    RETURN QUERY SELECT count(*), count(*) FILTER (WHERE s.score = dlent_predict_version('levels', v, l)), count(*) FILTER (WHERE s.input_digest = c.input_digest)
+    FROM dlent.predictions AS s JOIN dlent.predictions AS c ON c.request = s.request AND NOT c.shadow JOIN levelled AS l ON l.id = s.key::int WHERE s.shadow AND s.model = 'levels';
+    PERFORM dlent_forget_predictions('levels');
+    PERFORM dlent_stop_rollout('levels');
+END $$;
+SELECT dlent_observe('levels', '{"key": "id"}');
+SELECT rows BETWEEN 150 AND 299 AS some, scores = rows AS scores, digests = rows AS digests FROM as_shadow(2);
+SELECT rows BETWEEN 150 AND 299 AS some, scores = rows AS scores, digests < rows AS digests FROM as_shadow(3);
+RESET dlent.prediction_log;
+SELECT dlent_drop_model('levels');
 SELECT dlent_drop_model('b');
 SELECT count(*) FROM dlent.rollouts WHERE model = 'b';
 SELECT dlent_drop_model('m', 3), dlent_drop_model('m');
@@ -328,7 +370,7 @@ DROP ROLE regress_rollout_user;
 DROP ROLE regress_rollout_manager;
 SET client_min_messages = warning;
 DROP EXTENSION dlent CASCADE;
-DROP FUNCTION who, positional, learn, stopped_meanwhile, promoted_meanwhile;
+DROP FUNCTION who, positional, learn, as_shadow, stopped_meanwhile, promoted_meanwhile;
 DROP VIEW statements;
-DROP TABLE point, answered, before_renaming, unit, placed;
+DROP TABLE point, answered, levelled, before_renaming, unit, placed;
 DROP TYPE mood, number;

@@ -13,7 +13,7 @@ COMMENT ON FUNCTION @extschema@.dlent_drop_expectation(text, text) IS
 CREATE FUNCTION @extschema@.dlent_check(
     model text, source text DEFAULT NULL, options jsonb DEFAULT '{}',
     OUT name text, OUT status text, OUT severity text, OUT rows bigint, OUT failing bigint, OUT tolerance float8,
-    OUT predicate text, OUT message text, OUT sample_query text)
+    OUT predicate text, OUT message text, OUT sample_query text, OUT version int)
 RETURNS SETOF record
 LANGUAGE c VOLATILE PARALLEL UNSAFE ROWS 10 COST 100000 AS 'MODULE_PATHNAME', 'dlent_check';
 COMMENT ON FUNCTION @extschema@.dlent_check(text, text, jsonb) IS

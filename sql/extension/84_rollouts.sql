@@ -46,9 +46,9 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dlent_deploy';
 COMMENT ON FUNCTION @extschema@.dlent_deploy(text, int, jsonb) IS
     'Puts a version to work beside the champion, as shadow, canary or arm of an experiment; returns the rollout';
 
-CREATE FUNCTION @extschema@.dlent_advance_rollout(model text, reason text DEFAULT NULL) RETURNS float8
+CREATE FUNCTION @extschema@.dlent_advance_rollout(model text, reason text DEFAULT NULL, expected_step int DEFAULT NULL) RETURNS float8
 LANGUAGE c VOLATILE PARALLEL UNSAFE AS 'MODULE_PATHNAME', 'dlent_advance_rollout';
-COMMENT ON FUNCTION @extschema@.dlent_advance_rollout(text, text) IS
+COMMENT ON FUNCTION @extschema@.dlent_advance_rollout(text, text, int) IS
     'Goes on to the next step of a model''s rollout, after the last by promotion; returns the new share of the traffic';
 
 CREATE FUNCTION @extschema@.dlent_hold_rollout(model text, reason text DEFAULT NULL) RETURNS boolean

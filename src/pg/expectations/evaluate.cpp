@@ -180,7 +180,7 @@ std::string ExpectationOutcome::Describe() const {
 
 std::vector<ExpectationOutcome> EvaluateExpectations(const std::string& model, const std::string& source_text,
                                                      const std::vector<Expectation>& expectations,
-                                                     const VersionIdentity* version) {
+                                                     const std::vector<VersionIdentity>& versions) {
     std::vector<PredicateFacts> facts;
     std::vector<const Expectation*> chosen;
     for (const Expectation& expectation : expectations) {
@@ -216,15 +216,16 @@ std::vector<ExpectationOutcome> EvaluateExpectations(const std::string& model, c
     const EphemeralNamedRelation rows =
         CallPostgres([&] { return RelationOfRows(kRows, store.tuples, store.columns, sink.rows()); });
 
+    const auto predicts = [&](size_t i) {
+        return (facts[i].prediction && source.Find("prediction") < 0) ||
+               (facts[i].label && source.Find("predicted_label") < 0);
+    };
     std::vector<ExpectationOutcome> outcomes;
-    for (size_t i = 0; i < chosen.size(); ++i) {
+    const auto judge = [&](size_t i, const VersionIdentity* version) {
         const Expectation& expectation = *chosen[i];
-        const bool predicts = (facts[i].prediction && source.Find("prediction") < 0) ||
-                              (facts[i].label && source.Find("predicted_label") < 0);
-        if (predicts && version == nullptr)
-            continue;
         ExpectationOutcome outcome;
         outcome.expectation = &expectation;
+        outcome.version = predicts(i) ? version->version : 0;
         outcome.rows = sink.rows();
         const std::string from = FromClause(kRows, facts[i], source, version);
         Judgement judgement{expectation.name.c_str(),
@@ -263,6 +264,18 @@ std::vector<ExpectationOutcome> EvaluateExpectations(const std::string& model, c
             }
         }
         outcomes.push_back(std::move(outcome));
+    };
+    for (size_t i = 0; i < chosen.size(); ++i) {
+        if (!predicts(i))
+            judge(i, nullptr);
+        else if (!versions.empty())
+            judge(i, &versions.front());
+    }
+    for (size_t v = 1; v < versions.size(); ++v) {
+        for (size_t i = 0; i < chosen.size(); ++i) {
+            if (predicts(i))
+                judge(i, &versions[v]);
+        }
     }
     CallPostgres([&store] { tuplestore_end(store.tuples); });
     return outcomes;

@@ -14,7 +14,7 @@ Json CheckTrainingData(const std::string& model, const std::string& source) {
     if (expectations.empty())
         return found;
     std::string broken;
-    for (const ExpectationOutcome& outcome : EvaluateExpectations(model, source, expectations, nullptr)) {
+    for (const ExpectationOutcome& outcome : EvaluateExpectations(model, source, expectations, {})) {
         Json entry = {{"name", ToUtf8(outcome.expectation->name)},
                       {"status", StatusName(outcome.status)},
                       {"severity", outcome.expectation->severity},

@@ -2,6 +2,8 @@
 
 #include "pg/bridge/postgres.h"
 
+#include <optional>
+
 #include "pg/bridge/error.h"
 #include "pg/bridge/json.h"
 #include "pg/bridge/memory.h"
@@ -12,6 +14,9 @@
 #include "pg/explain/reason_codes.h"
 #include "pg/functions/arguments.h"
 #include "pg/functions/feature_arguments.h"
+#include "pg/rollout/arm_choice.h"
+#include "pg/rollout/named_text.h"
+#include "pg/rollout/resolved_model.h"
 #include "pg/source/canonical_inputs.h"
 
 namespace dlent::pg {
@@ -24,49 +29,56 @@ class ExplainSite {
 
     Json Explain(FunctionCallInfo fcinfo) {
         Prepare(fcinfo);
+        Version& version = Answering(fcinfo);
+        const PreparedExplainer& explainer = *version.explainer;
         // what reading the row leaves behind goes with the row
         const ContextScope scope(row_context_);
-        const int inputs = static_cast<int>(given_.size());
+        const int inputs = static_cast<int>(version.given.size());
         CallPostgres([&] {
-            MemoryContextReset(row_context_);
-            arguments_->Read(fcinfo, cells_.data());
-            arguments_->ReadGiven(fcinfo, given_.data());
+            version.arguments->Read(fcinfo, version.cells.data());
+            version.arguments->ReadGiven(fcinfo, version.given.data());
         });
         for (int i = 0; i < inputs; ++i)
-            values_[i] = {given_[i].value, given_[i].is_null, given_[i].type};
-        const Json values = inputs_->Read(values_.data(), cells_.data());
-        Json document = explainer_->Explain(cells_.data(), values);
+            version.values[i] = {version.given[i].value, version.given[i].is_null, version.given[i].type};
+        const Json values = version.inputs->Read(version.values.data(), version.cells.data());
+        Json document = explainer.Explain(version.cells.data(), values);
         const TimestampTz now = GetCurrentTimestamp();
         const std::string id = NewExplanationId();
-        const ExplainOptions& options = explainer_->options();
+        const ExplainOptions& options = explainer.options();
         if (options.store)
-            StoreExplanations(*explainer_, "dlent_explain()", now,
+            StoreExplanations(explainer, "dlent_explain()", now,
                               {{.id = id,
                                 .key = options.key,
                                 .input = values,
-                                .codes = CodesUsed(document, explainer_->codes()),
+                                .codes = CodesUsed(document, explainer.codes()),
                                 .document = document}});
         Sign(&document, id, now, CurrentRole());
         return document;
     }
 
  private:
+    /// One that rows of the call are explained by, once there is such a row.
+    struct Version {
+        std::unique_ptr<PreparedExplainer> explainer;
+        std::unique_ptr<FeatureArguments> arguments;
+        std::unique_ptr<CanonicalInputs> inputs;
+        std::vector<Cell> cells;
+        std::vector<FeatureArguments::Given> given;
+        std::vector<CanonicalInputs::Value> values;
+    };
+
     void Prepare(FunctionCallInfo fcinfo) {
         const std::string name = RequiredText(fcinfo, 0, "model");
         const std::string options =
             PG_ARGISNULL(2) ? std::string("{}") : JsonFromDatum(PG_GETARG_DATUM(2)).dump();
-        if (explainer_ != nullptr && key_ == ResolutionKey::Current() && name == name_ && options == options_)
+        if (!versions_.empty() && key_ == ResolutionKey::Current() && name == name_ && options == options_)
             return;
         key_ = {};
-        const VersionIdentity identity = ResolveExplained(ParseModelReference(name));
-        std::vector<ReasonCode> codes = ReadReasonCodes(identity.model_id);
+        unit_.reset();
+        versions_.clear();
+        resolved_ = ResolveModel(ParseModelReference(name), Privilege::kExplain);
+        codes_ = ReadReasonCodes(resolved_.model_id);
         const ResolutionKey key = ResolutionKey::Current();
-        arguments_.reset();
-        inputs_.reset();
-        explainer_ = std::make_unique<PreparedExplainer>(
-            identity,
-            ValueOrThrow(ExplainOptions::Parse(ParseJson(FromUtf8(options)), ExplainOptions::Use::kRow)),
-            std::move(codes));
         CallPostgres([this] {
             if (call_context_ == nullptr) {
                 call_context_ = AllocSetContextCreate(context_, "dlent explain call", ALLOCSET_DEFAULT_SIZES);
@@ -74,17 +86,49 @@ class ExplainSite {
             }
             MemoryContextReset(call_context_);
         });
-        const Pipeline& pipeline = explainer_->model().pipeline;
-        CheckForm(fcinfo);
-        arguments_ = std::make_unique<FeatureArguments>(fcinfo, 1, pipeline, identity.model_id,
-                                                        identity.version, identity.model, call_context_, 1);
-        inputs_ = std::make_unique<CanonicalInputs>(pipeline, call_context_);
-        cells_.resize(static_cast<size_t>(std::max(explainer_->cell_count(), 1)));
-        given_.resize(pipeline.inputs().size());
-        values_.resize(pipeline.inputs().size());
-        name_ = name;
         options_ = options;
+        CheckForm(fcinfo);
+        std::vector<Version> versions(resolved_.arms.size());
+        Load(fcinfo, resolved_.champion(), &versions.front());
+        choice_.emplace(resolved_);
+        if (!resolved_.unit.empty())
+            unit_.emplace(resolved_.unit, FeatureSource(), fcinfo, *versions.front().arguments,
+                          resolved_.champion(), call_context_);
+        versions_ = std::move(versions);
+        name_ = name;
         key_ = key;
+    }
+
+    void Load(FunctionCallInfo fcinfo, const VersionIdentity& identity, Version* version) const {
+        auto explainer = std::make_unique<PreparedExplainer>(
+            identity,
+            ValueOrThrow(ExplainOptions::Parse(ParseJson(FromUtf8(options_)), ExplainOptions::Use::kRow)),
+            codes_);
+        const Pipeline& pipeline = explainer->model().pipeline;
+        version->arguments = std::make_unique<FeatureArguments>(
+            fcinfo, 1, pipeline, identity.model_id, identity.version, identity.model, call_context_, 1);
+        version->inputs = std::make_unique<CanonicalInputs>(pipeline, call_context_);
+        version->cells.resize(static_cast<size_t>(std::max(explainer->cell_count(), 1)));
+        version->given.resize(pipeline.inputs().size());
+        version->values.resize(pipeline.inputs().size());
+        version->explainer = std::move(explainer);
+    }
+
+    /// The version that dlent_predict() has answer the row: the champion, or the arm of a rollout that the
+    /// row's unit belongs to. Begins the row.
+    Version& Answering(FunctionCallInfo fcinfo) {
+        int arm = 0;
+        {
+            const ContextScope scope(row_context_);
+            arm = CallPostgres([&] {
+                MemoryContextReset(row_context_);
+                return unit_.has_value() ? choice_->OfUnit(unit_->Read({.call = fcinfo})) : 0;
+            });
+        }
+        const auto place = static_cast<size_t>(std::max(arm, 0));
+        if (versions_[place].explainer == nullptr)
+            Load(fcinfo, resolved_.arms[place].version, &versions_[place]);
+        return versions_[place];
     }
 
     static void CheckForm(FunctionCallInfo fcinfo) {
@@ -103,14 +147,13 @@ class ExplainSite {
     ResolutionKey key_;
     std::string name_;
     std::string options_;
-    std::unique_ptr<PreparedExplainer> explainer_;
+    ResolvedModel resolved_;
+    std::vector<ReasonCode> codes_;
+    std::optional<ArmChoice> choice_;
+    std::optional<NamedText> unit_;
+    std::vector<Version> versions_;  ///< of each arm
     MemoryContext call_context_ = nullptr;
     MemoryContext row_context_ = nullptr;
-    std::unique_ptr<FeatureArguments> arguments_;
-    std::unique_ptr<CanonicalInputs> inputs_;
-    std::vector<Cell> cells_;
-    std::vector<FeatureArguments::Given> given_;
-    std::vector<CanonicalInputs::Value> values_;
 };
 
 ExplainSite* SiteOf(FunctionCallInfo fcinfo) {

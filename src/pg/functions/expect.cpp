@@ -4,7 +4,6 @@
 #include "pg/bridge/postgres.h"
 
 #include <algorithm>
-#include <optional>
 
 #include "pg/bridge/error.h"
 #include "pg/bridge/json.h"
@@ -15,6 +14,7 @@
 #include "pg/expectations/evaluate.h"
 #include "pg/expectations/predicate.h"
 #include "pg/functions/arguments.h"
+#include "pg/rollout/resolved_model.h"
 
 namespace dlent::pg {
 namespace {
@@ -107,7 +107,7 @@ CheckOptions ParseCheckOptions(const Json& json) {
 }
 
 void PutOutcome(FunctionCallInfo fcinfo, const ExpectationOutcome& outcome) {
-    constexpr int kColumns = 9;
+    constexpr int kColumns = 10;
     struct Row {
         Datum values[kColumns];
         bool nulls[kColumns];
@@ -127,6 +127,8 @@ void PutOutcome(FunctionCallInfo fcinfo, const ExpectationOutcome& outcome) {
     row.values[6] = TextDatum(outcome.expectation->predicate);
     text_or_null(7, outcome.message);
     text_or_null(8, outcome.sample_query);
+    row.nulls[9] = outcome.version == 0;
+    row.values[9] = Int32GetDatum(outcome.version);
     CallPostgres([&] {
         auto* const result = reinterpret_cast<ReturnSetInfo*>(fcinfo->resultinfo);
         tuplestore_putvalues(result->setResult, result->setDesc, row.values, row.nulls);
@@ -149,6 +151,28 @@ const char* SourceOfVersion(int64_t version_id) {
     return source;
 }
 
+/// Each version's as a check of its own; what no version was asked for goes with the first.
+void StoreOutcomes(const std::string& model, const std::vector<VersionIdentity>& versions,
+                   const std::string& source, const std::vector<ExpectationOutcome>& outcomes) {
+    const int first = versions.empty() ? 0 : versions.front().version;
+    const auto version_of = [first](const ExpectationOutcome& outcome) {
+        return outcome.version == 0 ? first : outcome.version;
+    };
+    size_t next = 0;
+    do {
+        const int version = next < outcomes.size() ? version_of(outcomes[next]) : first;
+        std::vector<ExpectationResult> results;
+        for (; next < outcomes.size() && version_of(outcomes[next]) == version; ++next) {
+            const ExpectationOutcome& outcome = outcomes[next];
+            results.push_back({outcome.expectation->name, StatusName(outcome.status),
+                               outcome.expectation->severity, outcome.rows,
+                               outcome.of_rows ? outcome.failing : -1, outcome.expectation->tolerance,
+                               outcome.expectation->predicate, outcome.message});
+        }
+        (void)StoreExpectationResults(model, version, source, results);
+    } while (next < outcomes.size());
+}
+
 void Check(FunctionCallInfo fcinfo) {
     const ModelReference reference = ParseModelReference(RequiredText(fcinfo, 0, "model"));
     const CheckOptions options =
@@ -167,14 +191,17 @@ void Check(FunctionCallInfo fcinfo) {
             RaiseDenied(reference.name.c_str());
         return result;
     });
-    std::optional<VersionIdentity> version;
-    if (reference.version > 0 || found.model.champion > 0)
-        version = ResolveVersion(reference, Privilege::kPredict);
+    // by name: the champion, and while a rollout is under way its other arms
+    std::vector<VersionIdentity> versions;
+    if (reference.version > 0 || found.model.champion > 0) {
+        for (ResolvedArm& arm : ResolveModel(reference, Privilege::kPredict).arms)
+            versions.push_back(std::move(arm.version));
+    }
     std::string source;
     if (!PG_ARGISNULL(1))
         source = TextOf(PG_GETARG_DATUM(1));
-    else if (version)
-        source = CallPostgres([&version] { return SourceOfVersion(version->version_id); });
+    else if (!versions.empty())
+        source = CallPostgres([&versions] { return SourceOfVersion(versions.front().version_id); });
     else
         throw SqlError(ERRCODE_NULL_VALUE_NOT_ALLOWED, "source must not be NULL", {},
                        "Model \"" + reference.name + "\" has no version yet, whose source could be taken.");
@@ -192,16 +219,9 @@ void Check(FunctionCallInfo fcinfo) {
                    options.names.end();
         });
     const std::vector<ExpectationOutcome> outcomes =
-        EvaluateExpectations(reference.name, source, expectations, version ? &*version : nullptr);
-    if (options.store) {
-        std::vector<ExpectationResult> results;
-        for (const ExpectationOutcome& outcome : outcomes)
-            results.push_back({outcome.expectation->name, StatusName(outcome.status),
-                               outcome.expectation->severity, outcome.rows,
-                               outcome.of_rows ? outcome.failing : -1, outcome.expectation->tolerance,
-                               outcome.expectation->predicate, outcome.message});
-        (void)StoreExpectationResults(reference.name, version ? version->version : 0, source, results);
-    }
+        EvaluateExpectations(reference.name, source, expectations, versions);
+    if (options.store)
+        StoreOutcomes(reference.name, versions, source, outcomes);
     for (const ExpectationOutcome& outcome : outcomes)
         PutOutcome(fcinfo, outcome);
 }

@@ -97,12 +97,15 @@ void Apply(const StudiedRollout& rollout, const RolloutNumbers& numbers, const V
     // one place changes rollouts, and this is a user of it
     std::vector<Parameter> parameters = {TextParameter(rollout.model), TextParameter(reason)};
     const bool promotes = std::strcmp(consequence.function, "dlent_promote") == 0;
+    const bool advances = verdict.decision == Decision::kAdvance && !promotes;
     if (promotes)
         parameters.insert(parameters.begin() + 1, Int4(version));
+    if (advances)
+        parameters.push_back(Int4(rollout.step));  // the one that was judged
     const Json answer = QueryAsUser("SELECT pg_catalog.to_jsonb(" + FunctionName(consequence.function) +
-                                        (promotes ? "($1, $2, $3))" : "($1, $2))"),
+                                        (parameters.size() == 3 ? "($1, $2, $3))" : "($1, $2))"),
                                     parameters);
-    if (verdict.decision == Decision::kAdvance && !promotes) {
+    if (advances) {
         (*result)["share"] = answer;
         if (answer.get<double>() >= 1.0)
             (*result)["applied"] = "promoted";

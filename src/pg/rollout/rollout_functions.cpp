@@ -142,6 +142,7 @@ int64_t Deploy(const NewRollout& rollout) {
 struct UnderWay {
     bool held = false;
     bool shadow = false;
+    int step = 0;             ///< from 1
     int candidate = 0;        ///< version: the heaviest arm beside the champion; 0: the catalog has lost it
     double next_share = 1.0;  ///< 1: promotion
 };
@@ -155,7 +156,7 @@ UnderWay ReadUnderWay(const FoundModel& model, const char* name) {
     UnderWay rollout;
     if (Execute("SELECT r.state = 'held', r.mode = 'shadow', (r.options -> 'steps' ->> r.step)::float8, "
                 "(SELECT a.version FROM dlent.rollout_arm AS a WHERE a.rollout_id = r.id AND a.arm > 0 "
-                "ORDER BY a.weight DESC, a.arm LIMIT 1) "
+                "ORDER BY a.weight DESC, a.arm LIMIT 1), r.step "
                 "FROM dlent.rollout AS r WHERE r.id = $1",
                 parameters) == 0)
         return rollout;
@@ -163,6 +164,7 @@ UnderWay ReadUnderWay(const FoundModel& model, const char* name) {
     rollout.shadow = DatumGetBool(Result(0, 2));
     rollout.next_share = DatumGetFloat8(Result(0, 3, Float8GetDatum(1.0)));
     rollout.candidate = DatumGetInt32(Result(0, 4));
+    rollout.step = DatumGetInt32(Result(0, 5));
     return rollout;
 }
 
@@ -177,7 +179,8 @@ void RecordRolloutEvent(const CatalogWrite& write, const FoundModel& model, cons
                  .details = details});
 }
 
-double Advance(const char* name, const char* reason) {
+/// `expected_step` 0: from whatever step it is at.
+double Advance(const char* name, const char* reason, int expected_step) {
     CatalogWrite write;
     FoundModel model;
     LockModel("dlent_advance_rollout()", name, Who::kManager, &write, &model);
@@ -188,6 +191,12 @@ double Advance(const char* name, const char* reason) {
                         errhint("Let it go on with dlent_resume_rollout(%s).", quote_literal_cstr(name))));
     if (rollout.candidate == 0)
         RaiseIncompleteRollout(model.rollout);
+    if (expected_step != 0 && rollout.step != expected_step)
+        ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+                        errmsg("the rollout of model \"%s\" is at step %d, not %d", name, rollout.step,
+                               expected_step),
+                        errhint("Somebody else has advanced it meanwhile; view dlent.rollouts shows how it "
+                                "stands.")));
     if (rollout.next_share >= 1.0) {
         PromoteVersion(write, model, name, rollout.candidate, reason);
     } else {
@@ -236,7 +245,7 @@ bool Stop(const char* name, const char* reason) {
     return under_way;
 }
 
-/// Calls `function` with the arguments (model text, reason text).
+/// Calls `function` with the first two arguments (model text, reason text).
 template <typename Function>
 auto WithModelAndReason(FunctionCallInfo fcinfo, Function function) {
     const std::string name = ParseModelName(RequiredText(fcinfo, 0, "the model"));
@@ -285,7 +294,15 @@ DLENT_FUNCTION(dlent_deploy) {
 
 DLENT_FUNCTION(dlent_advance_rollout) {
     using namespace dlent::pg;
-    return Entry(fcinfo, [&] { return Float8GetDatum(WithModelAndReason(fcinfo, Advance)); });
+    return Entry(fcinfo, [&] {
+        const int expected_step = PG_ARGISNULL(2) ? 0 : PG_GETARG_INT32(2);
+        if (!PG_ARGISNULL(2) && expected_step < 1)
+            throw SqlError(ERRCODE_INVALID_PARAMETER_VALUE, "a step is a number from 1");
+        return Float8GetDatum(
+            WithModelAndReason(fcinfo, [expected_step](const char* name, const char* reason) {
+                return Advance(name, reason, expected_step);
+            }));
+    });
 }
 
 DLENT_FUNCTION(dlent_hold_rollout) {
