@@ -29,7 +29,7 @@ INSERT INTO dlent.prediction (request, predicted_at, model_id, version, rollout_
 SELECT i, clock_timestamp(), m.id, 1 + i % 2, :canary, i % 2, false, i / 8 * 2 + i % 2, i, 0.1 + i % 80 * 0.01, 10 FROM dlent.model AS m, generate_series(1, :n) AS i;
 INSERT INTO dlent.prediction (request, predicted_at, model_id, version, rollout_id, arm, shadow, key, score, latency_us)
 SELECT i, clock_timestamp(), m.id, 1 + a, :shadow, a, a = 1, i, 0.1 + (i + a) % 80 * 0.01, 10 FROM dlent.model AS m, generate_series(1, :n / 2) AS i, generate_series(0, 1) AS a;
-INSERT INTO dlent.outcome SELECT m.id, i, o, (i % 10 = 0)::int, now(), now(), current_user FROM dlent.model AS m, generate_series(1, :n) AS i, (VALUES ('bought'), ('outcome')) AS v (o);
+INSERT INTO dlent.outcome (model_id, key, metric, value, occurred_at, recorded_by) SELECT m.id, i, o, (i % 10 = 0)::int, now(), current_user FROM dlent.model AS m, generate_series(1, :n) AS i, (VALUES ('bought'), ('outcome')) AS v (o);
 VACUUM ANALYZE dlent.prediction, dlent.outcome;
 SQL
 

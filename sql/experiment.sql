@@ -101,6 +101,11 @@ UPDATE dlent.outcome SET value = 1 WHERE key ~ ('^' || :canary || '/1/1(1[0-9][0
 SELECT p_value::numeric(12, 9), status FROM dlent_experiment_report('offer') WHERE metric = 'bought' AND arm = 'candidate';
 SELECT metric, arm, role, difference::numeric(8, 4), low > 0 AS surely, details -> 'relative' AS relative
 FROM dlent_experiment_report('offer', '{"relative": true, "metrics": ["bought", "score"], "alpha": 0.01}') WHERE arm = 'candidate';
+-- the mixture sequential probability ratio test, where it is said what effects are expected
+WITH r AS (SELECT difference AS d, (details ->> 'standard_error')::float8 ^ 2 AS v, (details ->> 'mixture_p_value')::float8 AS p
+           FROM dlent_experiment_report('offer', '{"effects": {"bought": 0.01}}') WHERE metric = 'bought' AND arm = 'candidate')
+SELECT abs(p - 1 / (sqrt(v / (v + 1e-4)) * exp(1e-4 * d ^ 2 / (2 * v * (v + 1e-4))))) < 1e-12 AS as_defined, p < 0.001 AS sure FROM r;
+SELECT count(*) FROM dlent_experiment_report('offer', '{"effects": {"nothing": 1}}') WHERE details ? 'mixture_p_value';
 -- a unit's mean is one observation
 UPDATE dlent.prediction SET unit = '1/' || substring(unit FROM 3)::int / 2 WHERE rollout_id = :canary AND arm = 1;
 SELECT arm, units, outcomes, mean::numeric(8, 4), status FROM dlent_experiment_report('offer', '{"metrics": ["bought"]}') WHERE role IN ('goal', 'check');
@@ -183,6 +188,8 @@ SELECT * FROM dlent_experiment_report('offer', '{"metrics": "bought"}');
 SELECT * FROM dlent_experiment_report('offer', '{"metrics": ["squared_error"]}');
 SELECT * FROM dlent_experiment_report('offer', '{"alpha": 1}');
 SELECT * FROM dlent_experiment_report('offer', '{"relative": 1}');
+SELECT * FROM dlent_experiment_report('offer', '{"effects": 1}');
+SELECT * FROM dlent_experiment_report('offer', '{"effects": {"bought": 0}}');
 SELECT * FROM dlent_experiment_report('offer', '[]');
 SELECT * FROM dlent_experiment_report('nobody');
 
@@ -243,6 +250,46 @@ SELECT c ->> 'verdict' AS verdict, c ->> 'applied' AS applied, c ->> 'share' AS 
 SELECT step, state FROM dlent.rollouts WHERE rollout = :judged;
 SELECT * FROM verdict WHERE status <> 'pass';
 SELECT dlent_stop_rollout('offer');
+
+-- ---- several classes: labels are compared ----
+CREATE TABLE iris AS SELECT i AS id, i % 9 AS x, (ARRAY['one', 'two', 'three'])[1 + i % 9 / 3] AS kind FROM generate_series(1, 180) AS i;
+SELECT count(*) FROM dlent_train('iris', 'SELECT x, kind FROM iris', 'kind', '{"preset": "fast", "epochs": 3}');
+SELECT count(*) FROM dlent_train('iris', 'SELECT x, kind FROM iris', 'kind', '{"preset": "fast", "epochs": 3, "seed": 2}');
+SELECT dlent_record_outcomes('offer', 'SELECT 1 AS key, ''one''::text AS value');
+SELECT dlent_deploy('iris', 2, '{"mode": "shadow", "goal": "log_loss"}');
+SELECT dlent_deploy('iris', 2, '{"mode": "shadow", "goal": {"metric": "paid", "direction": "increase"}}');
+SELECT dlent_deploy('iris', 2, '{"unit": "id", "goal": "accuracy", "min_duration": 0, "min_outcomes": 10}') AS iris \gset
+INSERT INTO dlent.prediction (request, predicted_at, model_id, version, rollout_id, arm, shadow, unit, key, score, label)
+SELECT i.id, now(), r.model_id, 1 + i.id % 2, r.id, i.id % 2, false, i.id, i.id, 0.5, CASE WHEN i.id % (5 + 10 * (i.id % 2)) = 0 THEN 'one' ELSE i.kind END
+FROM dlent.rollout AS r, iris AS i WHERE r.id = :iris;
+SELECT dlent_record_outcomes('iris', 'SELECT id AS key, kind AS value FROM iris WHERE id <= 170');
+SELECT key, metric, value, label FROM dlent.outcomes WHERE model = 'iris' AND key IN ('1', '5') ORDER BY key;
+SELECT arm, metric, role, units, outcomes, mean::numeric(8, 6), status FROM dlent_experiment_report('iris') WHERE metric = 'accuracy';
+SELECT p.arm, avg((p.label = i.kind)::int)::numeric(8, 6) AS by_hand FROM dlent.prediction AS p JOIN iris AS i ON i.id = p.key::int AND i.id <= 170 WHERE p.rollout_id = :iris GROUP BY 1 ORDER BY 1;
+SELECT dlent_record_outcome('iris', '1', 2);
+SELECT value, label FROM dlent.outcomes WHERE model = 'iris' AND key = '1';
+SELECT dlent_stop_rollout('iris');
+-- a shadow, by pairs; a label that is a number is a text like others
+SELECT dlent_deploy('iris', 2, '{"mode": "shadow", "goal": "accuracy"}') AS pairs \gset
+INSERT INTO dlent.prediction (request, predicted_at, model_id, version, rollout_id, arm, shadow, key, score, label)
+SELECT i.id, now(), r.model_id, 1 + a, r.id, a, a = 1, i.id, 0.5, CASE WHEN i.id % (4 + 4 * a) = 0 THEN 'one' WHEN i.id = 1 THEN '2' ELSE i.kind END
+FROM dlent.rollout AS r, iris AS i, generate_series(0, 1) AS a WHERE r.id = :pairs;
+SELECT arm, outcomes, mean::numeric(8, 6), difference::numeric(8, 6), details -> 'pairs' AS pairs FROM dlent_experiment_report('iris') WHERE metric = 'accuracy';
+SELECT (avg((s.label = coalesce(o.label, o.value::text))::int) - avg((c.label = coalesce(o.label, o.value::text))::int))::numeric(8, 6) AS by_hand
+FROM dlent.prediction AS s JOIN dlent.prediction AS c ON c.rollout_id = :pairs AND c.request = s.request AND c.arm = 0 JOIN dlent.outcome AS o ON o.key = s.key AND o.model_id = s.model_id
+WHERE s.rollout_id = :pairs AND s.arm = 1;
+
+-- ---- the same numbers, whether outcomes are looked up or read ----
+SELECT dlent_stop_rollout('iris');
+CREATE VIEW now AS SELECT arm, metric, units, outcomes, round(mean::numeric, 9) AS mean, round(difference::numeric, 9) AS difference, round(low::numeric, 9) AS low
+FROM dlent_experiment_report('iris', jsonb_build_object('rollout', (SELECT min(rollout) FROM dlent.rollouts WHERE model = 'iris'))) UNION ALL
+SELECT arm, metric, units, outcomes, round(mean::numeric, 9), round(difference::numeric, 9), round(low::numeric, 9)
+FROM dlent_experiment_report('iris', jsonb_build_object('rollout', (SELECT max(rollout) FROM dlent.rollouts WHERE model = 'iris')));
+CREATE TABLE before AS TABLE now;
+INSERT INTO dlent.outcome (model_id, key, metric, value, occurred_at, recorded_by) SELECT id, 'x' || i, 'outcome', 1, now(), current_user FROM dlent.model, generate_series(1, 20000) AS i WHERE name = 'offer';
+SELECT count(*) AS rows, count(outcomes) AS counted FROM before;
+(TABLE before EXCEPT ALL TABLE now) UNION ALL (TABLE now EXCEPT ALL TABLE before);
+SELECT dlent_drop_model('iris');
 
 -- ---- gone with the model ----
 SELECT dlent_drop_model('offer');

@@ -29,11 +29,13 @@ CREATE TABLE dlent.outcome (
     model_id    bigint NOT NULL,
     key         text COLLATE "C" NOT NULL,
     metric      text COLLATE "C" NOT NULL,
-    value       float8 NOT NULL,
+    value       float8,
+    label       text COLLATE "C", -- in place of a value, of models of several classes
     occurred_at timestamptz NOT NULL,
     recorded_at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     recorded_by name NOT NULL,
-    PRIMARY KEY (model_id, key, metric)
+    PRIMARY KEY (model_id, key, metric),
+    CHECK ((value IS NULL) <> (label IS NULL))
 );
 COMMENT ON TABLE dlent.outcome IS 'What turned out to be true of what was predicted, by key';
 

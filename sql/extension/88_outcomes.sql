@@ -18,7 +18,7 @@ COMMENT ON FUNCTION @extschema@.dlent_forget_outcomes(text, text, interval) IS
     'Erases recorded outcomes of a model, by key, by age, or all; returns how many';
 
 CREATE VIEW dlent.outcomes WITH (security_barrier) AS
-SELECT m.name AS model, o.key, o.metric, o.value, o.occurred_at, o.recorded_at, o.recorded_by
+SELECT m.name AS model, o.key, o.metric, o.value, o.label, o.occurred_at, o.recorded_at, o.recorded_by
 FROM dlent.visible_model AS m
 JOIN dlent.outcome AS o ON o.model_id = m.id
 WHERE pg_catalog.pg_has_role(m.owner, 'USAGE')
@@ -31,6 +31,7 @@ COMMENT ON COLUMN dlent.outcomes.model IS 'Name of the model';
 COMMENT ON COLUMN dlent.outcomes.key IS 'Key of the prediction';
 COMMENT ON COLUMN dlent.outcomes.metric IS 'What was measured; outcome: the label itself, which log_loss and the like compare scores with';
 COMMENT ON COLUMN dlent.outcomes.value IS 'How it turned out; yes is 1, no is 0';
+COMMENT ON COLUMN dlent.outcomes.label IS 'The label, where that is a text';
 COMMENT ON COLUMN dlent.outcomes.occurred_at IS 'When it came true';
 COMMENT ON COLUMN dlent.outcomes.recorded_at IS 'When it was recorded last';
 COMMENT ON COLUMN dlent.outcomes.recorded_by IS 'Role that recorded it';

@@ -154,7 +154,8 @@ DecisionOptions TakeDecisionOptions(Json* options) {
 void CheckMetric(const std::string& metric, Task task) {
     const MetricSource source = DefineMetric(metric).source;
     const char* const needed =
-        source == MetricSource::kClassAndRow && task != Task::kBinary        ? "of two classes"
+        metric == "accuracy" ? (task == Task::kRegression ? "of classes" : nullptr)
+        : source == MetricSource::kClassAndRow && task != Task::kBinary      ? "of two classes"
         : source == MetricSource::kNumberAndRow && task != Task::kRegression ? "that predict a number"
         : source == MetricSource::kScore && task == Task::kMulticlass
             ? "of two classes or that predict a number"
@@ -167,12 +168,13 @@ void CheckDecisionRule(const DecisionRule& rule, Task task, bool shadow) {
     for (const JudgedMetric* judged : rule.Judged()) {
         CheckMetric(judged->metric, task);
         if (shadow && DefineMetric(judged->metric).source == MetricSource::kOutcome)
-            throw SqlError(ERRCODE_INVALID_PARAMETER_VALUE,
-                           "metric \"" + FromUtf8(judged->metric) + "\" cannot judge a shadow",
-                           "Nobody saw a shadow's answers, so what came of them is the champion's doing.",
-                           task == Task::kBinary
-                               ? "Metrics that can are log_loss, brier_score, accuracy, score."
-                               : "Metrics that can are squared_error, absolute_error, score.");
+            throw SqlError(
+                ERRCODE_INVALID_PARAMETER_VALUE,
+                "metric \"" + FromUtf8(judged->metric) + "\" cannot judge a shadow",
+                "Nobody saw a shadow's answers, so what came of them is the champion's doing.",
+                task == Task::kBinary       ? "Metrics that can are log_loss, brier_score, accuracy, score."
+                : task == Task::kMulticlass ? "The metric that can is accuracy."
+                                            : "Metrics that can are squared_error, absolute_error, score.");
     }
 }
 

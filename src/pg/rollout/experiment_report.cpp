@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "pg/bridge/json.h"
 #include "pg/bridge/text.h"
@@ -16,7 +17,7 @@ namespace {
 
 [[noreturn]] void ThrowOption(const std::string& message) {
     throw SqlError(ERRCODE_INVALID_PARAMETER_VALUE, message, {},
-                   "Valid options are rollout, from, until, metrics, alpha, relative.");
+                   "Valid options are rollout, from, until, metrics, alpha, relative, effects.");
 }
 
 /// What a caller asked for.
@@ -27,6 +28,7 @@ struct ReportRequest {
     std::optional<std::vector<std::string>> metrics;  ///< UTF-8; absent: those that fit
     std::optional<double> alpha;
     bool relative = false;
+    std::map<std::string, double> effects;  ///< by metric: standard deviation of those that are expected
 
     static ReportRequest Parse(const Json& json);
 };
@@ -73,6 +75,15 @@ ReportRequest ReportRequest::Parse(const Json& json) {
             if (!value.is_boolean())
                 ThrowOption("option \"relative\" must be true or false");
             request.relative = value.get<bool>();
+        } else if (key == "effects") {
+            if (!value.is_object())
+                ThrowOption("option \"effects\" must be an object of metrics and numbers");
+            for (const auto& [metric, effect] : value.items()) {
+                if (!effect.is_number() || !(effect.get<double>() > 0.0))
+                    ThrowOption("option \"effects\" must have a number above 0 for \"" + FromUtf8(metric) +
+                                "\"");
+                request.effects[metric] = effect.get<double>();
+            }
         } else {
             ThrowOption("unknown option \"" + FromUtf8(key) + "\"");
         }
@@ -104,8 +115,12 @@ std::vector<std::string> Metrics(const ReportRequest& request, const StudiedRoll
         add("squared_error");
         add("absolute_error");
     }
-    if (rollout.task != Task::kMulticlass)
-        add("score");
+    // of several classes, scores are the probabilities of different labels, and outcomes labels
+    if (rollout.task == Task::kMulticlass) {
+        add("accuracy");
+        return metrics;
+    }
+    add("score");
     if (rollout.mode != "shadow")
         add(std::string(kLabelOutcome));
     return metrics;
@@ -131,8 +146,13 @@ struct ReportRow {
 class Report {
  public:
     Report(const StudiedRollout& rollout, const RolloutNumbers& numbers, const DecisionRule& rule,
-           double alpha, bool relative)
-        : rollout_(rollout), numbers_(numbers), rule_(rule), alpha_(alpha), relative_(relative) {}
+           const ReportRequest& request)
+        : rollout_(rollout),
+          numbers_(numbers),
+          rule_(rule),
+          alpha_(request.alpha.value_or(rule.alpha)),
+          relative_(request.relative),
+          effects_(request.effects) {}
 
     std::vector<ReportRow> Rows() {
         AddRatio();
@@ -231,6 +251,11 @@ class Report {
             row->p_value = comparison.sequence.p_value;
             row->details["standard_error"] = comparison.difference.standard_error;
             row->details["fixed_p_value"] = comparison.fixed_p_value;
+            if (const auto effect = effects_.find(row->metric); effect != effects_.end()) {
+                const double error = comparison.difference.standard_error;
+                row->details["mixture_p_value"] = MixtureSequentialTest(effect->second * effect->second)
+                                                      .Look(comparison.difference.value, error * error);
+            }
         }
         if (judged == nullptr)
             return;
@@ -283,6 +308,7 @@ class Report {
     const DecisionRule& rule_;
     const double alpha_;
     const bool relative_;
+    const std::map<std::string, double>& effects_;
     std::vector<ReportRow> rows_;
 };
 
@@ -329,8 +355,7 @@ void MakeReport(FunctionCallInfo fcinfo) {
     const DecisionRule rule = TakeDecisionOptions(&options).rule;
     const RolloutNumbers numbers =
         MeasureRollout(rollout, Metrics(request, rollout, rule), request.from, request.until);
-    for (const ReportRow& row :
-         Report(rollout, numbers, rule, request.alpha.value_or(rule.alpha), request.relative).Rows())
+    for (const ReportRow& row : Report(rollout, numbers, rule, request).Rows())
         PutRow(fcinfo, rollout.id, row);
 }
 

@@ -24,7 +24,8 @@ std::string Finite(const std::string& score) {
 
 }  // namespace
 
-Measurement::Measurement(const std::vector<std::string>& metrics) : metrics_(metrics) {
+Measurement::Measurement(const std::vector<std::string>& metrics, Task task)
+    : metrics_(metrics), task_(task) {
     for (const std::string& metric : metrics) {
         const MetricDefinition definition = DefineMetric(metric);
         outcome_.push_back(definition.source == MetricSource::kScore     ? -1
@@ -33,13 +34,21 @@ Measurement::Measurement(const std::vector<std::string>& metrics) : metrics_(met
     }
 }
 
+std::string Measurement::ManyStatement() {
+    // Looking one up costs as much as reading five; an outcome takes 140 bytes. The size of a table is always
+    // known, other than statistics.
+    return "SELECT ((SELECT count(*) FROM (SELECT FROM dlent.prediction AS p WHERE " + Chosen("p") +
+           " LIMIT f.few) AS p) = f.few)::int::float8 "
+           "FROM (SELECT greatest(1, pg_catalog.pg_relation_size('dlent.outcome') / 700) AS few) AS f";
+}
+
 std::string Measurement::ArmStatement() const {
     std::string values;
     std::string units;
     std::string arms;
     for (size_t i = 0; i < metrics_.size(); ++i) {
         const std::string n = Number(i);
-        values += ", " + Value(i, "s") + " AS v" + n;
+        values += ", " + Value(i, "x.s", "p.label") + " AS v" + n;
         units += ", avg(a.v" + n + ") AS v" + n + ", count(a.v" + n + ") FILTER (WHERE a.in_step) > 0 AS t" +
                  n + ", " + Invalid(i) + " AS i" + n;
         // p (1 - p) of a rate, as experiments are used to
@@ -73,8 +82,9 @@ std::string Measurement::PairStatement() const {
     std::string arms;
     for (size_t i = 0; i < metrics_.size(); ++i) {
         const std::string n = Number(i);
-        values +=
-            ", " + Value(i, "s") + " - " + Value(i, "c") + " AS d" + n + ", " + Value(i, "c") + " AS c" + n;
+        const std::string champions = Value(i, "x.c", "x.champion_label");
+        values += ", " + champions + " AS c" + n + ", " + Value(i, "x.s", "x.label") + " - " + champions +
+                  " AS d" + n;
         units += ", avg(a.d" + n + ") AS d" + n + ", avg(a.c" + n + ") FILTER (WHERE a.d" + n +
                  " IS NOT NULL) AS c" + n + ", count(a.d" + n + ") FILTER (WHERE a.in_step) > 0 AS t" + n;
         arms += ", count(u.d" + n + ")::float8, avg(u.d" + n + "), var_samp(u.d" + n + "), avg(u.c" + n +
@@ -115,24 +125,30 @@ int Measurement::Outcome(std::string_view name) {
     return static_cast<int>(outcomes_.size()) - 1;
 }
 
-/// All outcomes of a prediction, found by one descent of the index whatever the planner knows of the tables:
-/// a join whose estimate is off compares every prediction with every outcome.
+/// All outcomes of a prediction: found by one descent of the index, or by reading those of the model.
 std::string Measurement::Joins(const std::string& table) const {
     if (outcomes_.empty())
         return {};
     std::string columns;
-    for (size_t i = 0; i < outcomes_.size(); ++i)
-        columns += std::string(i > 0 ? ", " : "") + "max(o.value) FILTER (WHERE o.metric = $" +
-                   Number(kFirstOutcome + i) + ") AS o" + Number(i);
-    return " LEFT JOIN LATERAL (SELECT " + columns +
-           " FROM dlent.outcome AS o WHERE o.model_id = $5 AND o.key = " + table + ".key) AS y ON true";
+    for (size_t i = 0; i < outcomes_.size(); ++i) {
+        const std::string of = ") FILTER (WHERE o.metric = $" + Number(kFirstOutcome + i) + ") AS ";
+        columns += ", max(o.value" + of + "o" + Number(i);
+        if (task_ == Task::kMulticlass)
+            columns += ", max(coalesce(o.label, o.value::text)" + of + "l" + Number(i);
+    }
+    const std::string from = " FROM dlent.outcome AS o WHERE o.model_id = $5";
+    if (joins_all_)
+        return " LEFT JOIN (SELECT o.key" + columns + from + " GROUP BY o.key) AS y ON y.key = " + table +
+               ".key";
+    return " LEFT JOIN LATERAL (SELECT " + columns.substr(2) + from + " AND o.key = " + table +
+           ".key) AS y ON true";
 }
 
 /// The label, for those metrics that look at more than its value.
 std::string Measurement::Labels() const {
     std::string labels;
     for (size_t i = 0; i < metrics_.size(); ++i) {
-        if (DefineMetric(metrics_[i]).source == MetricSource::kClassAndRow)
+        if (IsOfTwoClasses(i))
             return ", " + Label(i) + " NOT IN (0, 1) AS invalid";
     }
     return labels;
@@ -143,15 +159,17 @@ std::string Measurement::Label(size_t metric) const {
 }
 
 std::string Measurement::Invalid(size_t metric) const {
-    return DefineMetric(metrics_[metric]).source == MetricSource::kClassAndRow
-               ? "count(*) FILTER (WHERE a.invalid)"
-               : "0";
+    return IsOfTwoClasses(metric) ? "count(*) FILTER (WHERE a.invalid)" : "0";
 }
 
-/// One prediction's value of a metric; `score` is the column x.s or x.c.
-std::string Measurement::Value(size_t metric, const std::string& score) const {
+/// Whether it has a meaning for labels 0 and 1 alone.
+bool Measurement::IsOfTwoClasses(size_t metric) const {
+    return DefineMetric(metrics_[metric]).source == MetricSource::kClassAndRow && task_ != Task::kMulticlass;
+}
+
+/// One prediction's value of a metric.
+std::string Measurement::Value(size_t metric, const std::string& s, const std::string& label) const {
     const std::string& name = metrics_[metric];
-    const std::string s = "x." + score;
     if (name == "score")
         return s;
     const std::string y = Label(metric);
@@ -160,6 +178,8 @@ std::string Measurement::Value(size_t metric, const std::string& score) const {
                ", 1e-7)) WHEN 0 THEN -ln(greatest(1 - " + s + ", 1e-7)) END END";
     if (name == "brier_score")
         return "CASE WHEN " + y + " IN (0, 1) THEN (" + s + " - " + y + ") * (" + s + " - " + y + ") END";
+    if (name == "accuracy" && task_ == Task::kMulticlass)
+        return "(" + label + " = y.l" + Number(static_cast<size_t>(outcome_[metric])) + ")::int::float8";
     if (name == "accuracy")
         return "CASE WHEN " + y + " IN (0, 1) THEN ((" + s + " >= 0.5) = (" + y + " = 1))::int::float8 END";
     if (name == "squared_error")

@@ -4,17 +4,26 @@
 #include <string_view>
 #include <vector>
 
+#include "core/features/task.h"
+
 namespace dlent::pg {
 
 /// The statements that sum up the predictions of a rollout and their outcomes, for a list of metrics.
 class Measurement {
  public:
-    /// `metrics` outlives this.
-    explicit Measurement(const std::vector<std::string>& metrics);
+    /// `metrics` outlives this; `task` is that of the rollout's model.
+    Measurement(const std::vector<std::string>& metrics, Task task);
 
     /// Parameters of the statements, from 1; names of outcomes() follow from kFirstOutcome on.
     enum : int { kRollout = 1, kFrom, kUntil, kStep, kModel, kTask, kFirstOutcome };
     const std::vector<std::string>& outcomes() const { return outcomes_; }
+
+    /// Whether there are many predictions beside all outcomes, 1 or 0: then JoinAll() makes the statements
+    /// below faster.
+    static std::string ManyStatement();
+    /// Has outcomes joined by reading all of them, in place of looking up those of each prediction. Such
+    /// statements must be planned without nested loops: one whose estimate is off compares all with all.
+    void JoinAll() { joins_all_ = true; }
 
     /// Columns of ArmStatement(): these, then those of each metric.
     enum : int { kArm, kUnits, kStepUnits, kAnswers, kErrors, kNonFinite, kLatency, kArmColumns };
@@ -45,9 +54,13 @@ class Measurement {
     std::string Labels() const;
     std::string Label(size_t metric) const;
     std::string Invalid(size_t metric) const;
-    std::string Value(size_t metric, const std::string& score) const;
+    bool IsOfTwoClasses(size_t metric) const;
+    /// `score` and `label` are the columns of a prediction.
+    std::string Value(size_t metric, const std::string& score, const std::string& label) const;
 
     const std::vector<std::string>& metrics_;
+    const Task task_;
+    bool joins_all_ = false;
     std::vector<int> outcome_;  ///< of each metric; −1: none
     std::vector<std::string> outcomes_;
 };

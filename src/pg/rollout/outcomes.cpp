@@ -13,6 +13,7 @@
 #include "pg/catalog/model_change.h"
 #include "pg/catalog/models.h"
 #include "pg/functions/arguments.h"
+#include "pg/rollout/rollout_numbers.h"
 #include "pg/source/source.h"
 
 extern "C" {
@@ -38,6 +39,7 @@ struct OutcomeColumns {
     int metric = -1;       ///< −1: all are of one
     int occurred_at = -1;  ///< −1: now
     std::string one_metric = kDefaultMetric;
+    bool labels = false;  ///< values are texts: labels of a model of several classes
     Oid key_output = InvalidOid;
     Oid value_type = InvalidOid;
     Oid time_type = InvalidOid;
@@ -50,7 +52,7 @@ std::string MetricName(std::string name) {
     return name;
 }
 
-OutcomeColumns FindColumns(const Source& source, const Json& options) {
+OutcomeColumns FindColumns(const std::string& model, const Source& source, const Json& options) {
     std::string key = "key";
     std::string value = "value";
     std::string occurred_at = "occurred_at";
@@ -95,11 +97,18 @@ OutcomeColumns FindColumns(const Source& source, const Json& options) {
         case FLOAT8OID:
         case NUMERICOID:
             break;
+        case TEXTOID:
+        case VARCHAROID:
+            columns.labels = ChampionTask(model) == Task::kMulticlass;
+            [[fallthrough]];
         default:
-            throw SqlError(
-                ERRCODE_DATATYPE_MISMATCH,
-                "column \"" + value + "\" of type " + column(columns.value).type_name + " has no outcomes",
-                {}, "An outcome is a number or a boolean.");
+            if (!columns.labels)
+                throw SqlError(ERRCODE_DATATYPE_MISMATCH,
+                               "column \"" + value + "\" of type " + column(columns.value).type_name +
+                                   " has no outcomes",
+                               {},
+                               "An outcome is a number or a boolean, or, of a model of several classes, the "
+                               "text of a label.");
     }
     if (columns.metric >= 0 && column(columns.metric).type != TEXTOID &&
         column(columns.metric).type != VARCHAROID)
@@ -169,7 +178,7 @@ struct OutcomeRows {
     TimestampTz now;
     int64_t count;
 };
-constexpr int kStoredColumns = 5;  // key, metric, value, occurred_at, position
+constexpr int kStoredColumns = 6;  // key, metric, value, label, occurred_at, position
 
 void PutRow(OutcomeRows* rows, const OutcomeColumns& columns, const char* one_metric, TupleTableSlot* slot) {
     slot_getallattrs(slot);
@@ -180,15 +189,18 @@ void PutRow(OutcomeRows* rows, const OutcomeColumns& columns, const char* one_me
     const char* const key = OidOutputFunctionCall(columns.key_output, slot->tts_values[columns.key]);
     const char* const metric =
         columns.metric >= 0 ? TextDatumGetCString(slot->tts_values[columns.metric]) : one_metric;
-    const double value = NumberOf(slot->tts_values[columns.value], columns.value_type);
+    const Datum given = slot->tts_values[columns.value];
+    const double value = columns.labels ? 0.0 : NumberOf(given, columns.value_type);
     CheckOutcome(key, metric, value);
     const bool timed = columns.occurred_at >= 0 && !slot->tts_isnull[columns.occurred_at];
-    Datum values[kStoredColumns] = {CStringGetTextDatum(key), CStringGetTextDatum(metric),
+    Datum values[kStoredColumns] = {CStringGetTextDatum(key),
+                                    CStringGetTextDatum(metric),
                                     Float8GetDatum(value),
+                                    columns.labels ? given : Datum{0},
                                     timed ? TimeOf(slot->tts_values[columns.occurred_at], columns.time_type)
                                           : TimestampTzGetDatum(rows->now),
                                     Int64GetDatum(rows->count)};
-    bool nulls[kStoredColumns] = {};
+    bool nulls[kStoredColumns] = {false, false, columns.labels, !columns.labels, false, false};
     tuplestore_putvalues(rows->store, rows->columns, values, nulls);
     ++rows->count;
     MemoryContextSwitchTo(outer);
@@ -202,6 +214,7 @@ OutcomeRows MakeRows() {
     } kColumns[kStoredColumns] = {{"key", TEXTOID},
                                   {"metric", TEXTOID},
                                   {"value", FLOAT8OID},
+                                  {"label", TEXTOID},
                                   {"occurred_at", TIMESTAMPTZOID},
                                   {"position", INT8OID}};
     OutcomeRows rows{};
@@ -223,11 +236,11 @@ int64_t KeepModel(const char* name, const CatalogWrite& write) {
     return model.id;
 }
 
-/// Inserts what `rows` selects: model, key, metric, value, time, role.
+/// Inserts what `rows` selects: model, key, metric, value, label, time, role.
 const char* InsertOutcomes(const char* rows) {
     return psprintf(
-        "INSERT INTO dlent.outcome (model_id, key, metric, value, occurred_at, recorded_by) %s "
-        "ON CONFLICT (model_id, key, metric) DO UPDATE SET value = excluded.value, "
+        "INSERT INTO dlent.outcome (model_id, key, metric, value, label, occurred_at, recorded_by) %s "
+        "ON CONFLICT (model_id, key, metric) DO UPDATE SET value = excluded.value, label = excluded.label, "
         "occurred_at = excluded.occurred_at, recorded_at = excluded.recorded_at, "
         "recorded_by = excluded.recorded_by",
         rows);
@@ -243,7 +256,7 @@ void RecordOne(const char* name, const char* key, const char* metric, double val
                                     Float8(value),
                                     Of(TIMESTAMPTZOID, occurred_at),
                                     Text(GetUserNameFromId(write.caller, false))};
-    Execute(InsertOutcomes("VALUES ($1, $2, $3, $4, $5, $6::pg_catalog.name)"), parameters);
+    Execute(InsertOutcomes("VALUES ($1, $2, $3, $4, NULL, $5, $6::pg_catalog.name)"), parameters);
     EndCatalogWrite(write, false);
 }
 
@@ -257,7 +270,7 @@ int64_t RecordRows(const char* name, const OutcomeRows& rows) {
     const Parameter parameters[] = {Int8(model_id), Text(GetUserNameFromId(write.caller, false))};
     const auto recorded = static_cast<int64_t>(
         Execute(InsertOutcomes("SELECT DISTINCT ON (r.key COLLATE \"C\", r.metric COLLATE \"C\") "
-                               "$1, r.key, r.metric, r.value, r.occurred_at, $2::pg_catalog.name "
+                               "$1, r.key, r.metric, r.value, r.label, r.occurred_at, $2::pg_catalog.name "
                                "FROM dlent_outcome_rows AS r "
                                "ORDER BY r.key COLLATE \"C\", r.metric COLLATE \"C\", r.\"position\" DESC"),
                 parameters));
@@ -324,7 +337,7 @@ DLENT_FUNCTION(dlent_record_outcomes) {
         const dlent::Json options =
             PG_ARGISNULL(2) ? dlent::Json::object() : JsonFromDatum(PG_GETARG_DATUM(2));
         Source source = Source::Open(query);
-        const OutcomeColumns columns = FindColumns(source, options);
+        const OutcomeColumns columns = FindColumns(model, source, options);
         OutcomeRows rows = CallPostgres([] { return MakeRows(); });
         OutcomeSink sink(&rows, columns);
         source.Read(&sink);

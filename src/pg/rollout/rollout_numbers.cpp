@@ -106,7 +106,7 @@ RolloutRow ReadRollout(const char* model, int64_t id, Privilege privilege) {
     return row;
 }
 
-Grid ReadGrid(const char* statement, const Parameter* parameters, int count) {
+Grid ReadGrid(const char* statement, const Parameter* parameters, int count, bool nested_loops) {
     const MemoryContext caller = CurrentMemoryContext;
     CatalogWrite read;
     BeginCatalogRead(&read);
@@ -114,6 +114,9 @@ Grid ReadGrid(const char* statement, const Parameter* parameters, int count) {
     // again
     (void)set_config_option("enable_memoize", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
                             false);
+    if (!nested_loops)
+        (void)set_config_option("enable_nestloop", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
+                                0, false);
     Grid grid{};
     grid.rows = static_cast<int>(ExecuteReadOnly(statement, parameters, count));
     grid.columns = SPI_tuptable->tupdesc->natts;
@@ -289,7 +292,7 @@ RolloutNumbers MeasureRollout(const StudiedRollout& rollout, const std::vector<s
     numbers.arms = rollout.arms;
     for (ArmNumbers& arm : numbers.arms)
         arm.metrics.resize(metrics.size());
-    const Measurement measurement(metrics);
+    Measurement measurement(metrics, rollout.task);
     std::vector<std::string> outcomes;
     for (const std::string& outcome : measurement.outcomes())
         outcomes.push_back(FromUtf8(outcome));
@@ -312,9 +315,15 @@ RolloutNumbers MeasureRollout(const StudiedRollout& rollout, const std::vector<s
         made.count = Measurement::kFirstOutcome - 1 + static_cast<int>(outcomes.size());
         return made;
     });
+    bool many = false;
     const auto measure = [&](const std::string& statement) {
-        return CallPostgres([&] { return ReadGrid(statement.c_str(), parameters.list, parameters.count); });
+        return CallPostgres(
+            [&] { return ReadGrid(statement.c_str(), parameters.list, parameters.count, !many); });
     };
+    if (!outcomes.empty() && measure(Measurement::ManyStatement()).at(0, 0) > 0.0) {
+        measurement.JoinAll();
+        many = true;
+    }
     TakeArms(measure(measurement.ArmStatement()), &numbers);
     if (std::any_of(numbers.arms.begin(), numbers.arms.end(),
                     [](const ArmNumbers& arm) { return arm.shadow; }))
