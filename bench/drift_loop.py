@@ -121,12 +121,13 @@ class Always(Stream):
 
 class Monitored(Stream):
     name = "by its monitor"
+    refit = "false"
 
     def begin(self):
         psql(f"""
             SET client_min_messages = error;
             SELECT dlent_monitor('{MODEL}', 'dlent_bench.latest', NULL, '{{"cooldown": 0, "backoff": {{"period": 0}},
-                "triggers": {{"drift": {{"alarms": 1, "windows": 1}}, "metric": {{"name": "accuracy", "drop": 0.02}}}}}}');""")
+                "refit": {self.refit}, "triggers": {{"drift": {{"alarms": 1, "windows": 1}}, "metric": {{"name": "accuracy", "drop": 0.02}}}}}}');""")
 
     def learn(self):
         psql(f"""
@@ -136,9 +137,14 @@ class Monitored(Stream):
 
     def run(self):
         super().run()
-        self.trainings += int(value(f"SELECT count(*) FROM dlent.monitor_runs WHERE model = '{MODEL}' AND name = 'train'"))
+        self.trainings += int(value(f"SELECT count(*) FROM dlent.monitor_runs WHERE model = '{MODEL}' AND name IN ('train', 'refit')"))
         self.promotions = int(value(f"SELECT count(*) FROM dlent.monitor_runs WHERE model = '{MODEL}' AND decision = 'promoted'"))
         return self
+
+
+class Refitted(Monitored):
+    name = "by its monitor, refitted"
+    refit = "true"
 
 
 def no_change(arguments):
@@ -161,7 +167,7 @@ def main():
     for name in arguments.sets:
         path, target = SETS[name]
         rows = load(data_folder() / path, target)
-        for way in (Never, Monitored, Always):
+        for way in (Never, Monitored, Refitted, Always):
             stream = way(arguments, rows).run()
             print(f"| {name} | {way.name} | {stream.correct / stream.answered:.4f} | {stream.trainings} | {stream.promotions} "
                   f"| {stream.seconds:.0f} |", flush=True)

@@ -34,6 +34,7 @@ SELECT dlent_monitor('late', 'underway', NULL, '{"gates": {"holdout": {"time_col
 SELECT dlent_monitor('late', 'underway', NULL, '{"gates": {"data": {"max_outside": 2}}}');
 SELECT dlent_monitor('late', 'underway', NULL, '{"gates": {"fairness": {}}}');
 SELECT dlent_monitor('days', 'underway', NULL, '{"gates": {"fairness": {"column": "carrier"}}}');
+SELECT dlent_monitor('late', 'underway', NULL, '{"refit": true, "gates": {"holdout": {"source": "underway"}}}');
 SELECT dlent_monitor('late', 'underway', NULL, '{"target": "lost"}');
 SELECT dlent_monitor('late', 'underway', NULL, '{"job": {"retries": 1}}');
 SELECT dlent_run_monitor('late');
@@ -63,5 +64,23 @@ SELECT step, name, decision, champion, candidate FROM dlent.monitor_runs ORDER B
 SELECT model, state, champion, candidate, last_verdict, schedule, paused, retrains, failures, not_before IS NULL AS now FROM dlent.monitors ORDER BY model;
 SELECT dlent_unmonitor('days');
 SELECT kind, resolved_at IS NULL AS lasts FROM dlent.alerts ORDER BY alert;
-SELECT dlent_drop_model('late'), dlent_drop_model('days');
+-- held-out rows weigh what they weigh in the training: half of these are worth nothing, and say the opposite
+CREATE TABLE weighed AS SELECT i AS id, i * 7919 % 400 / 4.0 AS x, i % 5 AS y, (i * 7919 % 400 > 200) = (i / 400 % 2 = 1) AS yes, i / 400 % 2 AS worth FROM generate_series(0, 1599) AS i;
+SELECT version FROM dlent_train('w', 'SELECT x, y, i % 3 = 0 AS yes, 1 AS worth FROM (SELECT *, row_number() OVER (ORDER BY id) AS i FROM weighed) AS s', 'yes',
+    '{"preset": "fast", "epochs": 1, "weight_column": "worth", "validation": {"method": "random"}}');
+SELECT dlent_monitor('w', 'weighed', NULL, '{"train_source": "weighed", "retrain": {"epochs": 10, "exclude": ["id"]}, "gates": {"data": false, "leaks": false, "weight_column": "", "slices": ["y"]}}') > 0 AS declared;
+SELECT r ->> 'decision' AS decision FROM dlent_run_monitor('w', '{"force": "retrain"}') AS r;
+SELECT g ->> 'gate' AS gate, g -> 'passed' AS passed FROM dlent.monitor_runs, jsonb_array_elements(measurements -> 'gates') AS g WHERE model = 'w';
+-- and what has passed is trained on all of them
+SELECT dlent_monitor('w', 'weighed', NULL, '{"train_source": "weighed", "retrain": {"epochs": 10, "exclude": ["id"]}, "gates": {"data": false, "leaks": false, "slices": ["y"]}, "refit": true}') > 0 AS declared;
+SELECT policy #>> '{gates,weight_column}' AS weight_column, policy -> 'refit' AS refit FROM dlent.monitors WHERE model = 'w';
+SELECT r ->> 'decision' AS decision, r -> 'champion' AS champion FROM dlent_run_monitor('w', '{"force": "retrain"}') AS r;
+SELECT step, name, decision, candidate, measurements -> 'weight_column' AS weighed, measurements -> 'train_rows' AS rows, measurements -> 'judged' AS judged, measurements -> 'refitted' AS refitted
+FROM dlent.monitor_runs WHERE model = 'w' AND run = (SELECT max(run) FROM dlent.monitor_runs) ORDER BY step;
+SELECT count(*) > 0 AS parts, bool_and((p ->> 'candidate')::float8 > 0.9) AS good
+FROM dlent.monitor_runs AS r, jsonb_array_elements(measurements -> 'gates') AS g, jsonb_array_elements(g -> 'parts') AS p
+WHERE r.model = 'w' AND r.run = (SELECT max(run) FROM dlent.monitor_runs) AND g ->> 'gate' = 'slices';
+SELECT version, reason LIKE '%those that version 3 was judged by among them%' AS says_so FROM dlent.events WHERE model = 'w' AND action = 'monitor_refitted';
+SELECT dlent_drop_model('late'), dlent_drop_model('days'), dlent_drop_model('w');
+DROP TABLE weighed;
 DROP TABLE parcel, underway;

@@ -13,7 +13,7 @@ CREATE TABLE dlent.monitor (
     owner       regrole NOT NULL,
     created_at  timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
     state       text NOT NULL DEFAULT 'watching'
-                CHECK (state IN ('watching', 'checking', 'training', 'judging', 'shadow', 'canary', 'promoting')),
+                CHECK (state IN ('watching', 'checking', 'training', 'judging', 'refitting', 'shadow', 'canary', 'promoting')),
     progress    jsonb NOT NULL DEFAULT '{}', -- of the retrain that is under way
     accepted    jsonb NOT NULL, -- what was counted of the training rows that were accepted last
     failures    int NOT NULL DEFAULT 0, -- retrains in a row that ended without a promotion
@@ -129,7 +129,7 @@ COMMENT ON COLUMN dlent.monitors.monitor IS 'Number, as dlent_monitor returned i
 COMMENT ON COLUMN dlent.monitors.model IS 'Name of the model';
 COMMENT ON COLUMN dlent.monitors.owner IS 'Role that declared it, and as which it runs';
 COMMENT ON COLUMN dlent.monitors.source IS 'Live rows, as given';
-COMMENT ON COLUMN dlent.monitors.state IS 'watching; or what its next run does: checking data, training, judging, looking at a shadow or canary, promoting';
+COMMENT ON COLUMN dlent.monitors.state IS 'watching; or what its next run does: checking data, training, judging, training on all rows, looking at a shadow or canary, promoting';
 COMMENT ON COLUMN dlent.monitors.champion IS 'Version that answers now';
 COMMENT ON COLUMN dlent.monitors.candidate IS 'Version that was trained to take its place, and is on its way';
 COMMENT ON COLUMN dlent.monitors.last_run IS 'When it did something last';
@@ -154,7 +154,7 @@ COMMENT ON VIEW dlent.monitor_runs IS 'What the monitors of the models that you 
 COMMENT ON COLUMN dlent.monitor_runs.run IS 'Number of the run; its steps share it';
 COMMENT ON COLUMN dlent.monitor_runs.step IS 'From 1';
 COMMENT ON COLUMN dlent.monitor_runs.model IS 'Name of the model';
-COMMENT ON COLUMN dlent.monitor_runs.name IS 'What was done: watch, check, train, judge, shadow, canary, promote';
+COMMENT ON COLUMN dlent.monitor_runs.name IS 'What was done: watch, check, train, judge, refit, shadow, canary, promote';
 COMMENT ON COLUMN dlent.monitor_runs.decision IS 'What followed from it';
 COMMENT ON COLUMN dlent.monitor_runs.reason IS 'Why, in a sentence';
 COMMENT ON COLUMN dlent.monitor_runs.champion IS 'Version that answered then';

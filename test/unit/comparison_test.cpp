@@ -61,6 +61,46 @@ TEST(Comparison, EveryMetricOfATaskIsReported) {
     EXPECT_FALSE(MetricOf(all[0], {}, "rmse").has_value());
 }
 
+TEST(Comparison, RowsWeighWhatTheyWeigh) {
+    // a weight of 2 is the row twice, a weight of 0 is no row
+    const std::vector<std::string> labels = {"a", "b", "c"};
+    std::vector<float> probabilities, many, numbers, weights;
+    std::vector<int32_t> two, three;
+    std::vector<double> values;
+    std::vector<uint32_t> rows, repeated;
+    for (uint32_t i = 0; i < 90; ++i) {
+        two.push_back(Uniform(i) < 0.4);
+        three.push_back(static_cast<int32_t>(3 * Uniform(i)));
+        probabilities.push_back(static_cast<float>(0.3 * two.back() + 0.6 * Uniform(i + 1000)));
+        values.push_back(Uniform(i));
+        numbers.push_back(static_cast<float>(Uniform(i + 1000)));
+        for (uint32_t c = 0; c < 3; ++c)
+            many.push_back(static_cast<float>((1 + (i + c) % 3) / 6.0));
+        weights.push_back(static_cast<float>(i % 3));
+        rows.push_back(i);
+        repeated.insert(repeated.end(), i % 3, i);
+    }
+    const ScoredRows all[] = {{Task::kRegression, {}, numbers, {}, values},
+                              {Task::kBinary, {}, probabilities, two, {}},
+                              {Task::kMulticlass, labels, many, three, {}}};
+    for (ScoredRows scored : all) {
+        const std::string metric = DefaultMetric(scored.task);
+        const double expected = MetricOf(scored, repeated, metric).value();
+        const double unweighted = MetricOf(scored, rows, metric).value();
+        scored.weights = weights;
+        EXPECT_NEAR(MetricOf(scored, rows, metric).value(), expected, 1e-9) << metric;
+        EXPECT_GT(std::abs(unweighted - expected), 1e-4) << metric;
+        const MetricComparison same = CompareModels(scored, scored, metric);
+        EXPECT_NEAR(same.first.value(), expected, 1e-9) << metric;
+    }
+    ScoredRows scored = all[0];
+    scored.weights = weights;
+    double sum = 0.0;
+    for (const uint32_t row : repeated)
+        sum += values[row];
+    EXPECT_NEAR(ConstantAnswers(scored).front(), sum / static_cast<double>(repeated.size()), 1e-6);
+}
+
 TEST(Comparison, TheErrorOfAGainIsThatOfItsSpread) {
     // the mean absolute error is a mean: its gain has the standard error of the mean of the rows' gains
     constexpr size_t kRows = 4000;

@@ -84,16 +84,18 @@ std::optional<double> MetricOf(const ScoredRows& scored, std::span<const uint32_
     if (rows.empty())
         return std::nullopt;
     const std::vector<float> answers = Gather(scored.answers, rows, scored.outputs());
+    const std::vector<float> weights =
+        scored.weights.empty() ? std::vector<float>() : Gather(scored.weights, rows, 1);
     Json report;
     if (scored.task == Task::kRegression) {
         report = ToJson(EvaluateRegression(std::vector<double>(answers.begin(), answers.end()),
-                                           Gather(scored.values, rows, 1)));
+                                           Gather(scored.values, rows, 1), weights));
     } else {
         const std::vector<int32_t> classes = Gather(scored.classes, rows, 1);
-        report =
-            scored.task == Task::kBinary
-                ? ToJson(EvaluateBinary(answers, classes))
-                : ToJson(EvaluateMulticlass(answers, classes, {scored.labels.begin(), scored.labels.end()}));
+        report = scored.task == Task::kBinary
+                     ? ToJson(EvaluateBinary(answers, classes, weights))
+                     : ToJson(EvaluateMulticlass(answers, classes,
+                                                 {scored.labels.begin(), scored.labels.end()}, weights));
     }
     const auto found = report.find(metric);
     if (found == report.end() || !found->is_number() || !std::isfinite(found->get<double>()))
@@ -144,17 +146,22 @@ MetricComparison CompareModels(const ScoredRows& first, const ScoredRows& second
 
 std::vector<float> ConstantAnswers(const ScoredRows& scored) {
     std::vector<double> answer(scored.outputs(), 0.0);
-    if (scored.task == Task::kRegression) {
-        answer[0] = std::accumulate(scored.values.begin(), scored.values.end(), 0.0);
-    } else {
-        for (const int32_t label : scored.classes)
-            answer[scored.task == Task::kBinary ? 0 : label] += scored.task == Task::kBinary ? label : 1.0;
+    double total = 0.0;
+    for (size_t row = 0; row < scored.rows(); ++row) {
+        const double weight = scored.weights.empty() ? 1.0 : scored.weights[row];
+        total += weight;
+        if (scored.task == Task::kRegression)
+            answer[0] += weight * scored.values[row];
+        else if (scored.task == Task::kBinary)
+            answer[0] += weight * scored.classes[row];
+        else
+            answer[scored.classes[row]] += weight;
     }
     std::vector<float> answers;
     answers.reserve(scored.rows() * answer.size());
     for (size_t row = 0; row < scored.rows(); ++row) {
         for (const double sum : answer)
-            answers.push_back(static_cast<float>(sum / static_cast<double>(scored.rows())));
+            answers.push_back(static_cast<float>(sum / total));
     }
     return answers;
 }

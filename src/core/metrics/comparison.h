@@ -27,6 +27,7 @@ struct ScoredRows {
     std::span<const float> answers;       ///< [rows × outputs()]
     std::span<const int32_t> classes;     ///< [rows] of class tasks; numbers of labels
     std::span<const double> values;       ///< [rows] of regression
+    std::span<const float> weights{};     ///< [rows]; empty: all 1
 
     size_t rows() const { return task == Task::kRegression ? values.size() : classes.size(); }
     size_t outputs() const { return task == Task::kMulticlass ? labels.size() : 1; }

@@ -51,7 +51,9 @@ class EvaluationSink final : public RowSink {
 
     Json Metrics(double threshold) const;
     /// What was kept, after Finish().
-    ScoredRows Scored() const { return {target_.task(), target_.labels(), predictions_, classes_, values_}; }
+    ScoredRows Scored() const {
+        return {target_.task(), target_.labels(), predictions_, classes_, values_, weights_};
+    }
 
  private:
     static constexpr int kBlockRows = 1024;

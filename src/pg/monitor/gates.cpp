@@ -51,7 +51,9 @@ class Gates {
         std::vector<std::string> slicings = policy_.slices;
         if (policy_.fairness)
             slicings.push_back(policy_.fairness->column);
-        const HeldOutRows rows(holdout_, versions, slicings);
+        const HeldOutRows rows(holdout_, versions, slicings, policy_.weight_column);
+        if (rows.weighted())
+            verdict_.measurements["weight_column"] = ToUtf8(policy_.weight_column);
         const size_t best = Choose(rows, versions);
         candidate_ = versions[best];
         verdict_.candidate = candidate_.version;
@@ -191,7 +193,7 @@ class Gates {
     bool Golden() {
         if (policy_.golden.empty())
             return true;
-        const HeldOutRows rows(policy_.golden, {champion_, candidate_}, {});
+        const HeldOutRows rows(policy_.golden, {champion_, candidate_}, {}, policy_.weight_column);
         const MetricComparison comparison = CompareModels(rows.Scored(1), rows.Scored(0), policy_.metric);
         const bool passed =
             comparison.first && comparison.second && comparison.gain >= -policy_.golden_margin;

@@ -70,7 +70,7 @@ class RowsForAll final : public RowSink {
 }  // namespace
 
 HeldOutRows::HeldOutRows(const std::string& source_text, const std::vector<VersionIdentity>& versions,
-                         const std::vector<std::string>& slicings) {
+                         const std::vector<std::string>& slicings, const std::string& weight_column) {
     std::string text = source_text;
     if (!slicings.empty()) {
         const Source plain = Source::Open(source_text);
@@ -88,9 +88,11 @@ HeldOutRows::HeldOutRows(const std::string& source_text, const std::vector<Versi
         text = "SELECT " + columns + " FROM " + FromSource(source_text) + " AS source";
     }
     Source source = Source::Open(text);
+    weighted_ = !weight_column.empty() && source.Find(weight_column) >= 0;
     for (const VersionIdentity& version : versions) {
         scorers_.push_back(AcquireScorer(version));
-        sinks_.push_back(std::make_unique<EvaluationSink>(source, scorers_.back().get(), ""));
+        sinks_.push_back(
+            std::make_unique<EvaluationSink>(source, scorers_.back().get(), weighted_ ? weight_column : ""));
     }
     RowsForAll rows(sinks_, source, &slicings_);
     source.Read(&rows);

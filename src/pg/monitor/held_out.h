@@ -24,11 +24,13 @@ class HeldOutRows {
  public:
     /// Reads `source` as the current user. Rows are left out whose outcome is not known, or is a label that
     /// one of the versions never saw. A slicing is a column of the source, or a boolean expression over its
-    /// rows, which are called `source`.
+    /// rows, which are called `source`. Rows weigh what they have in `weight_column`, where that is not empty
+    /// and the source has it; a weight that is NULL, negative or not finite is 22023.
     HeldOutRows(const std::string& source, const std::vector<VersionIdentity>& versions,
-                const std::vector<std::string>& slicings);
+                const std::vector<std::string>& slicings, const std::string& weight_column);
 
     size_t rows() const;
+    bool weighted() const { return weighted_; }
     ScoredRows Scored(size_t version) const { return sinks_[version]->Scored(); }
     const std::vector<Slicing>& slicings() const { return slicings_; }
     /// All rows; and those of a part.
@@ -39,6 +41,7 @@ class HeldOutRows {
     std::vector<std::shared_ptr<Scorer>> scorers_;
     std::vector<std::unique_ptr<EvaluationSink>> sinks_;
     std::vector<Slicing> slicings_;
+    bool weighted_ = false;
 };
 
 }  // namespace dlent::pg

@@ -187,11 +187,19 @@ MonitorPolicy::Fairness ParseFairness(const Json& json, Task task) {
     return fairness;
 }
 
+/// By which the first recipe weighs the rows that it learns from. Candidates are compared with each other, so
+/// there is one for all.
+std::string WeightColumn(const std::vector<Json>& recipes) {
+    const auto column = recipes.front().find("weight_column");
+    return column != recipes.front().end() && column->is_string() ? FromUtf8(column->get<std::string>())
+                                                                  : std::string();
+}
+
 void ParseGates(const Json& json, Task task, MonitorPolicy* policy) {
     const OptionReader reader(
         json, "gates",
-        {"data", "leaks", "metric", "margin", "confidence", "holdout", "golden", "golden_margin", "slices",
-         "slice_margin", "min_slice_rows", "expectations", "fairness"});
+        {"data", "leaks", "metric", "weight_column", "margin", "confidence", "holdout", "golden",
+         "golden_margin", "slices", "slice_margin", "min_slice_rows", "expectations", "fairness"});
     const Json* const data = reader.Find("data");
     if (data != nullptr && data->is_boolean())
         policy->data = data->get<bool>() ? std::optional(MonitorPolicy::Data()) : std::nullopt;
@@ -200,6 +208,7 @@ void ParseGates(const Json& json, Task task, MonitorPolicy* policy) {
     policy->leaks = reader.Boolean("leaks", policy->leaks);
     policy->metric = reader.Text("metric", DefaultMetric(task));
     RequireMetric(reader, "metric", policy->metric, task);
+    policy->weight_column = reader.Text("weight_column", WeightColumn(policy->recipes));
     policy->margin = reader.Number("margin", policy->margin, 0.0, kInfinity);
     policy->confidence = reader.Number("confidence", policy->confidence, 0.0, 1.0);
     if (const Json* const holdout = reader.Find("holdout"))
@@ -235,7 +244,7 @@ std::optional<Json> ParseDeployment(const OptionReader& reader, const char* mode
 
 MonitorPolicy MonitorPolicy::Parse(const Json& json, const PolicyDefaults& defaults) {
     const OptionReader reader(json, "",
-                              {"train_source", "target", "triggers", "retrain", "gates", "rollout",
+                              {"train_source", "target", "triggers", "retrain", "gates", "refit", "rollout",
                                "cooldown", "backoff", "max_runs", "job"});
     MonitorPolicy policy;
     policy.train_source = reader.Text("train_source", defaults.source);
@@ -247,6 +256,9 @@ MonitorPolicy MonitorPolicy::Parse(const Json& json, const PolicyDefaults& defau
     policy.recipes = ParseRecipes(retrain == nullptr ? Json::object() : *retrain, defaults.options);
     const Json* const gates = reader.Find("gates");
     ParseGates(gates == nullptr ? Json::object() : *gates, defaults.task, &policy);
+    policy.refit = reader.Boolean("refit", policy.refit);
+    if (policy.refit && !policy.holdout.source.empty())
+        reader.Refuse("refit", "false where gates.holdout.source names rows that no training sees");
     if (const Json* const rollout = reader.Find("rollout")) {
         const OptionReader modes(*rollout, "rollout", {"shadow", "canary"});
         policy.shadow = ParseDeployment(modes, "shadow");
@@ -285,6 +297,7 @@ Json MonitorPolicy::ToJson() const {
     Json gates = {{"data", data ? DataJson(*data) : Json(false)},
                   {"leaks", leaks},
                   {"metric", metric},
+                  {"weight_column", ToUtf8(weight_column)},  // "": none, whatever the recipe says
                   {"margin", margin},
                   {"confidence", confidence},
                   {"holdout", HoldoutJson(holdout)},
@@ -305,6 +318,7 @@ Json MonitorPolicy::ToJson() const {
             {"triggers", std::move(triggers)},
             {"retrain", recipes},
             {"gates", std::move(gates)},
+            {"refit", refit},
             {"rollout", {{"shadow", shadow.value_or(false)}, {"canary", canary.value_or(false)}}},
             {"cooldown", cooldown},
             {"backoff", {{"period", backoff}, {"limit", backoff_limit}}},

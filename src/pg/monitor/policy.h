@@ -71,6 +71,7 @@ struct MonitorPolicy {
     std::optional<Data> data;
     bool leaks = true;
     std::string metric;
+    std::string weight_column;  ///< of held-out rows, where they have it; empty: all weigh the same
     double margin = 0.0;
     double confidence = 0.95;
     Holdout holdout;
@@ -81,6 +82,8 @@ struct MonitorPolicy {
     int min_slice_rows = 50;
     bool expectations = true;
     std::optional<Fairness> fairness;
+
+    bool refit = false;  ///< what has passed the gates is trained on the held-out rows too, and goes on
 
     std::optional<Json>
         shadow;  ///< options of dlent_deploy: a candidate that has passed the gates is tried out

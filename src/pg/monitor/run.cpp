@@ -2,6 +2,8 @@
 
 #include "pg/monitor/run.h"
 
+#include <algorithm>
+
 #include "pg/bridge/text.h"
 #include "pg/catalog/sql_call.h"
 #include "pg/monitor/gates.h"
@@ -93,6 +95,8 @@ class MonitorRun {
             return Train();
         if (monitor_.state == "judging")
             return Judge();
+        if (monitor_.state == "refitting")
+            return Refit();
         if (monitor_.state == "promoting")
             return Promote();
         return Rollout();
@@ -201,37 +205,92 @@ class MonitorRun {
 
     bool Train() {
         const size_t recipe = monitor_.progress.at("candidates").size();
-        StoredVersion stored;
-        TrainedOnDevice trained;
-        ErrorReport error;
-        const bool done = session_.Attempt(
-            [&] {
-                const TrainingRequest request = TrainingRequest::Check(
-                    monitor_.model, FromUtf8(monitor_.progress.at("train").get<std::string>()),
-                    policy_.target, policy_.recipes.at(recipe));
-                stored = session_.Train(request, &trained);
-            },
-            &error);
-        if (!done)
-            return TrainingFailed(error);
-        MonitorStep step{"train", "trained",
-                         "version " + std::to_string(stored.version) + " has learnt from " +
-                             Count(static_cast<double>(trained.model.train_rows)) + " rows in " +
-                             Number(trained.model.seconds) + " s"};
+        Training training;
+        if (!TrainOn(FromUtf8(monitor_.progress.at("train").get<std::string>()), recipe, &training))
+            return TrainingFailed(training.error);
+        MonitorStep step = Trained("train", training, recipe);
         step.event = "monitor_trained";
-        step.candidate = stored.version;
-        step.measurements = {{"train_source", ToUtf8(policy_.train_source)},
-                             {"recipe", policy_.recipes[recipe]},
-                             {"device", ToUtf8(trained.device)},
-                             {"train_rows", trained.model.train_rows},
-                             {"seconds", trained.model.seconds},
-                             {"metrics", trained.model.metrics}};
-        step.over = {"training"};
         Monitor after = monitor_;
-        after.progress["candidates"].push_back(stored.version);
+        after.progress["candidates"].push_back(training.stored.version);
         after.state = after.progress["candidates"].size() < policy_.recipes.size() ? "training" : "judging";
         Store(std::move(step), after);
         return true;
+    }
+
+    struct Training {
+        StoredVersion stored;
+        TrainedOnDevice result;
+        ErrorReport error;
+    };
+
+    /// Trains a recipe; false when that fails.
+    bool TrainOn(const std::string& source, size_t recipe, Training* training) {
+        return session_.Attempt(
+            [&] {
+                const TrainingRequest request = TrainingRequest::Check(monitor_.model, source, policy_.target,
+                                                                       policy_.recipes.at(recipe));
+                training->stored = session_.Train(request, &training->result);
+            },
+            &training->error);
+    }
+
+    MonitorStep Trained(const char* name, const Training& training, size_t recipe) const {
+        const TrainedModel& model = training.result.model;
+        MonitorStep step{name, "trained",
+                         "version " + std::to_string(training.stored.version) + " has learnt from " +
+                             Count(static_cast<double>(model.train_rows)) + " rows in " +
+                             Number(model.seconds) + " s"};
+        step.candidate = training.stored.version;
+        step.measurements = {{"train_source", ToUtf8(policy_.train_source)},
+                             {"recipe", policy_.recipes[recipe]},
+                             {"device", ToUtf8(training.result.device)},
+                             {"train_rows", model.train_rows},
+                             {"seconds", model.seconds},
+                             {"metrics", model.metrics}};
+        step.over = {"training"};
+        return step;
+    }
+
+    /// The recipe that has passed the gates learns from the held-out rows too. Where that fails, the version
+    /// that was judged goes on.
+    bool Refit() {
+        const int judged = CandidateOr(0);
+        const std::vector<int> candidates = Candidates();
+        const auto recipe =
+            static_cast<size_t>(std::find(candidates.begin(), candidates.end(), judged) - candidates.begin());
+        Training training;
+        const bool done = TrainOn(policy_.train_source, recipe, &training);
+        MonitorStep step{};
+        Monitor after = monitor_;
+        after.state = AfterGates();
+        if (done) {
+            const int refitted = training.stored.version;
+            step = Trained("refit", training, recipe);
+            step.reason += ", those that version " + std::to_string(judged) +
+                           " was judged by among them, and goes on in its place";
+            step.event = "monitor_refitted";
+            step.measurements["judged"] = judged;
+            step.measurements["refitted"] = refitted;
+            after.progress["candidates"].push_back(refitted);
+            after.progress["candidate"] = refitted;
+            after.progress["verdict"] = after.progress.at("verdict").get<std::string>() + "; version " +
+                                        std::to_string(refitted) + " is its recipe on all rows";
+        } else {
+            const std::string message = MessageOf(training.error);
+            step = {"refit", "failed", message + "; version " + std::to_string(judged) + " goes on", judged};
+            step.event = "monitor_training_failed";
+            step.measurements = {{"sqlstate", unpack_sql_state(training.error.SqlState())}};
+            step.alerts = {{"warning", "training", "",
+                            "a refit of model \"" + monitor_.model + "\" failed: " + message,
+                            step.measurements}};
+        }
+        Store(std::move(step), after);
+        return true;
+    }
+
+    /// The state in which a version that may be promoted goes on.
+    const char* AfterGates() const {
+        return policy_.shadow ? "shadow" : policy_.canary ? "canary" : "promoting";
     }
 
     bool TrainingFailed(const ErrorReport& error) {
@@ -271,7 +330,7 @@ class MonitorRun {
         step.event = "monitor_accepted";
         step.over = {"candidate"};
         Monitor after = monitor_;
-        after.state = policy_.shadow ? "shadow" : policy_.canary ? "canary" : "promoting";
+        after.state = policy_.refit ? "refitting" : AfterGates();
         after.progress["candidate"] = verdict.candidate;
         after.progress["verdict"] = ToUtf8(verdict.reason);
         Store(std::move(step), after);

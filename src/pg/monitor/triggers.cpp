@@ -13,6 +13,7 @@
 #include "pg/catalog/sql_call.h"
 #include "pg/monitor/sentences.h"
 #include "pg/monitor/training_data.h"
+#include "pg/source/source.h"
 
 namespace dlent::pg {
 namespace {
@@ -135,10 +136,11 @@ class Watcher {
     void Expectations() {
         if (ReadExpectations(monitor_.model).empty())
             return;
-        const Json results = QueryAsUser(
-            "SELECT COALESCE(pg_catalog.jsonb_agg(pg_catalog.to_jsonb(c)), '[]') FROM " +
-                FunctionName("dlent_check") + "($1, $2, $3) AS c",
-            {TextParameter(Reference()), TextParameter(monitor_.source), JsonParameter({{"store", store_}})});
+        const Json results =
+            QueryAsUser("SELECT COALESCE(pg_catalog.jsonb_agg(pg_catalog.to_jsonb(c)), '[]') FROM " +
+                            FunctionName("dlent_check") + "($1, $2, $3) AS c",
+                        {TextParameter(monitor_.model), TextParameter(monitor_.source),
+                         JsonParameter({{"store", store_}})});
         std::set<std::string> broken;
         Json& measured = result_.measurements["expectations"];
         measured = {{"judged", results.size()}, {"broken", Json::array()}};
@@ -147,12 +149,16 @@ class Watcher {
                 continue;
             const std::string name = FromUtf8(result.at("name").get<std::string>());
             const bool severe = result.at("severity") == "error";
+            // an arm of a rollout: that one is held for it, and a retrain of the champion would not help
+            const bool other = result.at("version").is_number() && result.at("version") != champion_.version;
+            const std::string with =
+                other ? " with the answers of version " + result.at("version").dump() : std::string();
             measured["broken"].push_back(result);
-            result_.alerts.push_back(
-                {severe ? "error" : "warning", "expectation", name,
-                 "live rows of model \"" + monitor_.model + "\" do not meet expectation \"" + name + "\"",
-                 result});
-            if (severe)
+            result_.alerts.push_back({severe ? "error" : "warning", "expectation", name + with,
+                                      "live rows of model \"" + monitor_.model +
+                                          "\" do not meet expectation \"" + name + "\"" + with,
+                                      result});
+            if (severe && !other)
                 broken.insert(name);
         }
         Say(!broken.empty(), broken.empty() ? std::to_string(results.size()) +
@@ -161,10 +167,14 @@ class Watcher {
     }
 
     void Metric(const MonitorPolicy::Metric& metric) {
+        const std::string& source = metric.source.empty() ? monitor_.source : metric.source;
+        // as the training weighed its own held-out rows, whose metric this one is compared with
+        Json options = Json::object();
+        if (!policy_.weight_column.empty() && Source::Open(source).Find(policy_.weight_column) >= 0)
+            options["weight_column"] = ToUtf8(policy_.weight_column);
         const Json report =
-            QueryAsUser("SELECT " + FunctionName("dlent_evaluate") + "($1, $2)",
-                        {TextParameter(Reference()),
-                         TextParameter(metric.source.empty() ? monitor_.source : metric.source)});
+            QueryAsUser("SELECT " + FunctionName("dlent_evaluate") + "($1, $2, $3)",
+                        {TextParameter(Reference()), TextParameter(source), JsonParameter(options)});
         const auto found = report.find(metric.name);
         const double rows = report.value("rows", 0.0);
         Json& measured = result_.measurements["metric"];
