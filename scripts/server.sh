@@ -1,13 +1,20 @@
 # Sourced by the scripts that need a PostgreSQL server of their own.
 #
-# The extension is not installed into the system. PostgreSQL 15 looks for extensions below its own installation only, but
-# finds that installation relative to its program file; so a tree of links with real copies of the programs, laid out as
-# the package has it, is a complete PostgreSQL to which files can be added freely. Servers, pg_regress, the
-# isolation tester and TAP tests all run from it.
+# The extension is not installed into the system. PostgreSQL looks for extensions below its own installation (only there,
+# before version 18), but finds that installation relative to its program file; so a tree of links with real copies of the
+# programs, laid out as the package has it, is a complete PostgreSQL to which files can be added freely. Servers,
+# pg_regress, the isolation tester and TAP tests all run from it.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-build=${BUILD_DIR:-$root/build}
-pg_config=${PG_CONFIG:-/usr/lib/postgresql/15/bin/pg_config}
+build=$(realpath -m "${BUILD_DIR:-$root/build}")
+
+# The server is the one that the build folder was configured for: a library does not load into another's.
+built_for=$(sed -n 's/^PG_CONFIG:[A-Z]*=//p' "$build/CMakeCache.txt" 2>/dev/null || true)
+pg_config=${PG_CONFIG:-${built_for:-/usr/lib/postgresql/15/bin/pg_config}}
+if [ "$pg_config" != "${built_for:-$pg_config}" ]; then
+    echo "$build is built for $built_for, not for $pg_config: choose another BUILD_DIR" >&2
+    exit 1
+fi
 
 # The server refuses to run as root; the packages bring an account for it.
 server_user=$(id -un)

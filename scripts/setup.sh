@@ -5,10 +5,16 @@ set -euo pipefail
 
 packages=(
     g++ cmake ninja-build ccache make git clang-format perl binutils
-    postgresql-15 postgresql-server-dev-15 libipc-run-perl
+    libipc-run-perl
     nlohmann-json3-dev libgtest-dev
     python3 xz-utils
 )
+# The packages of the server that PG_CONFIG names; one that no package brought is there already.
+if [[ ${PG_CONFIG:-pg_config} =~ ^/usr/lib/postgresql/([0-9]+)/ ]]; then
+    packages+=("postgresql-${BASH_REMATCH[1]}" "postgresql-server-dev-${BASH_REMATCH[1]}")
+elif [ ! -x "${PG_CONFIG:-}" ]; then
+    packages+=(postgresql-15 postgresql-server-dev-15)
+fi
 if [ "${1:-}" = bench ]; then
     packages+=(libdnnl-dev libbenchmark-dev python3-torch python3-pandas libopenblas0-pthread)
 fi

@@ -120,9 +120,10 @@ SELECT bool_and(score >= next) AS ordered FROM
 PREPARE score (int) AS SELECT dlent_predict('buys', s) IS NOT NULL AS prepared FROM sale AS s WHERE id = $1;
 EXECUTE score (1);
 SELECT count(*) FROM (SELECT dlent_predict('buys', s) FROM sale AS s JOIN (VALUES (1), (2)) AS v (id) USING (id)) AS joined;
-SET force_parallel_mode = on;
+SELECT name AS parallel FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query') \gset
+SET :parallel = on;
 SELECT count(*), bool_and(dlent_predict('buys', s) = b.by_table_row) AS equal FROM sale AS s JOIN forms AS b USING (id) WHERE b.model = 'buys';
-RESET force_parallel_mode;
+RESET :parallel;
 -- the model's name may differ from row to row
 SELECT m, count(dlent_predict(m, s)) FROM sale AS s, unnest(ARRAY['buys', 'spent', 'one@1']) AS m GROUP BY m ORDER BY m;
 -- cached models give way to others
@@ -155,9 +156,9 @@ SELECT dlent_score('00000000-0000-0000-0000-000000000000', 1, 2, 3);
 SELECT dlent_score('numbers', 1, 2, 3);
 SELECT dlent_score(:'numbers', 1, 2);
 SELECT dlent_score(:'segment', s) FROM sale AS s LIMIT 1;
-SET force_parallel_mode = on;
+SET :parallel = on;
 SELECT bool_and(dlent_score(:'buys', s) = dlent_predict('buys', s)) AS parallel FROM sale AS s;
-RESET force_parallel_mode;
+RESET :parallel;
 CREATE INDEX sale_digest ON sale (dlent_score(:'numbers', amount, items, weight));
 SET enable_seqscan = off;
 SELECT count(*) AS indexed FROM sale WHERE dlent_score(:'numbers', amount, items, weight) >= 0;

@@ -92,8 +92,9 @@ regress() {
         --inputdir="$input" --outputdir="$output" --dlpath="$private_lib" --temp-config="$runtime/regress.conf" \
         --dbname=contrib_regression "$@") >"$logs/$name.log" 2>&1
     local status=$? good bad
-    good=$(lines '^(test|ok)[^.]*\.\.\. +ok' "$logs/$name.log")
-    bad=$(lines '\.\.\. +FAILED' "$logs/$name.log")
+    # PostgreSQL 15 says "test NAME ... ok", later ones speak TAP
+    good=$(lines '^test .*\.\.\. +ok|^ok ' "$logs/$name.log")
+    bad=$(lines '\.\.\. +FAILED|^not ok ' "$logs/$name.log")
     [ $status -ne 0 ] && [ "$bad" -eq 0 ] && bad=1
     if [ "$bad" -gt 0 ] && [ -e "$output/regression.diffs" ]; then
         head -n 300 "$output/regression.diffs" >>"$logs/$name.log"

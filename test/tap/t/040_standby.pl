@@ -28,7 +28,8 @@ my $scores = q{SELECT md5(string_agg(dlent_predict('m', p)::text, ',' ORDER BY x
 my $first = $primary->safe_psql('postgres', $scores);
 $primary->wait_for_catchup($standby);
 is($standby->safe_psql('postgres', $scores), $first, 'the standby scores like the primary');
-is($standby->safe_psql('postgres', "SET force_parallel_mode = on; $scores"), $first, 'with parallel workers as well');
+my $parallel = $standby->safe_psql('postgres', q{SELECT name FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query')});
+is($standby->safe_psql('postgres', "SET $parallel = on; $scores"), $first, 'with parallel workers as well');
 is($standby->safe_psql('postgres', q{SELECT model || ' ' || champion FROM dlent.models}), 'm 1', 'views are there');
 is($standby->safe_psql('postgres', q{SELECT dlent_evaluate('m', 'point') -> 'rows'}), '500', 'it evaluates');
 

@@ -37,7 +37,8 @@ is($standby->safe_psql('postgres', scores($_)), $expected[$_], "the standby scor
 is(names($standby), names($primary), 'it made its own files, of the same names');
 is($standby->safe_psql('postgres', q{SELECT count(*) FROM dlent.model_cache WHERE bytes > 0}), '2', 'the view shows them');
 unlink files($standby);
-is($standby->safe_psql('postgres', 'SET force_parallel_mode = on; ' . scores(1)), $expected[1], 'a parallel worker makes a file as well');
+my $parallel = $standby->safe_psql('postgres', q{SELECT name FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query')});
+is($standby->safe_psql('postgres', "SET $parallel = on; " . scores(1)), $expected[1], 'a parallel worker makes a file as well');
 is(count_files($standby), 1, 'one');
 is($standby->safe_psql('postgres', scores(2)), $expected[2], 'the other again');
 
