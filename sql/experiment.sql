@@ -256,28 +256,39 @@ CREATE TABLE iris AS SELECT i AS id, i % 9 AS x, (ARRAY['one', 'two', 'three'])[
 SELECT count(*) FROM dlent_train('iris', 'SELECT x, kind FROM iris', 'kind', '{"preset": "fast", "epochs": 3}');
 SELECT count(*) FROM dlent_train('iris', 'SELECT x, kind FROM iris', 'kind', '{"preset": "fast", "epochs": 3, "seed": 2}');
 SELECT dlent_record_outcomes('offer', 'SELECT 1 AS key, ''one''::text AS value');
-SELECT dlent_deploy('iris', 2, '{"mode": "shadow", "goal": "log_loss"}');
+SELECT dlent_deploy('iris', 2, '{"mode": "shadow", "goal": "brier_score"}');
 SELECT dlent_deploy('iris', 2, '{"mode": "shadow", "goal": {"metric": "paid", "direction": "increase"}}');
 SELECT dlent_deploy('iris', 2, '{"unit": "id", "goal": "accuracy", "min_duration": 0, "min_outcomes": 10}') AS iris \gset
-INSERT INTO dlent.prediction (request, predicted_at, model_id, version, rollout_id, arm, shadow, unit, key, score, label)
-SELECT i.id, now(), r.model_id, 1 + i.id % 2, r.id, i.id % 2, false, i.id, i.id, 0.5, CASE WHEN i.id % (5 + 10 * (i.id % 2)) = 0 THEN 'one' ELSE i.kind END
+CREATE FUNCTION probabilities(i int) RETURNS jsonb LANGUAGE sql RETURN jsonb_build_object('one', 0.2 + 0.01 * (i % 7), 'two', 0.5, 'three', 0.3 - 0.01 * (i % 7));
+INSERT INTO dlent.prediction (request, predicted_at, model_id, version, rollout_id, arm, shadow, unit, key, score, label, probabilities)
+SELECT i.id, now(), r.model_id, 1 + i.id % 2, r.id, i.id % 2, false, i.id, i.id, 0.5, CASE WHEN i.id % (5 + 10 * (i.id % 2)) = 0 THEN 'one' ELSE i.kind END, probabilities(i.id)
 FROM dlent.rollout AS r, iris AS i WHERE r.id = :iris;
 SELECT dlent_record_outcomes('iris', 'SELECT id AS key, kind AS value FROM iris WHERE id <= 170');
 SELECT key, metric, value, label FROM dlent.outcomes WHERE model = 'iris' AND key IN ('1', '5') ORDER BY key;
-SELECT arm, metric, role, units, outcomes, mean::numeric(8, 6), status FROM dlent_experiment_report('iris') WHERE metric = 'accuracy';
-SELECT p.arm, avg((p.label = i.kind)::int)::numeric(8, 6) AS by_hand FROM dlent.prediction AS p JOIN iris AS i ON i.id = p.key::int AND i.id <= 170 WHERE p.rollout_id = :iris GROUP BY 1 ORDER BY 1;
+SELECT arm, metric, role, units, outcomes, mean::numeric(8, 6), status FROM dlent_experiment_report('iris') WHERE metric IN ('accuracy', 'log_loss');
+SELECT p.arm, avg((p.label = i.kind)::int)::numeric(8, 6) AS accuracy, avg(-ln((p.probabilities ->> i.kind)::float8))::numeric(8, 6) AS log_loss FROM dlent.prediction AS p JOIN iris AS i ON i.id = p.key::int AND i.id <= 170 WHERE p.rollout_id = :iris GROUP BY 1 ORDER BY 1;
 SELECT dlent_record_outcome('iris', '1', 2);
 SELECT value, label FROM dlent.outcomes WHERE model = 'iris' AND key = '1';
 SELECT dlent_stop_rollout('iris');
 -- a shadow, by pairs; a label that is a number is a text like others
 SELECT dlent_deploy('iris', 2, '{"mode": "shadow", "goal": "accuracy"}') AS pairs \gset
-INSERT INTO dlent.prediction (request, predicted_at, model_id, version, rollout_id, arm, shadow, key, score, label)
-SELECT i.id, now(), r.model_id, 1 + a, r.id, a, a = 1, i.id, 0.5, CASE WHEN i.id % (4 + 4 * a) = 0 THEN 'one' WHEN i.id = 1 THEN '2' ELSE i.kind END
+INSERT INTO dlent.prediction (request, predicted_at, model_id, version, rollout_id, arm, shadow, key, score, label, probabilities)
+SELECT i.id, now(), r.model_id, 1 + a, r.id, a, a = 1, i.id, 0.5, CASE WHEN i.id % (4 + 4 * a) = 0 THEN 'one' WHEN i.id = 1 THEN '2' ELSE i.kind END, probabilities(i.id + a)
 FROM dlent.rollout AS r, iris AS i, generate_series(0, 1) AS a WHERE r.id = :pairs;
-SELECT arm, outcomes, mean::numeric(8, 6), difference::numeric(8, 6), details -> 'pairs' AS pairs FROM dlent_experiment_report('iris') WHERE metric = 'accuracy';
-SELECT (avg((s.label = coalesce(o.label, o.value::text))::int) - avg((c.label = coalesce(o.label, o.value::text))::int))::numeric(8, 6) AS by_hand
+SELECT arm, outcomes, mean::numeric(8, 6), difference::numeric(8, 6), details -> 'pairs' AS pairs FROM dlent_experiment_report('iris') WHERE metric IN ('accuracy', 'log_loss');
+SELECT (avg((s.label = coalesce(o.label, o.value::text))::int) - avg((c.label = coalesce(o.label, o.value::text))::int))::numeric(8, 6) AS accuracy,
+       avg(ln((c.probabilities ->> o.label)::float8) - ln((s.probabilities ->> o.label)::float8))::numeric(8, 6) AS log_loss
 FROM dlent.prediction AS s JOIN dlent.prediction AS c ON c.rollout_id = :pairs AND c.request = s.request AND c.arm = 0 JOIN dlent.outcome AS o ON o.key = s.key AND o.model_id = s.model_id
 WHERE s.rollout_id = :pairs AND s.arm = 1;
+
+-- what is recorded while it is under way
+SELECT dlent_observe('iris', '{"key": "id", "sketches": false}');
+SET dlent.prediction_log = synchronous;
+SELECT count(dlent_classify('iris', i)) FROM (SELECT id + 1000 AS id, x FROM iris WHERE id <= 20) AS i;
+RESET dlent.prediction_log;
+SELECT p.shadow, count(*), bool_and((SELECT max(abs(v.value::float8 - (dlent_probabilities('iris@' || p.version, i) ->> v.key)::float8)) FROM jsonb_each_text(p.probabilities) AS v) < 1e-6) AS right
+FROM dlent.predictions AS p JOIN iris AS i ON p.key = (i.id + 1000)::text WHERE p.model = 'iris' GROUP BY 1 ORDER BY 1;
+DELETE FROM dlent.prediction WHERE rollout_id = :pairs AND key::int > 1000;
 
 -- ---- the same numbers, whether outcomes are looked up or read ----
 SELECT dlent_stop_rollout('iris');

@@ -17,7 +17,8 @@ CREATE TABLE dlent.prediction (
     score        float8,
     label        text,
     latency_us   float4, -- of the network, the mean of the row's block
-    error        text    -- why a shadow arm has no score
+    error        text,   -- why a shadow arm has no score
+    probabilities jsonb  -- of several classes, by label, while a rollout is under way
 );
 ALTER SEQUENCE dlent.prediction_id_seq OWNED BY dlent.prediction.id;
 CREATE INDEX prediction_key_idx ON dlent.prediction (model_id, key) WHERE key IS NOT NULL;

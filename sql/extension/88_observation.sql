@@ -42,7 +42,8 @@ SELECT p.id,
        p.input_digest,
        p.features,
        p.latency_us,
-       p.error
+       p.error,
+       p.probabilities
 FROM dlent.visible_model AS m
 JOIN dlent.prediction AS p ON p.model_id OPERATOR(pg_catalog.=) m.id
 LEFT JOIN dlent.rollout_arm AS a ON a.rollout_id OPERATOR(pg_catalog.=) p.rollout_id AND a.arm OPERATOR(pg_catalog.=) p.arm;
@@ -63,6 +64,7 @@ COMMENT ON COLUMN dlent.predictions.input_digest IS 'Hash of the features as the
 COMMENT ON COLUMN dlent.predictions.features IS 'The features as the version saw them, where that is wanted';
 COMMENT ON COLUMN dlent.predictions.latency_us IS 'Microseconds of the network a row, the mean of the rows scored with it';
 COMMENT ON COLUMN dlent.predictions.error IS 'Why a shadow version has no answer';
+COMMENT ON COLUMN dlent.predictions.probabilities IS 'Of several classes, by label, while a rollout is under way';
 GRANT SELECT ON dlent.predictions TO PUBLIC;
 
 CREATE FUNCTION @extschema@.dlent_forget_predictions(model text, key text DEFAULT NULL, older_than interval DEFAULT NULL) RETURNS bigint

@@ -29,6 +29,7 @@ Cell Code(int32_t value) {
 
 TEST(PredictionRecord, ComesOutAsItWentIn) {
     const Cell cells[] = {Float(1.5f), Code(-1), Code(7)};
+    const float probabilities[] = {0.25f, 0.5f, 0.25f};
     PredictionRecord record{.catalog = 16384,
                             .version_id = 12,
                             .rollout_id = 3,
@@ -43,7 +44,8 @@ TEST(PredictionRecord, ComesOutAsItWentIn) {
                             .unit = "customer 7",
                             .key = "",
                             .error = {},
-                            .cells = cells};
+                            .cells = cells,
+                            .probabilities = probabilities};
     std::vector<std::byte> bytes;
     record.Encode(&bytes);
     PredictionRecord read;
@@ -67,9 +69,17 @@ TEST(PredictionRecord, ComesOutAsItWentIn) {
     ASSERT_EQ(read.cells.size(), 3u);
     EXPECT_EQ(read.cells[0].f, 1.5f);
     EXPECT_EQ(read.cells[2].code, 7);
+    EXPECT_EQ(std::vector<float>(read.probabilities.begin(), read.probabilities.end()),
+              std::vector<float>({0.25f, 0.5f, 0.25f}));
     for (size_t length = 0; length < bytes.size(); ++length)
         EXPECT_FALSE(PredictionRecord::Decode(std::span(bytes).first(length), &read));
     EXPECT_LE(bytes.size(), 252u) << "an ordinary record takes one slot";
+}
+
+TEST(PredictionRecord, ProbabilitiesAreToldByLabel) {
+    const std::vector<std::string> labels = {"a", "b"};
+    EXPECT_EQ(RecordedProbabilities(labels, std::vector<float>{0.1f, 0.9f}), Json({{"a", 0.1}, {"b", 0.9}}));
+    EXPECT_EQ(RecordedProbabilities(labels, std::vector<float>{1.0f}), Json::object());
 }
 
 TEST(PredictionRecord, DigestTellsRowsApartAndNullsAlike) {

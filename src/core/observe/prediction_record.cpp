@@ -11,7 +11,7 @@ namespace {
 
 constexpr uint32_t kNull = std::numeric_limits<uint32_t>::max();
 
-/// What stands at the beginning of a record; cells follow, then the three texts.
+/// What stands at the beginning of a record; cells and probabilities follow, then the three texts.
 struct Head {
     int64_t version_id;
     int64_t rollout_id;
@@ -23,7 +23,8 @@ struct Head {
     float score;
     int32_t label;
     float latency;
-    uint32_t shadow;
+    uint16_t shadow;
+    uint16_t probabilities;
     uint32_t cells;
     uint32_t texts[3];  ///< bytes, or kNull
 };
@@ -55,9 +56,11 @@ void PredictionRecord::Encode(std::vector<std::byte>* bytes) const {
               label,
               latency,
               shadow,
+              static_cast<uint16_t>(probabilities.size()),
               static_cast<uint32_t>(cells.size()),
               {LengthOf(unit), LengthOf(key), LengthOf(error)}};
-    bytes->resize(sizeof(head) + cells.size_bytes() + unit.size() + key.size() + error.size());
+    bytes->resize(sizeof(head) + cells.size_bytes() + probabilities.size_bytes() + unit.size() + key.size() +
+                  error.size());
     std::byte* out = bytes->data();
     const auto put = [&out](const void* data, size_t size) {
         if (size > 0)
@@ -66,6 +69,7 @@ void PredictionRecord::Encode(std::vector<std::byte>* bytes) const {
     };
     put(&head, sizeof(head));
     put(cells.data(), cells.size_bytes());
+    put(probabilities.data(), probabilities.size_bytes());
     for (const std::string_view text : {unit, key, error})
         put(text.data(), text.size());
 }
@@ -75,7 +79,7 @@ bool PredictionRecord::Decode(std::span<const std::byte> bytes, PredictionRecord
     if (bytes.size() < sizeof(head))
         return false;
     std::memcpy(&head, bytes.data(), sizeof(head));
-    size_t expected = sizeof(head) + head.cells * sizeof(Cell);
+    size_t expected = sizeof(head) + head.cells * sizeof(Cell) + head.probabilities * sizeof(float);
     for (const uint32_t length : head.texts)
         expected += length == kNull ? 0 : length;
     if (bytes.size() != expected)
@@ -83,6 +87,8 @@ bool PredictionRecord::Decode(std::span<const std::byte> bytes, PredictionRecord
     const std::byte* in = bytes.data() + sizeof(head);
     record->cells = {reinterpret_cast<const Cell*>(in), head.cells};
     in += head.cells * sizeof(Cell);
+    record->probabilities = {reinterpret_cast<const float*>(in), head.probabilities};
+    in += head.probabilities * sizeof(float);
     std::string_view* const texts[] = {&record->unit, &record->key, &record->error};
     for (size_t i = 0; i < 3; ++i) {
         const bool is_null = head.texts[i] == kNull;

@@ -29,11 +29,15 @@ struct PredictionRecord {
     std::string_view unit;
     std::string_view key;
     std::string_view error;
-    std::span<const Cell> cells;  ///< empty: not recorded
+    std::span<const Cell> cells;           ///< empty: not recorded
+    std::span<const float> probabilities;  ///< of each class, at most kMostProbabilities; likewise
+
+    static constexpr size_t kMostProbabilities = 1000;
 
     /// Replaces `bytes`.
     void Encode(std::vector<std::byte>* bytes) const;
-    /// Texts and cells stay in `bytes`, which are aligned as a Cell. False when they are no record.
+    /// Texts, cells and probabilities stay in `bytes`, which are aligned as a Cell. False when they are no
+    /// record.
     static bool Decode(std::span<const std::byte> bytes, PredictionRecord* record);
 };
 

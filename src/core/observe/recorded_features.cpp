@@ -114,4 +114,13 @@ Json RecordedFeatures(const Pipeline& pipeline, std::span<const Cell> cells) {
     return features;
 }
 
+Json RecordedProbabilities(std::span<const std::string> labels, std::span<const float> probabilities) {
+    Json recorded = Json::object();
+    if (labels.size() != probabilities.size())
+        return recorded;
+    for (size_t i = 0; i < labels.size(); ++i)
+        recorded[labels[i]] = NumberJson(probabilities[i]);
+    return recorded;
+}
+
 }  // namespace dlent

@@ -13,4 +13,8 @@ namespace dlent {
 /// the cells of times do not hold.
 Json RecordedFeatures(const Pipeline& pipeline, std::span<const Cell> cells);
 
+/// Probabilities of classes as an object, by their labels. Empty object: there are none, or others than
+/// labels.
+Json RecordedProbabilities(std::span<const std::string> labels, std::span<const float> probabilities);
+
 }  // namespace dlent

@@ -10,8 +10,8 @@ namespace dlent {
 /// What a metric is made of.
 enum class MetricSource {
     kOutcome,       ///< recorded outcomes: the same whoever predicted, unless the prediction had consequences
-    kClassAndRow,   ///< score and outcome of a row of two classes: log_loss, brier_score; label and outcome:
-                    ///< accuracy
+    kClassAndRow,   ///< score and outcome of a row of two classes: log_loss, brier_score, accuracy; the
+                    ///< first and the last also of several
     kNumberAndRow,  ///< score and outcome of a row of a regression: squared_error, absolute_error
     kScore,         ///< score
 };

@@ -141,6 +141,9 @@ void Observer::FillAnswer(const ArmAnswers& answers, int answer, KeptRow* row,
     if (model.target.task() == Task::kMulticlass) {
         record->label = Argmax(output, outputs);
         record->score = output[record->label];
+        // a rollout is judged by them
+        if (record->rollout_id != 0 && outputs <= static_cast<int>(PredictionRecord::kMostProbabilities))
+            record->probabilities = {output, static_cast<size_t>(outputs)};
     } else {
         record->score = output[0];
         if (model.target.task() == Task::kBinary)
@@ -151,6 +154,7 @@ void Observer::FillAnswer(const ArmAnswers& answers, int answer, KeptRow* row,
     if (record->shadow && !std::isfinite(record->score)) {
         record->score = std::numeric_limits<float>::quiet_NaN();
         record->label = -1;
+        record->probabilities = {};
         record->error = "its answer is not finite";
     }
 }
@@ -237,6 +241,9 @@ void Observer::Insert(std::span<const ArmAnswers> answers, std::span<const ArmFa
             labels.push_back(std::make_unique<std::string>(
                 FromUtf8(model.target.labels()[static_cast<size_t>(record.label)])));
             row.label = *labels.back();
+            if (!record.probabilities.empty())
+                row.probabilities =
+                    JsonbDatum(RecordedProbabilities(model.target.labels(), record.probabilities));
         }
         if (!record.cells.empty())
             row.features = JsonbDatum(RecordedFeatures(scorer->model().pipeline, record.cells));

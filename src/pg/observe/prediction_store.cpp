@@ -113,19 +113,23 @@ void InsertPredictions(std::span<const PredictionRow> rows, bool number) {
                [](Row row) {
                    return Element{Float4GetDatum(row.latency), std::isnan(row.latency)};
                }),
-        Column(TEXTARRAYOID, TEXTOID, rows, [](Row row) { return TextElement(row.error); })};
+        Column(TEXTARRAYOID, TEXTOID, rows, [](Row row) { return TextElement(row.error); }),
+        Column(JSONBARRAYOID, JSONBOID, rows, [](Row row) {
+            return Element{row.probabilities, row.probabilities == 0};
+        })};
     constexpr const char* kInsert =
         "INSERT INTO dlent.prediction (request, predicted_at, model_id, version, rollout_id, arm, shadow, "
-        "unit, key, input_digest, features, score, label, latency_us, error) "
+        "unit, key, input_digest, features, score, label, latency_us, error, probabilities) "
         "SELECT %s, r.predicted_at, r.model_id, r.version, r.rollout_id, r.arm, "
-        "r.shadow, r.unit, r.key, r.input_digest, r.features, r.score, r.label, r.latency_us, r.error "
+        "r.shadow, r.unit, r.key, r.input_digest, r.features, r.score, r.label, r.latency_us, r.error, "
+        "r.probabilities "
         "FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3), "
         "pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6), pg_catalog.unnest($7), "
         "pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10), pg_catalog.unnest($11), "
-        "pg_catalog.unnest($12), pg_catalog.unnest($13), pg_catalog.unnest($14), pg_catalog.unnest($15)) AS "
-        "r "
+        "pg_catalog.unnest($12), pg_catalog.unnest($13), pg_catalog.unnest($14), pg_catalog.unnest($15), "
+        "pg_catalog.unnest($16)) AS r "
         "(request, predicted_at, model_id, version, rollout_id, arm, shadow, unit, key, input_digest, "
-        "features, score, label, latency_us, error)%s";
+        "features, score, label, latency_us, error, probabilities)%s";
     Execute(number ? psprintf(kInsert, "n.request",
                               " JOIN (SELECT o.request AS old, "
                               "pg_catalog.nextval('dlent.prediction_id_seq') AS request "

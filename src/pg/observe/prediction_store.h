@@ -24,10 +24,12 @@ struct PredictionRow {
     Datum features = 0;  ///< jsonb; 0: none
     double score = 0.0;  ///< NaN: none
     std::string_view label;
-    float latency = 0.0f;  ///< NaN: none
+    Datum probabilities = 0;  ///< jsonb; 0: none
+    float latency = 0.0f;     ///< NaN: none
     std::string_view error;
 
-    /// What a record of a version says, but for label and features. Its texts are the record's.
+    /// What a record of a version says, but for label, features and probabilities. Its texts are the
+    /// record's.
     static PredictionRow Of(const PredictionRecord& record, int64_t model_id, int version);
 };
 

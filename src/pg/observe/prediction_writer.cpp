@@ -184,6 +184,9 @@ class Writer {
         if (!record.cells.empty() &&
             record.cells.size() == static_cast<size_t>(version->scorer->cell_count()))
             row.features = JsonbDatum(RecordedFeatures(version->scorer->model().pipeline, record.cells));
+        if (!record.probabilities.empty() && version->scorer != nullptr)
+            row.probabilities = JsonbDatum(
+                RecordedProbabilities(version->scorer->model().target.labels(), record.probabilities));
         return row;
     }
 

@@ -154,7 +154,7 @@ DecisionOptions TakeDecisionOptions(Json* options) {
 void CheckMetric(const std::string& metric, Task task) {
     const MetricSource source = DefineMetric(metric).source;
     const char* const needed =
-        metric == "accuracy" ? (task == Task::kRegression ? "of classes" : nullptr)
+        metric == "accuracy" || metric == "log_loss" ? (task == Task::kRegression ? "of classes" : nullptr)
         : source == MetricSource::kClassAndRow && task != Task::kBinary      ? "of two classes"
         : source == MetricSource::kNumberAndRow && task != Task::kRegression ? "that predict a number"
         : source == MetricSource::kScore && task == Task::kMulticlass
@@ -173,7 +173,7 @@ void CheckDecisionRule(const DecisionRule& rule, Task task, bool shadow) {
                 "metric \"" + FromUtf8(judged->metric) + "\" cannot judge a shadow",
                 "Nobody saw a shadow's answers, so what came of them is the champion's doing.",
                 task == Task::kBinary       ? "Metrics that can are log_loss, brier_score, accuracy, score."
-                : task == Task::kMulticlass ? "The metric that can is accuracy."
+                : task == Task::kMulticlass ? "Metrics that can are log_loss, accuracy."
                                             : "Metrics that can are squared_error, absolute_error, score.");
     }
 }

@@ -117,6 +117,7 @@ std::vector<std::string> Metrics(const ReportRequest& request, const StudiedRoll
     }
     // of several classes, scores are the probabilities of different labels, and outcomes labels
     if (rollout.task == Task::kMulticlass) {
+        add("log_loss");
         add("accuracy");
         return metrics;
     }

@@ -48,7 +48,7 @@ std::string Measurement::ArmStatement() const {
     std::string arms;
     for (size_t i = 0; i < metrics_.size(); ++i) {
         const std::string n = Number(i);
-        values += ", " + Value(i, "x.s", "p.label") + " AS v" + n;
+        values += ", " + Value(i, {"x.s", "p.label", "p.probabilities"}) + " AS v" + n;
         units += ", avg(a.v" + n + ") AS v" + n + ", count(a.v" + n + ") FILTER (WHERE a.in_step) > 0 AS t" +
                  n + ", " + Invalid(i) + " AS i" + n;
         // p (1 - p) of a rate, as experiments are used to
@@ -82,9 +82,9 @@ std::string Measurement::PairStatement() const {
     std::string arms;
     for (size_t i = 0; i < metrics_.size(); ++i) {
         const std::string n = Number(i);
-        const std::string champions = Value(i, "x.c", "x.champion_label");
-        values += ", " + champions + " AS c" + n + ", " + Value(i, "x.s", "x.label") + " - " + champions +
-                  " AS d" + n;
+        const std::string champions = Value(i, {"x.c", "x.champion_label", "x.champion_probabilities"});
+        values += ", " + champions + " AS c" + n + ", " + Value(i, {"x.s", "x.label", "x.probabilities"}) +
+                  " - " + champions + " AS d" + n;
         units += ", avg(a.d" + n + ") AS d" + n + ", avg(a.c" + n + ") FILTER (WHERE a.d" + n +
                  " IS NOT NULL) AS c" + n + ", count(a.d" + n + ") FILTER (WHERE a.in_step) > 0 AS t" + n;
         arms += ", count(u.d" + n + ")::float8, avg(u.d" + n + "), var_samp(u.d" + n + "), avg(u.c" + n +
@@ -94,6 +94,9 @@ std::string Measurement::PairStatement() const {
     // the first answer to a request is the champion's; a window needs no join that a bad estimate could ruin
     return "WITH answer AS (SELECT p.arm, p.unit, p.request, p.key, p.predicted_at >= $4 AS in_step, "
            "p.label, p.latency_us, " +
+           std::string(NeedsProbabilities() ? "p.probabilities, first_value(p.probabilities) OVER w AS "
+                                              "champion_probabilities, "
+                                            : "") +
            Finite("p.score") +
            " AS s, first_value(p.arm) OVER w AS first_arm, first_value(p.label) OVER w "
            "AS champion_label, first_value(p.latency_us) OVER w AS champion_latency_us, first_value(" +
@@ -167,19 +170,32 @@ bool Measurement::IsOfTwoClasses(size_t metric) const {
     return DefineMetric(metrics_[metric]).source == MetricSource::kClassAndRow && task_ != Task::kMulticlass;
 }
 
+bool Measurement::NeedsProbabilities() const {
+    return task_ == Task::kMulticlass &&
+           std::find(metrics_.begin(), metrics_.end(), "log_loss") != metrics_.end();
+}
+
 /// One prediction's value of a metric.
-std::string Measurement::Value(size_t metric, const std::string& s, const std::string& label) const {
+std::string Measurement::Value(size_t metric, const Answer& answer) const {
     const std::string& name = metrics_[metric];
+    const std::string& s = answer.score;
     if (name == "score")
         return s;
     const std::string y = Label(metric);
+    if (task_ == Task::kMulticlass && outcome_[metric] >= 0) {
+        const std::string truth = "y.l" + Number(static_cast<size_t>(outcome_[metric]));
+        if (name == "accuracy")
+            return "(" + answer.label + " = " + truth + ")::int::float8";
+        const std::string probability = "(" + answer.probabilities + " ->> " + truth + ")";
+        if (name == "log_loss")  // bounded likewise; none of a label that the version does not know
+            return "CASE WHEN " + probability + " IS NOT NULL THEN -ln(greatest(" + probability +
+                   "::float8, 1e-7)) END";
+    }
     if (name == "log_loss")  // as dlent_evaluate bounds it
         return "CASE WHEN " + s + " IS NOT NULL THEN CASE " + y + " WHEN 1 THEN -ln(greatest(" + s +
                ", 1e-7)) WHEN 0 THEN -ln(greatest(1 - " + s + ", 1e-7)) END END";
     if (name == "brier_score")
         return "CASE WHEN " + y + " IN (0, 1) THEN (" + s + " - " + y + ") * (" + s + " - " + y + ") END";
-    if (name == "accuracy" && task_ == Task::kMulticlass)
-        return "(" + label + " = y.l" + Number(static_cast<size_t>(outcome_[metric])) + ")::int::float8";
     if (name == "accuracy")
         return "CASE WHEN " + y + " IN (0, 1) THEN ((" + s + " >= 0.5) = (" + y + " = 1))::int::float8 END";
     if (name == "squared_error")

@@ -55,8 +55,14 @@ class Measurement {
     std::string Label(size_t metric) const;
     std::string Invalid(size_t metric) const;
     bool IsOfTwoClasses(size_t metric) const;
-    /// `score` and `label` are the columns of a prediction.
-    std::string Value(size_t metric, const std::string& score, const std::string& label) const;
+    /// Columns of a prediction, as a statement calls them.
+    struct Answer {
+        std::string score;
+        std::string label;
+        std::string probabilities;
+    };
+    std::string Value(size_t metric, const Answer& answer) const;
+    bool NeedsProbabilities() const;
 
     const std::vector<std::string>& metrics_;
     const Task task_;
