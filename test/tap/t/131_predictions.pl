@@ -224,6 +224,16 @@ for my $way ('on', 'off') {
     is(ask(q{SELECT count(*) FILTER (WHERE NOT shadow), count(*) FILTER (WHERE shadow) > 0, bool_and(error LIKE '%more%' AND score IS NULL AND label IS NULL) FILTER (WHERE shadow) FROM dlent.predictions}), '1000|t|t', "batch $way: a shadow that cannot answer says why");
     clear();
 }
+ask(q{SELECT dlent_train('kinds', 'SELECT x, y, coalesce(shop, ''none'') AS shop FROM spot', 'shop', '{"preset": "fast", "epochs": 1, "seed": 1}');
+      SELECT dlent_train('kinds', 'SELECT x, y, coalesce(shop, ''none'') AS shop FROM spot', 'shop', '{"preset": "fast", "epochs": 1, "seed": 2}');
+      SELECT dlent_deploy('kinds', 2, '{"mode": "shadow", "unit": "id"}');
+      SELECT count(dlent_classify('kinds', s)) FROM spot AS s WHERE id <= 300});
+settle();
+is(ask(q{SELECT count(*), count(*) FILTER (WHERE label = (SELECT v.key FROM jsonb_each_text(probabilities) AS v ORDER BY v.value::float8 DESC LIMIT 1)),
+                count(*) FILTER (WHERE (SELECT max(abs(v.value::float8 - (dlent_probabilities('kinds@' || version, s) ->> v.key)::float8)) < 1e-6 FROM jsonb_each_text(probabilities) AS v))
+         FROM dlent.predictions JOIN spot AS s ON s.id::text = key WHERE model = 'kinds'}), '600|600|600', 'of several classes every probability is recorded, as it was answered');
+ask(q{SELECT dlent_stop_rollout('kinds'); SELECT dlent_drop_model('kinds')});
+clear();
 ask(q{SELECT dlent_stop_rollout('m'); SELECT dlent_observe('m', '{"sample": 1, "key": "id", "sketches": false}')});
 ask(q{SELECT count(dlent_predict('m', s)) FROM spot AS s WHERE id <= 40});
 settle();
