@@ -122,7 +122,8 @@ suite_tap() {
     local tests
     tests=$(cd "$runtime/inputs/tap/t" && printf "$PWD/%s\n" ${TAP:-*.pl})
     (cd "$output" && as_server_user env PATH="$private_bin:$PATH" PERL5LIB="$pgxs/src/test/perl:$runtime/inputs/tap" \
-        PG_REGRESS="$pgxs/src/test/regress/pg_regress" TESTDIR="$output" TESTLOGDIR="$output/log" \
+        PG_REGRESS="$pgxs/src/test/regress/pg_regress" TESTDIR="$output" TESTDATADIR="$output/tmp_check" \
+        TESTLOGDIR="$output/log" \
         DLENT_EXAMPLES="$runtime/inputs/examples" \
         prove --verbose --timer $tests) >"$logs/tap.log" 2>&1
     local status=$? good bad skip

@@ -21,11 +21,7 @@
 
 extern "C" {
 
-#if PG_VERSION_NUM >= 180000
-__attribute__((visibility("default"))) PG_MODULE_MAGIC_EXT(.name = "dlent", .version = DLENT_VERSION);
-#else
-__attribute__((visibility("default"))) PG_MODULE_MAGIC;
-#endif
+__attribute__((visibility("default"))) DLENT_MODULE_MAGIC;
 
 __attribute__((visibility("default"))) void _PG_init();
 

@@ -9,8 +9,10 @@
 
 extern "C" {
 #include "catalog/pg_database.h"
+#include "commands/explain.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/value.h"
+#include "storage/bufmgr.h"
 #include "utils/acl.h"
 #include "utils/regproc.h"
 #if PG_VERSION_NUM >= 160000
@@ -21,6 +23,10 @@ extern "C" {
 #include "storage/procnumber.h"
 #else
 #include "storage/backendid.h"
+#endif
+#if PG_VERSION_NUM >= 180000
+#include "commands/explain_format.h"
+#include "commands/explain_state.h"
 #endif
 #include "tcop/tcopprot.h"
 }
@@ -97,4 +103,27 @@ inline int BackendNumber() {
 #endif
 }
 
+/// PostgreSQL 17 has infinite intervals.
+inline bool IsFinite(const Interval* interval) {
+#if PG_VERSION_NUM >= 170000
+    return !INTERVAL_NOT_FINITE(interval);
+#else
+    return true;
+#endif
+}
+
+/// What has been begun of a buffer's input or output; from PostgreSQL 16 on it belongs to the resource owner.
+inline void AbandonBufferIo() {
+#if PG_VERSION_NUM < 160000
+    AbortBufferIO();
+#endif
+}
+
 }  // namespace dlent::pg
+
+/// PostgreSQL 18 tells a module's name and version.
+#if PG_VERSION_NUM >= 180000
+#define DLENT_MODULE_MAGIC PG_MODULE_MAGIC_EXT(.name = "dlent", .version = DLENT_VERSION)
+#else
+#define DLENT_MODULE_MAGIC PG_MODULE_MAGIC
+#endif

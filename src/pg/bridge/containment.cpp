@@ -4,7 +4,6 @@
 
 extern "C" {
 #include "miscadmin.h"
-#include "storage/bufmgr.h"
 #include "storage/condition_variable.h"
 #include "storage/lmgr.h"
 #include "storage/lwlock.h"
@@ -37,9 +36,7 @@ void Release(ResourceOwner owner, bool success) {
 void ResetSession(Snapshot snapshot) {
     LWLockReleaseAll();
     pgstat_report_wait_end();
-#if PG_VERSION_NUM < 160000
-    AbortBufferIO();  // later it belongs to the resource owner
-#endif
+    AbandonBufferIo();
     UnlockBuffers();
     ConditionVariableCancelSleep();
     LockErrorCleanup();

@@ -5,9 +5,8 @@
 #include <cstdio>
 
 extern "C" {
-#if PG_VERSION_NUM >= 170000
+// the names of temporary files: in the one or, from PostgreSQL 17 on, in the other
 #include "common/file_utils.h"
-#endif
 #include "storage/fd.h"
 }
 

@@ -2,13 +2,13 @@
 
 #include <algorithm>
 
+#include "pg/bridge/compat_rare.h"
 #include "pg/catalog/relations.h"
 #include "pg/catalog/writer.h"
 
 extern "C" {
 #include "access/genam.h"
 #include "access/table.h"
-#include "catalog/dependency.h"
 #include "catalog/indexing.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
@@ -20,7 +20,6 @@ extern "C" {
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "parser/analyze.h"
-#include "parser/parse_relation.h"
 #include "parser/parsetree.h"
 #include "tcop/tcopprot.h"
 #include "utils/fmgroids.h"
@@ -128,7 +127,7 @@ Query* AnalyseContract(const char* source, Oid relation, const ContractInputs& i
     Query* query = Analyse(source);
     if (query->commandType != CMD_SELECT || query->utilityStmt != nullptr)
         ereport(ERROR, (errcode(ERRCODE_SYNTAX_ERROR), errmsg("the source must be one SELECT")));
-    if (isQueryUsingTempRelation(query)) {
+    if (UsesTemporaryRelation(query)) {
         ereport(
             NOTICE,
             (errmsg(

@@ -105,7 +105,7 @@ bool FindCallInText(Datum tree, Search* search) {
     return FindCall(static_cast<Node*>(stringToNode(TextDatumGetCString(tree))), search);
 }
 
-bool FindCallInAttribute(int cache, HeapTuple tuple, AttrNumber attribute, Search* search) {
+bool FindCallInAttribute(SysCacheIdentifier cache, HeapTuple tuple, AttrNumber attribute, Search* search) {
     bool is_null = true;
     const Datum tree = SysCacheGetAttr(cache, tuple, attribute, &is_null);
     return !is_null && FindCallInText(tree, search);

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "core/formats/sha256.h"
+#include "pg/bridge/compat_rare.h"
 #include "pg/bridge/error.h"
 #include "pg/bridge/json.h"
 #include "pg/bridge/text.h"
@@ -73,8 +74,8 @@ Parameter Bytes(const void* bytes, size_t size) {
 
 /// [{"name": "public.t", "oid": 16400}, ...]
 Datum DescribeRelations(const Oid* relations, int count) {
-    JsonbParseState* state = nullptr;
-    pushJsonbValue(&state, WJB_BEGIN_ARRAY, nullptr);
+    JsonbBuilder builder;
+    builder.Push(WJB_BEGIN_ARRAY);
     for (int i = 0; i < count; ++i) {
         const char* name = get_rel_name(relations[i]);
         if (name == nullptr)
@@ -86,18 +87,19 @@ Datum DescribeRelations(const Oid* relations, int count) {
             value.type = jbvString;
             value.val.string.val = pstrdup(string);
             value.val.string.len = static_cast<int>(std::strlen(string));
-            pushJsonbValue(&state, token, &value);
+            builder.Push(token, &value);
         };
-        pushJsonbValue(&state, WJB_BEGIN_OBJECT, nullptr);
+        builder.Push(WJB_BEGIN_OBJECT);
         push_string(WJB_KEY, "name");
         push_string(WJB_VALUE, qualified);
         push_string(WJB_KEY, "oid");
         value.type = jbvNumeric;
         value.val.numeric = int64_to_numeric(relations[i]);
-        pushJsonbValue(&state, WJB_VALUE, &value);
-        pushJsonbValue(&state, WJB_END_OBJECT, nullptr);
+        builder.Push(WJB_VALUE, &value);
+        builder.Push(WJB_END_OBJECT);
     }
-    return JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_ARRAY, nullptr)));
+    builder.Push(WJB_END_ARRAY);
+    return builder.Result();
 }
 
 /// Takes the next number of the model, and with it the lock on its row; creates the model when it is new.

@@ -17,6 +17,7 @@ extern "C" {
 #include "utils/guc.h"
 #include "utils/plancache.h"
 #include "utils/resowner.h"
+#include "utils/tuplestore.h"
 }
 
 namespace dlent::pg {

@@ -25,6 +25,10 @@
 #include "pg/explain/prepared_explainer.h"
 #include "pg/functions/arguments.h"
 
+extern "C" {
+#include "utils/tuplestore.h"
+}
+
 namespace dlent::pg {
 namespace {
 

@@ -6,6 +6,10 @@
 #include "pg/cache/session_cache.h"
 #include "pg/cache/version_file.h"
 
+extern "C" {
+#include "utils/tuplestore.h"
+}
+
 namespace dlent::pg {
 namespace {
 

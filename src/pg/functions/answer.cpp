@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "pg/bridge/compat_rare.h"
 #include "pg/bridge/error.h"
 #include "pg/bridge/text.h"
 
@@ -58,21 +59,22 @@ Datum AnswerFormat::Label(const float* outputs) const {
 }
 
 Datum AnswerFormat::Probabilities(const float* outputs) const {
-    JsonbParseState* state = nullptr;
-    pushJsonbValue(&state, WJB_BEGIN_OBJECT, nullptr);
+    JsonbBuilder builder;
+    builder.Push(WJB_BEGIN_OBJECT);
     for (size_t i = 0; i < labels_.size(); ++i) {
         JsonbValue key;
         key.type = jbvString;
         key.val.string.val = const_cast<char*>(labels_[i].data());
         key.val.string.len = static_cast<int>(labels_[i].size());
-        pushJsonbValue(&state, WJB_KEY, &key);
+        builder.Push(WJB_KEY, &key);
         JsonbValue value;
         value.type = jbvNumeric;
         const double probability = !binary_ ? outputs[i] : i == 1 ? outputs[0] : 1.0 - outputs[0];
         value.val.numeric = NumericOf(probability);
-        pushJsonbValue(&state, WJB_VALUE, &value);
+        builder.Push(WJB_VALUE, &value);
     }
-    return JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, nullptr)));
+    builder.Push(WJB_END_OBJECT);
+    return builder.Result();
 }
 
 }  // namespace dlent::pg

@@ -26,6 +26,10 @@
 #include "pg/functions/drift_rows.h"
 #include "pg/observe/live_counts.h"
 
+extern "C" {
+#include "utils/tuplestore.h"
+}
+
 namespace dlent::pg {
 namespace {
 

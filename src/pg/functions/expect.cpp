@@ -16,6 +16,10 @@
 #include "pg/functions/arguments.h"
 #include "pg/rollout/resolved_model.h"
 
+extern "C" {
+#include "utils/tuplestore.h"
+}
+
 namespace dlent::pg {
 namespace {
 

@@ -339,6 +339,6 @@ DLENT_FUNCTION(dlent_tie_contracts) {
             TieContracts();
             EndCatalogWrite(write, false);
         });
-        return PointerGetDatum(nullptr);
+        return Datum{0};
     });
 }

@@ -18,6 +18,7 @@ extern "C" {
 #include "utils/date.h"
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
+#include "utils/tuplestore.h"
 }
 
 namespace dlent::pg {

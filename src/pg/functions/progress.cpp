@@ -16,6 +16,7 @@ extern "C" {
 #include "storage/ipc.h"
 #include "storage/shmem.h"
 #include "utils/acl.h"
+#include "utils/tuplestore.h"
 }
 
 namespace dlent::pg {

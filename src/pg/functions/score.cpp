@@ -51,7 +51,8 @@ class CallSite {
     /// The first argument's bytes: a name, or a digest.
     static std::string_view NameArgument(FunctionCallInfo fcinfo, Naming naming) {
         if (naming == Naming::kDigest)
-            return {DatumGetPointer(PG_GETARG_DATUM(0)), sizeof(VersionDigest::bytes)};
+            return {static_cast<const char*>(DatumGetPointer(PG_GETARG_DATUM(0))),
+                    sizeof(VersionDigest::bytes)};
         const text* model = PG_GETARG_TEXT_PP(0);
         return {VARDATA_ANY(model), VARSIZE_ANY_EXHDR(model)};
     }

@@ -10,6 +10,7 @@
 
 extern "C" {
 #include "tcop/utility.h"
+#include "utils/tuplestore.h"
 }
 
 namespace dlent::pg {

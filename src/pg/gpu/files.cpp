@@ -17,9 +17,8 @@
 #include "pg/bridge/error.h"
 
 extern "C" {
-#if PG_VERSION_NUM >= 170000
+// the names of temporary files: in the one or, from PostgreSQL 17 on, in the other
 #include "common/file_utils.h"
-#endif
 #include "storage/fd.h"
 }
 

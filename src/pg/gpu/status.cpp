@@ -8,6 +8,10 @@
 #include "pg/gpu/connection.h"
 #include "pg/gpu/settings.h"
 
+extern "C" {
+#include "utils/tuplestore.h"
+}
+
 namespace dlent::pg {
 namespace {
 

@@ -15,6 +15,7 @@
 extern "C" {
 #include "catalog/pg_authid.h"
 #include "utils/acl.h"
+#include "utils/tuplestore.h"
 }
 
 namespace dlent::pg {

@@ -12,6 +12,10 @@
 #include "pg/rollout/decision_options.h"
 #include "pg/rollout/rollout_numbers.h"
 
+extern "C" {
+#include "utils/tuplestore.h"
+}
+
 namespace dlent::pg {
 namespace {
 

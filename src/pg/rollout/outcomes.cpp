@@ -19,6 +19,7 @@
 extern "C" {
 #include "miscadmin.h"
 #include "utils/timestamp.h"
+#include "utils/tuplestore.h"
 }
 
 namespace dlent::pg {

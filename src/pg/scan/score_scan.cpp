@@ -7,11 +7,6 @@
 #include "pg/scan/score_batches.h"
 
 extern "C" {
-#include "commands/explain.h"
-#if PG_VERSION_NUM >= 180000
-#include "commands/explain_format.h"
-#include "commands/explain_state.h"
-#endif
 #include "executor/executor.h"
 #include "nodes/extensible.h"
 }

@@ -168,10 +168,8 @@ Plain ReadInterval(Datum value, Oid type) {
         type == INTERVALOID ? value
                             : DirectFunctionCall3(interval_in, CStringGetDatum(TextDatumGetCString(value)),
                                                   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
-#if PG_VERSION_NUM >= 170000
-    if (INTERVAL_NOT_FINITE(interval))
+    if (!IsFinite(interval))
         return {};
-#endif
     const int64 size = interval->time < 0 ? -interval->time : interval->time;
     return {.form = Plain::Form::kText,
             .text = psprintf("P%dM%dDT%s%lld.%06lldS", interval->month, interval->day,

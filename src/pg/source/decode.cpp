@@ -100,10 +100,8 @@ TimeADT OfTimeWithZone(Datum value) {
 }
 double OfInterval(Datum value) {
     const Interval* interval = DatumGetIntervalP(value);
-#if PG_VERSION_NUM >= 170000
-    if (INTERVAL_NOT_FINITE(interval))
+    if (!IsFinite(interval))
         return std::numeric_limits<double>::quiet_NaN();
-#endif
     return (static_cast<double>(interval->month) * DAYS_PER_MONTH + interval->day) * SECS_PER_DAY +
            static_cast<double>(interval->time) / USECS_PER_SEC;
 }

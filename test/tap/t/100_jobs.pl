@@ -79,7 +79,7 @@ like(error_of('postgres', q{SET ROLE nobody; SELECT dlent_train_async('x', 'app.
 like(error_of('analyst', q{BEGIN READ ONLY; SELECT dlent_train_async('x', 'app.point', 'z')}), qr/25006/, 'a read-only transaction');
 is($node->safe_psql('postgres', q{CREATE FUNCTION sneak() RETURNS int LANGUAGE sql IMMUTABLE AS $$ SELECT 1 $$;
     CREATE TABLE trap (i int); INSERT INTO trap VALUES (1);
-    CREATE OR REPLACE FUNCTION sneak(i int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN PERFORM dlent_start_job('evaluate', 'm', '{"source": "app.point"}'); RETURN i; END $$; SELECT 1}), '1', 'a trap');
+    CREATE OR REPLACE FUNCTION sneak(i int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN PERFORM public.dlent_start_job('evaluate', 'm', '{"source": "app.point"}'); RETURN i; END $$; SELECT 1}), '1', 'a trap');
 like(error_of('postgres', q{CREATE INDEX ON trap (sneak(i))}), qr/42501: cannot execute dlent_start_job\(\) within security-restricted operation/, 'maintenance starts nothing');
 
 # ---- other actions, and training anew as the champion was

@@ -1,0 +1,54 @@
+#pragma once
+
+// Differences between PostgreSQL 15 and later that few files meet; those include it. What most files meet is
+// in bridge/compat.h.
+
+#include "pg/bridge/postgres.h"
+
+extern "C" {
+#include "catalog/dependency.h"
+#include "parser/parse_relation.h"
+}
+
+namespace dlent::pg {
+
+/// Whether a query reads a temporary relation; PostgreSQL 19 looks for temporary objects of every kind.
+inline bool UsesTemporaryRelation(Query* query) {
+#if PG_VERSION_NUM >= 190000
+    ObjectAddress found;
+    return query_uses_temp_object(query, &found);
+#else
+    return isQueryUsingTempRelation(query);
+#endif
+}
+
+/// A jsonb that is built token by token. PostgreSQL 19 keeps its result in the state, earlier ones return it.
+class JsonbBuilder {
+ public:
+    void Push(JsonbIteratorToken token, JsonbValue* value = nullptr) {
+#if PG_VERSION_NUM >= 190000
+        pushJsonbValue(&state_, token, value);
+#else
+        result_ = pushJsonbValue(&state_, token, value);
+#endif
+    }
+
+    /// After the token that ends the whole.
+    Datum Result() const {
+#if PG_VERSION_NUM >= 190000
+        return JsonbPGetDatum(JsonbValueToJsonb(state_.result));
+#else
+        return JsonbPGetDatum(JsonbValueToJsonb(result_));
+#endif
+    }
+
+ private:
+#if PG_VERSION_NUM >= 190000
+    JsonbInState state_ = {};
+#else
+    JsonbParseState* state_ = nullptr;
+    JsonbValue* result_ = nullptr;
+#endif
+};
+
+}  // namespace dlent::pg
