@@ -7,7 +7,12 @@
 
 extern "C" {
 #include "catalog/dependency.h"
+#include "executor/instrument.h"
 #include "parser/parse_relation.h"
+#include "utils/date.h"
+#if PG_VERSION_NUM >= 190000
+#include "nodes/miscnodes.h"
+#endif
 }
 
 namespace dlent::pg {
@@ -19,6 +24,30 @@ inline bool UsesTemporaryRelation(Query* query) {
     return query_uses_temp_object(query, &found);
 #else
     return isQueryUsingTempRelation(query);
+#endif
+}
+
+/// What a plan's node has counted. PostgreSQL 19 sets nodes apart from other things that are measured.
+#if PG_VERSION_NUM >= 190000
+inline bool IsTimed(const NodeInstrumentation& node) {
+    return node.instr.need_timer;
+}
+#else
+using NodeInstrumentation = Instrumentation;
+inline bool IsTimed(const NodeInstrumentation& node) {
+    return node.need_timer;
+}
+#endif
+
+/// Midnight of the day; an infinite one where the day is, or where it is too late for a timestamp.
+inline Timestamp TimestampOfDate(DateADT date) {
+#if PG_VERSION_NUM >= 190000
+    ErrorSaveContext overflow = {};
+    overflow.type = T_ErrorSaveContext;
+    return date2timestamp_safe(date, reinterpret_cast<Node*>(&overflow));
+#else
+    int overflow = 0;
+    return date2timestamp_opt_overflow(date, &overflow);
 #endif
 }
 

@@ -62,14 +62,17 @@ void KeepToOneProcess(QueryDesc* query) {
     query->plannedstmt->parallelModeNeeded = false;
 }
 
-PlannedStmt* PlanStatement(Query* query, const char* text, int cursor_options, ParamListInfo parameters) {
+/// From PostgreSQL 19 on there is more: what EXPLAIN wants to know.
+template <typename... More>
+PlannedStmt* PlanStatement(Query* query, const char* text, int cursor_options, ParamListInfo parameters,
+                           More... more) {
     first_statement_pending = false;
     const bool scores = query->commandType != CMD_UTILITY && PinVersions(query, parameters);
     if (scores && WritesRecords())
         cursor_options &= ~CURSOR_OPT_PARALLEL_OK;
     PlannedStmt* statement = previous_planner != nullptr
-                                 ? previous_planner(query, text, cursor_options, parameters)
-                                 : standard_planner(query, text, cursor_options, parameters);
+                                 ? previous_planner(query, text, cursor_options, parameters, more...)
+                                 : standard_planner(query, text, cursor_options, parameters, more...);
     if (scores)
         BatchStatement(statement, cursor_options);
     return statement;

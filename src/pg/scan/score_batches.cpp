@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "pg/bridge/compat_rare.h"
 #include "pg/bridge/error.h"
 #include "pg/bridge/memory.h"
 #include "pg/cache/scorer_cache.h"
@@ -191,12 +192,13 @@ void ScoreBatches::Keep(TupleTableSlot* slot) {
 void ScoreBatches::Score() {
     instr_time start;
     INSTR_TIME_SET_ZERO(start);
-    const bool timed = node_->ss.ps.instrument != nullptr && node_->ss.ps.instrument->need_timer;
+    NodeInstrumentation* const instrument = node_->ss.ps.instrument;
+    const bool timed = instrument != nullptr && IsTimed(*instrument);
     if (timed)
         INSTR_TIME_SET_CURRENT(start);
     GuardCallback([this] { ScoreGroups(); });
     // Of a node that is not parallel-aware only these reach the leader: counters that other nodes use.
-    if (Instrumentation* instrument = node_->ss.ps.instrument) {
+    if (instrument != nullptr) {
         instrument->ntuples2 += 1;
         if (timed) {
             instr_time end;

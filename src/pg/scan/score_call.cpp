@@ -33,7 +33,8 @@ struct KnownFunction {
 HTAB* known_functions = nullptr;
 bool known_functions_stale = false;
 
-void OnFunctionInvalidated(Datum, int, uint32) {
+template <typename Cache>  // int, or SysCacheIdentifier from PostgreSQL 19 on
+void OnFunctionInvalidated(Datum, Cache, uint32) {
     known_functions_stale = true;
 }
 

@@ -2,6 +2,7 @@
 
 #include "pg/scan/score_scan.h"
 
+#include "pg/bridge/compat_rare.h"
 #include "pg/bridge/error.h"
 #include "pg/bridge/memory.h"
 #include "pg/scan/score_batches.h"
@@ -83,8 +84,8 @@ void Explain(CustomScanState* node, List*, ExplainState* explain) {
         ExplainPropertyText("Device", "cpu", explain);
     }
     ExplainPropertyInteger("Batch Size", "rows", plan.batch_rows, explain);
-    Instrumentation* instrument = node->ss.ps.instrument;
-    Instrumentation* below = outerPlanState(node)->instrument;
+    NodeInstrumentation* instrument = node->ss.ps.instrument;
+    NodeInstrumentation* below = outerPlanState(node)->instrument;
     if (!explain->analyze || instrument == nullptr || below == nullptr)
         return;
     InstrEndLoop(below);

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "pg/bridge/compat_rare.h"
 #include "pg/bridge/memory.h"
 #include "pg/bridge/text.h"
 #include "pg/source/numeric.h"
@@ -119,8 +120,7 @@ Plain OfTime(Datum value, Oid type) {
 Plain ReadTimestamp(Datum value, Oid type, bool with_time_zone) {
     Timestamp timestamp = 0;
     if (type == DATEOID) {
-        int overflow = 0;
-        timestamp = date2timestamp_opt_overflow(DatumGetDateADT(value), &overflow);
+        timestamp = TimestampOfDate(DatumGetDateADT(value));
     } else if (type == TIMESTAMPOID || type == TIMESTAMPTZOID) {
         timestamp = DatumGetTimestamp(value);
     } else {

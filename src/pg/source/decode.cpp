@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cmath>
 
+#include "pg/bridge/compat_rare.h"
 #include "pg/source/numeric.h"
 
 extern "C" {
@@ -73,8 +74,7 @@ Timestamp OfTimestamp(Datum value) {
     return DatumGetTimestamp(value);
 }
 Timestamp OfDateAsTimestamp(Datum value) {
-    int overflow = 0;
-    return date2timestamp_opt_overflow(DatumGetDateADT(value), &overflow);
+    return TimestampOfDate(DatumGetDateADT(value));
 }
 DateADT OfDate(Datum value) {
     return DatumGetDateADT(value);
@@ -282,7 +282,7 @@ struct DecodeFunctions {
                             errmsg("column \"%s\" has an array of %d elements where %d are expected",
                                    self.name_, count, self.width_),
                             errhint("All arrays of a feature must have the same length.")));
-        const bits8* nulls = ARR_NULLBITMAP(array);
+        const uint8* nulls = ARR_NULLBITMAP(array);
         const char* data = ARR_DATA_PTR(array);
         for (int i = 0; i < count; ++i) {
             if (nulls != nullptr && !(nulls[i / 8] & (1 << (i % 8)))) {

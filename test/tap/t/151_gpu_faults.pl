@@ -65,7 +65,7 @@ for my $policy ('try', 'require') {
 # ---- hung: the watchdog ends it
 order('hang');
 both_policies('hang', 'the GPU process ended');
-like($node->safe_psql('postgres', q{SELECT pg_read_file(current_setting('data_directory') || '/' || 'PG_VERSION')}), qr/15/, 'the server answers');
+like($node->safe_psql('postgres', q{SELECT pg_read_file(current_setting('data_directory') || '/' || 'PG_VERSION')}), qr{^\d+$}, 'the server answers');
 order();
 works_again('hung');
 
