@@ -32,6 +32,7 @@ class JobContext {
  private:
     const Job& job_;
     const Oid extension_;
+    const MemoryContext memory_ = CurrentMemoryContext;  ///< outlives the attempt's transactions
     bool in_transaction_ = true;
     Json unwritten_;
     TimestampTz written_at_ = 0;

@@ -336,9 +336,9 @@ void JobContext::Begin() {
 }
 
 void JobContext::Restart() {
-    const MemoryContext context = CurrentMemoryContext;
     CallPostgres([] { AbortOutOfAnyTransaction(); });
-    MemoryContextSwitchTo(context);
+    // not the context that the error left: it may have gone with the transaction
+    MemoryContextSwitchTo(memory_);
     Begin();
 }
 
