@@ -22,6 +22,22 @@ SET dlent.gpu = require;
 SELECT version, device FROM dlent_train('m', 'point', 'z', '{"preset": "fast", "epochs": 1, "device": "cuda"}');
 SELECT version, device FROM dlent_train('m', 'point', 'z', '{"preset": "fast", "epochs": 1, "device": "cpu"}');
 
+-- scoring: the CPU unless somebody asks, and then as dlent.gpu says
+SHOW dlent.scoring_device;
+SELECT dlent_evaluate('m', 'point') ? 'device' AS says_device;
+SET dlent.scoring_device = auto;
+SELECT dlent_evaluate('m', 'point') -> 'device' AS device;
+SET dlent.scoring_device = cuda;
+SELECT dlent_evaluate('m', 'point') -> 'device' AS device;
+SELECT count(*) FROM dlent_partial_dependence('m', 'x', 'point');
+SET dlent.gpu = try;
+SELECT dlent_evaluate('m', 'point') -> 'device' AS device;
+SELECT count(*) > 0 AS points FROM dlent_partial_dependence('m', 'x', 'point');
+SET dlent.gpu = off;
+SELECT dlent_evaluate('m', 'point') -> 'device' AS device;
+SET dlent.scoring_device = gpu;
+RESET dlent.scoring_device;
+
 -- off: nobody asks
 SET dlent.gpu = off;
 SELECT version, device FROM dlent_train('m', 'point', 'z', '{"preset": "fast", "epochs": 1, "device": "cuda"}');

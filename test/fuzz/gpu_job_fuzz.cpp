@@ -1,5 +1,5 @@
-// The memory of a job and of a result is hostile bytes. The first 32 bytes of the input are the four sizes of
-// a message, the rest is the memory.
+// The memory of a job, of a result and of a model is hostile bytes. The first 32 bytes of the input are the
+// four sizes of a message, the rest is the memory.
 
 #include <cmath>
 #include <cstdint>
@@ -7,7 +7,10 @@
 #include <cstring>
 #include <vector>
 
+#include "core/formats/sha256.h"
+#include "gpu/protocol/image.h"
 #include "gpu/protocol/job.h"
+#include "gpu/protocol/scoring.h"
 
 namespace {
 
@@ -31,6 +34,34 @@ void CheckJob(const TrainJob& job) {
     const auto again = UnpackJob(parcel->body, {parcel->memory.data(), parcel->memory.size()});
     Require(again.ok() && again->train_rows == job.train_rows &&
             again->validation_rows == job.validation_rows && again->tensors.size() == job.tensors.size());
+}
+
+/// A model under the key of whatever bytes there are: past that, nothing else protects.
+void CheckModel(uint64_t description, uint64_t weights, std::vector<std::byte>* memory) {
+    ModelUse use;
+    use.rows = 1;
+    use.description = description;
+    use.weights = weights;
+    use.key = std::string(64, '0');
+    if (!ModelUse::FromJson(use.ToJson()).ok() || !use.has_weights())
+        return;
+    const auto bytes = use.Bytes();
+    if (!bytes.ok() || *bytes > kMaxMemory)
+        return;
+    memory->resize(*bytes);
+    Sections sections;
+    sections.Add(description, 1);
+    const char* const text = reinterpret_cast<const char*>(memory->data());
+    const std::string_view stored(text + sections.Add(weights, 1), weights);
+    const std::string_view described(text, description);
+    Require(!UnpackModel(use, *memory).ok());
+    use.key = ModelKey(described, Sha256Hex(stored));
+    const auto model = UnpackModel(use, *memory);
+    if (!model.ok())
+        return;
+    Require(model->network.Validate().ok() && !model->members.empty());
+    const auto parcel = PackModel(use.key, 1, described, stored, NeverCancelled());
+    Require(parcel.ok() && UnpackModel(use, {parcel->memory.data(), parcel->memory.size()}).ok());
 }
 
 }  // namespace
@@ -57,6 +88,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         if (job.ok())
             CheckJob(*job);
     }
+    CheckModel(sizes[0], sizes[1], &memory);
     if (fit(ResultBytes(result_body))) {
         const auto result = UnpackResult(result_body, memory);
         if (result.ok()) {

@@ -7,6 +7,7 @@
 
 #include "gpu/protocol/job.h"
 #include "gpu/protocol/message.h"
+#include "gpu/protocol/scoring.h"
 
 namespace {
 
@@ -33,6 +34,18 @@ void ReadAsEverything(const Json& body) {
         Require(ProgressFromJson(ProgressToJson(*progress)).ok());
     if (const auto status = DeviceStatus::FromJson(body); status.ok())
         Require(DeviceStatus::FromJson(status->ToJson()).ok());
+    if (const auto use = ModelUse::FromJson(body); use.ok()) {
+        Require(use->rows > 0 && use->key.size() == 64);
+        Require(!use->has_weights() || *use->Bytes() > 0);
+        Require(ModelUse::FromJson(use->ToJson()).ok());
+    }
+    if (const auto shape = BlockShape::FromJson(body); shape.ok()) {
+        const auto layout = BlockLayout::Of(*shape);
+        Require(!layout.ok() || layout->bytes() >= uint64_t{shape->rows} * shape->logits * sizeof(float));
+        Require(*BlockShape::FromJson(shape->ToJson()) == *shape);
+        if (const auto ready = BlockReady::FromJson(body, *shape); ready.ok())
+            Require(ready->rows <= shape->rows && ready->slot < kBlockSlots);
+    }
     Require(!StatusFromJson(body).ok());
 }
 

@@ -96,7 +96,7 @@ TEST(GpuMessage, WhatIsNotAMessageIsRefused) {
     bytes[4] ^= 2;
     const Status other = DecodeMessage(bytes).status();
     EXPECT_EQ(other.code(), StatusCode::kUnsupported);
-    EXPECT_NE(other.message().find("version 3 where this build speaks version 1"), std::string::npos);
+    EXPECT_NE(other.message().find("version 0 where this build speaks version 2"), std::string::npos);
     bytes = good;
     bytes[6] = 99;
     EXPECT_EQ(DecodeMessage(bytes).status().code(), StatusCode::kCorrupt);

@@ -9,8 +9,6 @@
 namespace dlent {
 namespace {
 
-constexpr size_t kBlockRows = 256;
-
 /// Values to look at.
 std::vector<double> Grid(const ExplainedFeature& feature, const Pipeline& pipeline, int points) {
     std::vector<double> grid;
@@ -87,19 +85,21 @@ Expected<std::vector<DependencePoint>> DependOn(const ExplainerStatistics& stati
     try {
         const auto width = static_cast<size_t>(rows.cell_count);
         const auto outputs = static_cast<size_t>(scorer.output_count());
-        std::vector<Cell> block(kBlockRows * width);
+        const size_t block_rows = std::min(static_cast<size_t>(scorer.block_rows()), rows.rows());
+        std::vector<Cell> block(block_rows * width);
         std::vector<float> answers(rows.rows() * outputs);
         std::vector<float> of_label(rows.rows());
         std::vector<DependencePoint> result;
         for (const double value : Grid(statistics.features()[f], scorer.model().pipeline, points)) {
-            for (size_t begin = 0; begin < rows.rows(); begin += kBlockRows) {
+            for (size_t begin = 0; begin < rows.rows(); begin += block_rows) {
                 if (cancel.IsCancelled())
                     return Status::Cancelled();
-                const size_t count = std::min(kBlockRows, rows.rows() - begin);
+                const size_t count = std::min(block_rows, rows.rows() - begin);
                 std::copy_n(rows.row(begin), count * width, block.begin());
                 for (size_t i = 0; i < count; ++i)
                     statistics.SetValue(f, value, &block[i * width]);
                 scorer.Score(static_cast<int>(count), block.data(), &answers[begin * outputs]);
+                DLENT_RETURN_IF_ERROR(scorer.status());
             }
             for (size_t output = 0; output < outputs; ++output) {
                 for (size_t row = 0; row < rows.rows(); ++row) {

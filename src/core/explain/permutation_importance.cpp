@@ -13,7 +13,6 @@
 namespace dlent {
 namespace {
 
-constexpr size_t kBlockRows = 256;
 constexpr double kLeastProbability = 1e-7;
 
 /// Whether less is better.
@@ -90,16 +89,17 @@ class Permutations {
           rows_(rows),
           metric_(metric),
           cancel_(cancel),
-          block_(kBlockRows * static_cast<size_t>(rows.cell_count)),
+          block_rows_(std::min(static_cast<size_t>(scorer.block_rows()), rows.rows())),
+          block_(block_rows_ * static_cast<size_t>(rows.cell_count)),
           outputs_(rows.rows() * static_cast<size_t>(scorer.output_count())) {}
 
     /// The metric with feature `f` of row i taken from row order[i]; the rows as they are for f = -1.
     Status Measure(int f, const std::vector<uint32_t>& order, double* value) {
         const auto width = static_cast<size_t>(rows_.cell_count);
-        for (size_t begin = 0; begin < rows_.rows(); begin += kBlockRows) {
+        for (size_t begin = 0; begin < rows_.rows(); begin += block_rows_) {
             if (cancel_.IsCancelled())
                 return Status::Cancelled();
-            const size_t count = std::min(kBlockRows, rows_.rows() - begin);
+            const size_t count = std::min(block_rows_, rows_.rows() - begin);
             std::copy_n(rows_.row(begin), count * width, block_.begin());
             for (size_t i = 0; f >= 0 && i < count; ++i) {
                 statistics_.SetValue(f, statistics_.Value(f, rows_.row(order[begin + i])),
@@ -107,6 +107,7 @@ class Permutations {
             }
             scorer_.Score(static_cast<int>(count), block_.data(),
                           &outputs_[begin * static_cast<size_t>(scorer_.output_count())]);
+            DLENT_RETURN_IF_ERROR(scorer_.status());
         }
         const Task task = scorer_.model().target.task();
         const std::optional<double> metric =
@@ -128,6 +129,7 @@ class Permutations {
     const RowSet& rows_;
     const std::string& metric_;
     const CancelToken& cancel_;
+    const size_t block_rows_;
     std::vector<Cell> block_;
     std::vector<float> outputs_;
 };

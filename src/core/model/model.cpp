@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "core/formats/safetensors.h"
+#include "core/model/member_tensors.h"
 #include "core/nn/json_integer.h"
 #include "core/nn/layer.h"
 
@@ -106,19 +107,6 @@ Status CheckEdges(const Model& model) {
     return Status::Ok();
 }
 
-/// The member that a stored tensor belongs to, by the number before the slash; takes it off the name.
-std::optional<size_t> TakeMember(std::string* name, size_t member_count) {
-    const size_t slash = name->find('/');
-    if (slash == std::string::npos || slash == 0 || slash > 3 ||
-        name->find_first_not_of("0123456789") != slash || (slash > 1 && name->front() == '0'))
-        return std::nullopt;
-    const size_t member = std::stoul(name->substr(0, slash));
-    if (member >= member_count)
-        return std::nullopt;
-    name->erase(0, slash + 1);
-    return member;
-}
-
 /// FromDescription but for memory that is refused.
 Expected<Model> ReadDescription(const Json& specification, const Json& pipeline) {
     Model model;
@@ -155,13 +143,10 @@ Expected<Model> ReadDescription(const Json& specification, const Json& pipeline)
 Expected<Model> ReadArtifact(const Json& specification, const Json& pipeline, std::string_view weights) {
     DLENT_ASSIGN_OR_RETURN(Model model, ReadDescription(specification, pipeline));
     DLENT_ASSIGN_OR_RETURN(std::vector<NamedTensorData> tensors, ReadSafetensors(weights));
-    for (NamedTensorData& tensor : tensors) {
-        const std::string stored_name = tensor.name.substr(0, kQuotedBytes);
-        const std::optional<size_t> member = TakeMember(&tensor.name, model.members.size());
-        if (!member)
-            return Bad("tensor \"" + stored_name + "\" belongs to no member");
-        model.members[*member].push_back(std::move(tensor));
-    }
+    auto members = SplitByMember(std::move(tensors), model.members.size());
+    if (!members.ok())
+        return Bad(members.status().message());
+    model.members = std::move(*members);
     DLENT_RETURN_IF_ERROR(model.Validate());
     return model;
 }

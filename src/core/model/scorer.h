@@ -27,6 +27,10 @@ class Scorer {
     /// probability of the positive class, or one probability a class. A row's result does not depend on the
     /// rows beside it.
     virtual void Score(int rows, const Cell* cells, float* outputs) = 0;
+    /// Not Ok once the device behind it has failed or its caller was cancelled: answers since then are NaN.
+    virtual Status status() const { return Status::Ok(); }
+    /// Rows of a call with which it works well; more do no harm.
+    virtual int block_rows() const { return 256; }
     /// Bytes this object holds beside the packed model, nearly, for the cache's accounting.
     virtual size_t memory_bytes() const = 0;
     /// What explanations of this device's answers compute with. All sets give the same bits.

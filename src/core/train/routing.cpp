@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdio>
 #include <vector>
 
 #include "core/nn/device_buffer.h"
@@ -12,16 +11,7 @@ namespace {
 
 /// Below that nobody waits, whatever a GPU could do.
 constexpr double kWorthwhileSeconds = 5.0;
-/// The GPU must be estimated that much faster: estimates err.
-constexpr double kMargin = 2.0;
-constexpr double kColdStartSeconds = 2.0;     ///< context, libraries
 constexpr double kImageBytesPerSecond = 1e9;  ///< encoded by the session and copied to the card
-
-std::string Seconds(double seconds) {
-    char text[32];
-    std::snprintf(text, sizeof(text), seconds < 10.0 ? "%.1f s" : "%.0f s", seconds);
-    return text;
-}
 
 }  // namespace
 
@@ -63,36 +53,14 @@ RoutingDecision RouteTraining(const TrainingPlan& plan, const DeviceRates& cpu, 
     const double flops = TrainingFlops(plan);
     const double steps = TrainingSteps(plan);
     const double beside = std::clamp(threads, 1, std::max(plan.trainings, 1));
-    RoutingDecision decision;
-    decision.cpu_seconds = (flops / cpu.flops_per_second + steps * cpu.step_seconds) / beside;
+    const double cpu_seconds = (flops / cpu.flops_per_second + steps * cpu.step_seconds) / beside;
     const double image_bytes =
         4.0 * static_cast<double>(plan.data == nullptr ? plan.train_rows : plan.data->rows()) *
         (plan.numeric + plan.plain + plan.fields + 1);
-    decision.gpu_seconds =
+    const double gpu_seconds =
         (flops / gpu.rates.flops_per_second + steps * gpu.rates.step_seconds) * (1 + gpu.jobs) +
         image_bytes / kImageBytesPerSecond + (gpu.is_warm ? 0.0 : kColdStartSeconds);
-    const std::string estimates =
-        "about " + Seconds(decision.cpu_seconds) + " on the CPU, " + Seconds(decision.gpu_seconds) +
-        " on the GPU" + (gpu.jobs > 0 ? ", which has " + std::to_string(gpu.jobs) + " other jobs" : "") +
-        (gpu.rates.measured ? "" : ", by rates that are assumed");
-    if (decision.cpu_seconds < kWorthwhileSeconds) {
-        decision.reason = "the CPU is quick enough: " + estimates;
-    } else if (decision.cpu_seconds < kMargin * decision.gpu_seconds) {
-        decision.reason = "the GPU would not be clearly faster: " + estimates;
-    } else {
-        decision.gpu = true;
-        decision.reason = "the GPU is faster: " + estimates;
-    }
-    return decision;
-}
-
-Json RoutingDecision::ToJson() const {
-    Json json = {{"device", gpu ? "gpu" : "cpu"}, {"reason", reason}};
-    if (cpu_seconds > 0.0) {
-        json["cpu_seconds"] = cpu_seconds;
-        json["gpu_seconds"] = gpu_seconds;
-    }
-    return json;
+    return ChooseDevice(cpu_seconds, gpu_seconds, kWorthwhileSeconds, gpu.jobs, gpu.rates.measured);
 }
 
 }  // namespace dlent

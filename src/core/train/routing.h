@@ -1,9 +1,6 @@
 #pragma once
 
-#include <cstdint>
-#include <string>
-
-#include "core/base/json.h"
+#include "core/base/device_choice.h"
 #include "core/nn/backend.h"
 #include "core/train/network_trainer.h"
 
@@ -27,17 +24,6 @@ struct GpuOffer {
     int jobs = 0;          ///< that run or wait
 };
 
-/// Where a training goes when the user leaves it open, and why.
-struct RoutingDecision {
-    bool gpu = false;
-    double cpu_seconds =
-        0.0;  ///< estimates of the whole training by its budget; early stopping may end sooner
-    double gpu_seconds = 0.0;
-    std::string reason;
-
-    Json ToJson() const;
-};
-
 /// Multiplications and additions of the plan's whole budget: two for each weight and row forward, four
 /// backward.
 double TrainingFlops(const TrainingPlan& plan);
@@ -46,7 +32,8 @@ double TrainingSteps(const TrainingPlan& plan);
 /// Of this thread, by a product of the size of usual layers; takes some milliseconds.
 DeviceRates MeasureCpuRates(Backend& cpu);
 
-/// The GPU where it saves time worth the way there. `threads`: of trainings beside each other on the CPU.
+/// Where a training goes when the user leaves it open; its seconds are those of its budget, early stopping
+/// may end sooner. `threads`: of trainings beside each other on the CPU.
 RoutingDecision RouteTraining(const TrainingPlan& plan, const DeviceRates& cpu, int threads,
                               const GpuOffer& gpu);
 

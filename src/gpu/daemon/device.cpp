@@ -10,36 +10,47 @@ namespace {
 
 constexpr std::chrono::milliseconds kCancelPoll{10};
 
+/// The best seen so far.
+void KeepBest(double flops_per_second, double seconds, double* best_flops, double* best_seconds) {
+    *best_flops = std::max(*best_flops, flops_per_second);
+    *best_seconds = *best_seconds == 0.0 ? seconds : std::min(*best_seconds, seconds);
+}
+
 }  // namespace
 
-bool Device::Place::Take(Device& device, const CancelToken& cancel, Place* place) {
-    std::unique_lock lock(device.mutex_);
-    const uint64_t ticket = device.next_ticket_++;
-    device.line_.push_back(ticket);
-    const auto is_our_turn = [&] { return device.free_places_ > 0 && device.line_.front() == ticket; };
-    while (!device.changed_.wait_for(lock, kCancelPoll, is_our_turn)) {
+bool Lane::Place::Take(Lane& lane, const CancelToken& cancel, Place* place) {
+    std::unique_lock lock(lane.mutex_);
+    const uint64_t ticket = lane.next_ticket_++;
+    lane.line_.push_back(ticket);
+    const auto is_our_turn = [&] { return lane.free_places_ > 0 && lane.line_.front() == ticket; };
+    while (!lane.changed_.wait_for(lock, kCancelPoll, is_our_turn)) {
         if (cancel.IsCancelled()) {
-            std::erase(device.line_, ticket);
-            device.changed_.notify_all();
+            std::erase(lane.line_, ticket);
+            lane.changed_.notify_all();
             return false;
         }
     }
-    device.line_.pop_front();
-    --device.free_places_;
-    ++device.running_;
-    device.changed_.notify_all();
-    place->device_ = &device;
+    lane.line_.pop_front();
+    --lane.free_places_;
+    ++lane.running_;
+    lane.changed_.notify_all();
+    place->lane_ = &lane;
     return true;
 }
 
-Device::Place::~Place() {
-    if (device_ == nullptr)
+Lane::Place::~Place() {
+    if (lane_ == nullptr)
         return;
-    const std::scoped_lock lock(device_->mutex_);
-    ++device_->free_places_;
-    --device_->running_;
-    ++device_->jobs_done_;
-    device_->changed_.notify_all();
+    const std::scoped_lock lock(lane_->mutex_);
+    ++lane_->free_places_;
+    --lane_->running_;
+    ++lane_->done_;
+    lane_->changed_.notify_all();
+}
+
+Lane::Counts Lane::counts() const {
+    const std::scoped_lock lock(mutex_);
+    return {running_, line_.size(), done_};
 }
 
 bool Device::Reserve(size_t bytes) {
@@ -51,10 +62,22 @@ bool Device::Reserve(size_t bytes) {
     return true;
 }
 
+bool Device::ReserveOrReclaim(size_t bytes) {
+    if (Reserve(bytes))
+        return true;
+    reclaim_(bytes);
+    return Reserve(bytes);
+}
+
 void Device::Learn(double flops_per_second, double step_seconds) {
     const std::scoped_lock lock(mutex_);
-    flops_per_second_ = std::max(flops_per_second_, flops_per_second);
-    step_seconds_ = step_seconds_ == 0.0 ? step_seconds : std::min(step_seconds_, step_seconds);
+    KeepBest(flops_per_second, step_seconds, &flops_per_second_, &step_seconds_);
+}
+
+void Device::LearnScoring(uint64_t rows, double flops_per_second, double block_seconds) {
+    rows_scored_ += rows;
+    const std::scoped_lock lock(mutex_);
+    KeepBest(flops_per_second, block_seconds, &scoring_flops_per_second_, &block_seconds_);
 }
 
 DeviceStatus Device::status() const {
@@ -65,26 +88,47 @@ DeviceStatus Device::status() const {
     status.memory_total = info_.memory_bytes;
     status.memory_used = memory_used_;
     status.memory_limit = memory_limit_;
+    status.models = models_;
+    status.rows_scored = rows_scored_;
+    const Lane::Counts jobs = jobs_.counts();
+    status.jobs = jobs.running;
+    status.waiting = jobs.waiting;
+    status.jobs_done = jobs.done;
     const std::scoped_lock lock(mutex_);
-    status.jobs = running_;
-    status.waiting = line_.size();
-    status.jobs_done = jobs_done_;
     status.flops_per_second = flops_per_second_;
     status.step_seconds = step_seconds_;
+    status.scoring_flops_per_second = scoring_flops_per_second_;
+    status.block_seconds = block_seconds_;
     status.pid = static_cast<uint64_t>(getpid());
     return status;
 }
 
 int JobMemory::Reserve(void* context, size_t bytes) {
     auto* const memory = static_cast<JobMemory*>(context);
-    if (memory->device_.Reserve(bytes))
+    if (memory->may_reclaim_ ? memory->device_.ReserveOrReclaim(bytes) : memory->device_.Reserve(bytes)) {
+        memory->held_ += bytes;
         return 1;
+    }
     memory->refused_ = true;
     return 0;
 }
 
 void JobMemory::Release(void* context, size_t bytes) {
-    static_cast<JobMemory*>(context)->device_.Release(bytes);
+    auto* const memory = static_cast<JobMemory*>(context);
+    memory->held_ -= bytes;
+    memory->device_.Release(bytes);
+}
+
+Status JobMemory::Explain(const Status& status, const std::string& hint) const {
+    if (status.code() != StatusCode::kOutOfMemory)
+        return status;
+    const DeviceStatus now = device_.status();
+    std::string detail = status.detail();
+    if (refused_)
+        detail += (detail.empty() ? "" : " ") + std::string("Jobs may hold ") +
+                  std::to_string(now.memory_limit >> 20) + " MB of \"" + now.name + "\", and hold " +
+                  std::to_string(now.memory_used >> 20) + " MB.";
+    return {StatusCode::kOutOfMemory, "out of memory on the GPU", std::move(detail), hint};
 }
 
 }  // namespace dlent::gpu

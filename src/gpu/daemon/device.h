@@ -4,43 +4,88 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <mutex>
 
 #include "gpu/daemon/plugin.h"
 
 namespace dlent::gpu {
 
-/// The device that this process owns: its memory, and its places for jobs.
-class Device {
+/// Places that are handed out first come, first served.
+class Lane {
  public:
-    Device(const Plugin& plugin, int index, const DlentDeviceInfo& info, uint64_t memory_limit, int places)
-        : plugin_(plugin), index_(index), info_(info), memory_limit_(memory_limit), free_places_(places) {}
+    explicit Lane(int places) : free_places_(places) {}
 
-    /// Waits for its turn, first come first served, and holds a place until the object dies.
+    /// Held until the object dies.
     class Place {
      public:
-        /// False when `cancel` said so before there was one.
-        static bool Take(Device& device, const CancelToken& cancel, Place* place);
+        /// Waits for its turn. False when `cancel` said so before there was one.
+        static bool Take(Lane& lane, const CancelToken& cancel, Place* place);
         Place() = default;
         Place(const Place&) = delete;
         Place& operator=(const Place&) = delete;
         ~Place();
 
      private:
-        Device* device_ = nullptr;
+        Lane* lane_ = nullptr;
     };
+
+    struct Counts {
+        uint64_t running = 0;
+        uint64_t waiting = 0;
+        uint64_t done = 0;
+    };
+    Counts counts() const;
+
+ private:
+    mutable std::mutex mutex_;
+    std::condition_variable changed_;
+    int free_places_;
+    uint64_t running_ = 0;
+    uint64_t done_ = 0;
+    uint64_t next_ticket_ = 0;
+    std::deque<uint64_t> line_;  ///< tickets that wait, in order
+};
+
+/// The device that this process owns: its memory, and its places.
+class Device {
+ public:
+    Device(const Plugin& plugin, int index, const DlentDeviceInfo& info, uint64_t memory_limit, int places)
+        : plugin_(plugin),
+          index_(index),
+          info_(info),
+          memory_limit_(memory_limit),
+          jobs_(places),
+          blocks_(places) {}
+
+    /// Trainings, and blocks of rows to be scored: these take milliseconds and do not wait for those.
+    Lane& jobs() { return jobs_; }
+    Lane& blocks() { return blocks_; }
 
     Expected<DeviceBackend> MakeBackend(Precision precision, const DlentMemoryGate& gate) const {
         return plugin_.MakeBackend(index_, precision, gate);
     }
-    /// Books device memory; false when all jobs together would hold more than the limit.
+
+    /// What gives memory back that nobody needs just now: asked for so many bytes, frees what it can. To be
+    /// set before the first job.
+    void SetReclaim(std::function<void(uint64_t bytes)> reclaim) { reclaim_ = std::move(reclaim); }
+    /// Books device memory; false when all together would hold more than the limit.
     bool Reserve(size_t bytes);
+    /// The same, and takes back for it what is only kept for later.
+    bool ReserveOrReclaim(size_t bytes);
     void Release(size_t bytes) { memory_used_ -= bytes; }
+    uint64_t memory_limit() const { return memory_limit_; }
 
     /// What a job has shown of the device's speed.
     void Learn(double flops_per_second, double step_seconds);
+    /// The same of a block of rows.
+    void LearnScoring(uint64_t rows, double flops_per_second, double block_seconds);
+    /// How many models are kept.
+    void SetModels(uint64_t count) { models_ = count; }
 
     DeviceStatus status() const;
+    /// Whether anything has been done on it, so that it holds a context.
+    bool was_used() const { return models_ > 0 || jobs_.counts().done > 0; }
 
  private:
     const Plugin& plugin_;
@@ -48,32 +93,40 @@ class Device {
     const DlentDeviceInfo info_;
     const uint64_t memory_limit_;
     std::atomic<uint64_t> memory_used_ = 0;
+    std::atomic<uint64_t> models_ = 0;
+    std::atomic<uint64_t> rows_scored_ = 0;
+    std::function<void(uint64_t)> reclaim_;
+    Lane jobs_;
+    Lane blocks_;
 
-    mutable std::mutex mutex_;
-    std::condition_variable changed_;
-    int free_places_;
-    uint64_t running_ = 0;
-    uint64_t jobs_done_ = 0;
+    mutable std::mutex mutex_;  ///< of what follows
     double flops_per_second_ = 0.0;
     double step_seconds_ = 0.0;
-    uint64_t next_ticket_ = 0;
-    std::deque<uint64_t> line_;  ///< tickets that wait, in order
+    double scoring_flops_per_second_ = 0.0;
+    double block_seconds_ = 0.0;
 };
 
 /// The device memory of one job, as the plugin's gate.
 class JobMemory {
  public:
-    explicit JobMemory(Device& device) : device_(device), gate_{this, Reserve, Release} {}
+    /// `may_reclaim`: whether what is only kept for later makes way.
+    explicit JobMemory(Device& device, bool may_reclaim = true)
+        : device_(device), may_reclaim_(may_reclaim), gate_{this, Reserve, Release} {}
     const DlentMemoryGate& gate() const { return gate_; }
     /// Whether a request was refused by the limit rather than the driver.
     bool refused() const { return refused_; }
+    uint64_t held() const { return held_; }
+    /// Says which of the two limits was met, where memory was; `hint` is advice.
+    Status Explain(const Status& status, const std::string& hint) const;
 
  private:
     static int Reserve(void* context, size_t bytes);
     static void Release(void* context, size_t bytes);
 
     Device& device_;
+    const bool may_reclaim_;
     bool refused_ = false;
+    uint64_t held_ = 0;
     DlentMemoryGate gate_;
 };
 

@@ -21,6 +21,7 @@ constexpr int kWatchMs = 200;  ///< how often the watchdog looks
 
 Server::Server(Device& device, FileDescriptor listener, const ServerOptions& options)
     : device_(device),
+      models_(device),
       listener_(std::move(listener)),
       options_(options),
       wakeup_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
@@ -59,7 +60,7 @@ ServerEnd Server::Run() {
         if (!sessions_.empty())
             last_use = Clock::now();
         else if (options_.idle_timeout.count() > 0 && Clock::now() - last_use > options_.idle_timeout &&
-                 (options_.end_unused || device_.status().jobs_done > 0))
+                 (options_.end_unused || device_.was_used()))
             return ServerEnd::kIdle;
     }
 }
@@ -72,7 +73,8 @@ void Server::Accept() {
         Channel channel(std::move(fd));
         const Status peer = channel.CheckPeer();
         if (peer.ok())
-            sessions_.push_back(std::make_unique<Session>(device_, std::move(channel), wakeup_.get()));
+            sessions_.push_back(
+                std::make_unique<Session>(device_, models_, std::move(channel), wakeup_.get()));
         else
             std::fprintf(stderr, "dlent-gpud: refused a connection: %s: %s\n", peer.message().c_str(),
                          peer.detail().c_str());

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "gpu/daemon/device.h"
+#include "gpu/daemon/resident_models.h"
 #include "gpu/protocol/channel.h"
 
 namespace dlent::gpu {
@@ -40,6 +41,7 @@ class Server {
     bool SomeJobHangs();
 
     Device& device_;
+    ResidentModels models_;
     FileDescriptor listener_;
     const ServerOptions options_;
     FileDescriptor wakeup_;  ///< jobs that end write to it

@@ -55,8 +55,13 @@ void Session::Read() {
 
 void Session::Close() {
     closed_ = true;
+    Cancel();
+}
+
+void Session::Cancel() {
     if (signal_ != nullptr)
         signal_->Cancel();
+    blocks_.Close();
 }
 
 Status Session::Handle(Received received) {
@@ -82,9 +87,12 @@ Status Session::Handle(Received received) {
             return OpenImage(std::move(received));
         case MessageType::kTrain:
             return StartJob(std::move(received));
+        case MessageType::kModel:
+            return UseModel(std::move(received));
+        case MessageType::kScore:
+            return QueueBlock(received.message.body);
         case MessageType::kCancel:
-            if (signal_ != nullptr)
-                signal_->Cancel();
+            Cancel();
             return Status::Ok();
         default:
             return Status::Corrupt("a message that is not the session's to send");
@@ -112,10 +120,52 @@ Status Session::StartJob(Received received) {
         return Status::Corrupt("a job without an image");
     DLENT_ASSIGN_OR_RETURN(const size_t bytes, JobBytes(received.message.body));
     DLENT_ASSIGN_OR_RETURN(SharedMemory memory, SharedMemory::Map(std::move(received.memory), bytes));
+    return StartThread([this, body = std::move(received.message.body),
+                        shared = std::make_shared<SharedMemory>(std::move(memory))]() mutable {
+        RunJob(std::move(body), std::move(*shared));
+    });
+}
+
+Status Session::UseModel(Received received) {
+    Reap();
+    if (has_job() || data_ || scores_)
+        return Status::Corrupt("a model where the connection has been put to another use");
+    DLENT_ASSIGN_OR_RETURN(ModelUse use, ModelUse::FromJson(received.message.body));
+    std::shared_ptr<const ResidentModel> resident = models_.Find(use.key);
+    if (resident == nullptr && !use.has_weights()) {
+        Send(MessageType::kModelWanted, Json::object());
+        return Status::Ok();
+    }
+    auto weights = std::make_shared<SharedMemory>();
+    if (resident == nullptr) {
+        DLENT_ASSIGN_OR_RETURN(const size_t bytes, use.Bytes());
+        DLENT_ASSIGN_OR_RETURN(*weights, SharedMemory::Map(std::move(received.memory), bytes));
+    }
+    scores_ = true;
+    return StartThread([this, use = std::move(use), resident = std::move(resident), weights]() mutable {
+        RunScoring(use, std::move(resident), std::move(*weights));
+    });
+}
+
+Status Session::QueueBlock(const Json& body) {
+    std::optional<BlockShape> shape;
+    {
+        const std::scoped_lock lock(shape_mutex_);
+        shape = block_shape_;
+    }
+    if (!shape)
+        return Status::Corrupt("a block before there is a model");
+    DLENT_ASSIGN_OR_RETURN(const BlockReady block, BlockReady::FromJson(body, *shape));
+    if (!blocks_.Push(block))
+        return Status::Corrupt("more blocks than a session may have under way");
+    return Status::Ok();
+}
+
+Status Session::StartThread(std::function<void()> body) {
     signal_ = std::make_unique<JobSignal>();
     job_ended_ = false;
     try {
-        job_ = std::thread(&Session::RunJob, this, std::move(received.message.body), std::move(memory));
+        job_ = std::thread(std::move(body));
     } catch (const std::system_error&) {
         return {StatusCode::kOutOfMemory, "dlent-gpud could not start a thread"};
     }
@@ -145,6 +195,45 @@ void Session::RunJob(Json body, SharedMemory memory) {
         Send(MessageType::kResult, result->body, result->memory.fd());
     else
         Send(MessageType::kError, StatusToJson(result.status()));
+    Wake();
+}
+
+void Session::RunScoring(const ModelUse& use, std::shared_ptr<const ResidentModel> resident,
+                         SharedMemory weights) {
+    const Status ended = [&] {
+        try {
+            return ScoreBlocks(use, std::move(resident), std::move(weights));
+        } catch (const std::bad_alloc&) {
+            return Status(StatusCode::kOutOfMemory, "dlent-gpud is out of memory");
+        }
+    }();
+    job_ended_ = true;
+    if (!ended.ok())
+        Send(MessageType::kError, StatusToJson(ended));
+    Wake();
+}
+
+Status Session::ScoreBlocks(const ModelUse& use, std::shared_ptr<const ResidentModel> resident,
+                            SharedMemory weights) {
+    DLENT_ASSIGN_OR_RETURN(
+        const std::unique_ptr<BlockScorer> scorer,
+        BlockScorer::Create(device_, models_, use, std::move(resident), std::move(weights), *signal_));
+    {
+        const std::scoped_lock lock(shape_mutex_);
+        block_shape_ = scorer->shape();
+    }
+    Send(MessageType::kModelReady, scorer->shape().ToJson(), scorer->memory().fd());
+    for (;;) {
+        signal_->Rest();
+        const std::optional<BlockReady> block = blocks_.Take();
+        if (!block)
+            return Status::Cancelled();
+        DLENT_RETURN_IF_ERROR(scorer->Score(*block));
+        Send(MessageType::kScored, block->ToJson());
+    }
+}
+
+void Session::Wake() {
     const uint64_t one = 1;
     [[maybe_unused]] const ssize_t written = write(wakeup_, &one, sizeof(one));
 }

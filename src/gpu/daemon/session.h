@@ -1,25 +1,28 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <thread>
 
 #include "gpu/daemon/device.h"
+#include "gpu/daemon/resident_models.h"
+#include "gpu/daemon/scoring.h"
 #include "gpu/daemon/training.h"
 #include "gpu/protocol/channel.h"
 #include "gpu/protocol/image.h"
 
 namespace dlent::gpu {
 
-/// A connection: the image that its jobs read, and at most one job. Everything but the job's own thread runs
-/// on the server's thread.
+/// A connection: the image that its jobs read, and at most one job: a training, or the scoring of blocks for
+/// as long as the connection lasts. Everything but the job's own thread runs on the server's thread.
 class Session {
  public:
     /// `wakeup`: an eventfd that is written to when a job ends.
-    Session(Device& device, Channel channel, int wakeup)
-        : device_(device), channel_(std::move(channel)), wakeup_(wakeup) {}
+    Session(Device& device, ResidentModels& models, Channel channel, int wakeup)
+        : device_(device), models_(models), channel_(std::move(channel)), wakeup_(wakeup) {}
     /// The job must have ended.
     ~Session();
 
@@ -40,11 +43,20 @@ class Session {
     Status Handle(Received received);
     Status OpenImage(Received received);
     Status StartJob(Received received);
+    Status UseModel(Received received);
+    Status QueueBlock(const Json& body);
+    Status StartThread(std::function<void()> body);
     void RunJob(Json body, SharedMemory memory);
+    void RunScoring(const ModelUse& use, std::shared_ptr<const ResidentModel> resident, SharedMemory weights);
+    Status ScoreBlocks(const ModelUse& use, std::shared_ptr<const ResidentModel> resident,
+                       SharedMemory weights);
+    void Wake();
+    void Cancel();
     void Send(MessageType type, const Json& body, int memory = -1);
     void Close();
 
     Device& device_;
+    ResidentModels& models_;
     Channel channel_;
     const int wakeup_;
     std::mutex send_mutex_;
@@ -57,6 +69,11 @@ class Session {
     std::thread job_;
     std::unique_ptr<JobSignal> signal_;
     std::atomic<bool> job_ended_ = false;
+
+    bool scores_ = false;  ///< the connection is for scoring
+    BlockQueue blocks_;
+    std::mutex shape_mutex_;
+    std::optional<BlockShape> block_shape_;  ///< of blocks, once they may come
 };
 
 }  // namespace dlent::gpu

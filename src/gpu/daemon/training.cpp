@@ -13,26 +13,12 @@ namespace {
 /// Held-out rows are run in larger batches than training uses, while their activations stay small.
 constexpr int kEvaluationRows = 4096;
 
-/// Says which of the two limits a job met.
-Status Explain(const Status& status, const JobMemory& memory, const Device& device) {
-    if (status.code() != StatusCode::kOutOfMemory)
-        return status;
-    const DeviceStatus now = device.status();
-    std::string detail = status.detail();
-    if (memory.refused())
-        detail += (detail.empty() ? "" : " ") + std::string("Jobs may hold ") +
-                  std::to_string(now.memory_limit >> 20) + " MB of \"" + now.name + "\", and hold " +
-                  std::to_string(now.memory_used >> 20) + " MB.";
-    return {StatusCode::kOutOfMemory, "out of memory on the GPU", std::move(detail),
-            "Raise dlent.gpu_memory, use a smaller batch_size, or train on the CPU."};
-}
-
 }  // namespace
 
 Expected<Parcel> RunTraining(Device& device, const TrainJob& job, const ImageData& data,
                              const JobSignal& signal, const ProgressCallback& progress) {
-    Device::Place place;
-    if (!Device::Place::Take(device, signal, &place))
+    Lane::Place place;
+    if (!Lane::Place::Take(device.jobs(), signal, &place))
         return Status::Cancelled();
     signal.Beat();
     JobMemory memory(device);
@@ -63,7 +49,8 @@ Expected<Parcel> RunTraining(Device& device, const TrainJob& job, const ImageDat
     };
     Expected<Parcel> result = run();
     if (!result.ok())
-        return Explain(result.status(), memory, device);
+        return memory.Explain(result.status(),
+                              "Raise dlent.gpu_memory, use a smaller batch_size, or train on the CPU.");
     return result;
 }
 

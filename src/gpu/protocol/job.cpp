@@ -371,7 +371,11 @@ Json DeviceStatus::ToJson() const {
             {"jobs_done", jobs_done},
             {"pid", pid},
             {"flops_per_second", NumberOrNull(flops_per_second)},
-            {"step_seconds", NumberOrNull(step_seconds)}};
+            {"step_seconds", NumberOrNull(step_seconds)},
+            {"models", models},
+            {"rows_scored", rows_scored},
+            {"scoring_flops_per_second", NumberOrNull(scoring_flops_per_second)},
+            {"block_seconds", NumberOrNull(block_seconds)}};
 }
 
 Expected<DeviceStatus> DeviceStatus::FromJson(const Json& body) {
@@ -388,6 +392,10 @@ Expected<DeviceStatus> DeviceStatus::FromJson(const Json& body) {
     DLENT_ASSIGN_OR_RETURN(status.pid, ReadUnsigned(body, "pid", kMaxCount));
     DLENT_RETURN_IF_ERROR(Reader{body}("flops_per_second", status.flops_per_second));
     DLENT_RETURN_IF_ERROR(Reader{body}("step_seconds", status.step_seconds));
+    DLENT_ASSIGN_OR_RETURN(status.models, ReadUnsigned(body, "models", kMaxCount));
+    DLENT_ASSIGN_OR_RETURN(status.rows_scored, ReadUnsigned(body, "rows_scored", kMaxCount));
+    DLENT_RETURN_IF_ERROR(Reader{body}("scoring_flops_per_second", status.scoring_flops_per_second));
+    DLENT_RETURN_IF_ERROR(Reader{body}("block_seconds", status.block_seconds));
     return status;
 }
 

@@ -80,6 +80,10 @@ struct DeviceStatus {
     uint64_t pid = 0;
     double flops_per_second = 0.0;  ///< the best that a job has reached; 0: none yet
     double step_seconds = 0.0;      ///< the shortest step of a job; 0: none yet
+    uint64_t models = 0;            ///< whose weights are on the device, to score by
+    uint64_t rows_scored = 0;
+    double scoring_flops_per_second = 0.0;  ///< the best that a block has reached; 0: none yet
+    double block_seconds = 0.0;             ///< the shortest block; 0: none yet
 
     Json ToJson() const;
     static Expected<DeviceStatus> FromJson(const Json& body);

@@ -10,7 +10,7 @@
 namespace dlent::gpu {
 
 /// Of messages and of what they mean; both ends must have the same. Raised with every change.
-inline constexpr uint16_t kProtocolVersion = 1;
+inline constexpr uint16_t kProtocolVersion = 2;
 inline constexpr uint32_t kMessageMagic = 0x54474c44;  ///< "DLGT"
 inline constexpr size_t kMessageHeaderBytes = 12;
 inline constexpr size_t kMaxMessageBytes = 60 * 1024;
@@ -26,8 +26,13 @@ enum class MessageType : uint16_t {
     kProgress,     ///< gpud: TrainingProgress of the job
     kResult,       ///< gpud, with memory: what the job made (ResultSizes)
     kError,        ///< gpud: Status of the job or of the last message
+    kModel,        ///< session, with memory or without: the model that its rows are scored by (ModelUse)
+    kModelWanted,  ///< gpud: the model is not on the device; the session sends kModel with its weights
+    kModelReady,   ///< gpud, with memory that both write: where blocks are handed over (BlockShape)
+    kScore,        ///< session: the rows of a block are there (BlockReady)
+    kScored,       ///< gpud: their logits are
 };
-inline constexpr uint16_t kLastMessageType = static_cast<uint16_t>(MessageType::kError);
+inline constexpr uint16_t kLastMessageType = static_cast<uint16_t>(MessageType::kScored);
 
 /// One datagram of a SOCK_SEQPACKET socket, in the byte order of the machine that both ends share:
 ///   uint32 magic, uint16 protocol version, uint16 type, uint32 bytes of the body, body (a JSON object)

@@ -75,7 +75,7 @@ Expected<SharedMemory> SharedMemory::Create(size_t bytes, const CancelToken& can
     return memory;
 }
 
-Expected<SharedMemory> SharedMemory::Map(FileDescriptor fd, size_t bytes) {
+Expected<SharedMemory> SharedMemory::Map(FileDescriptor fd, size_t bytes, Access access) {
     struct stat information {};
     if (!fd.valid() || fstat(fd.get(), &information) != 0)
         return Status::Corrupt("a message without its shared memory");
@@ -85,7 +85,8 @@ Expected<SharedMemory> SharedMemory::Map(FileDescriptor fd, size_t bytes) {
     if (bytes == 0 || static_cast<uint64_t>(information.st_size) != bytes)
         return Status::Corrupt("shared memory of " + std::to_string(information.st_size) +
                                " bytes where the message says " + std::to_string(bytes));
-    void* address = mmap(nullptr, bytes, PROT_READ, MAP_SHARED, fd.get(), 0);
+    const int protection = access == Access::kWrite ? PROT_READ | PROT_WRITE : PROT_READ;
+    void* address = mmap(nullptr, bytes, protection, MAP_SHARED, fd.get(), 0);
     if (address == MAP_FAILED)
         return Failed("map", bytes);
     SharedMemory memory;

@@ -44,8 +44,9 @@ class SharedMemory {
 
     /// Zeroed and writable; its pages are there (kOutOfMemory when the machine has no room for them).
     static Expected<SharedMemory> Create(size_t bytes, const CancelToken& cancel);
-    /// Maps what a peer sent, read-only. kCorrupt unless it is sealed and has `bytes` bytes.
-    static Expected<SharedMemory> Map(FileDescriptor fd, size_t bytes);
+    enum class Access { kRead, kWrite };
+    /// Maps what a peer sent. kCorrupt unless it is sealed and has `bytes` bytes.
+    static Expected<SharedMemory> Map(FileDescriptor fd, size_t bytes, Access access = Access::kRead);
 
     int fd() const { return fd_.get(); }
     size_t size() const { return size_; }

@@ -24,6 +24,7 @@
 #include "pg/explain/model_rows.h"
 #include "pg/explain/prepared_explainer.h"
 #include "pg/functions/arguments.h"
+#include "pg/gpu/bulk_scoring.h"
 
 extern "C" {
 #include "utils/tuplestore.h"
@@ -274,8 +275,14 @@ void PermutationImportances(FunctionCallInfo fcinfo) {
     const Subject subject(model);
     const RowSet rows = ReadModelRows(source, subject.scorer.get(), true, options.rows, options.seed);
     const InterruptToken token;
-    const PermutationImportance result = ValueOrThrow(
-        PermuteFeatures(subject.statistics(), *subject.scorer, rows, options.permutation, token), token);
+    const double scored = static_cast<double>(rows.rows()) *
+                          (1.0 + static_cast<double>(subject.statistics().features().size()) *
+                                     std::max(options.permutation.repeats, 0));
+    const PermutationImportance result =
+        ValueOrThrow(BulkScoring(subject.identity, scored).Compute([&](Scorer& scorer) {
+            return PermuteFeatures(subject.statistics(), scorer, rows, options.permutation, token);
+        }),
+                     token);
     int rank = 0;
     for (const PermutationImportance::OfFeature& feature : result.features) {
         ResultRow row;
@@ -310,8 +317,12 @@ void PartialDependence(FunctionCallInfo fcinfo) {
     const int feature = FindFeature(subject, feature_name);
     const RowSet rows = subject.Rows(arguments.source_or_null(), options.rows, options.seed);
     const InterruptToken token;
-    const std::vector<DependencePoint> points = ValueOrThrow(
-        DependOn(subject.statistics(), *subject.scorer, rows, feature, options.points, token), token);
+    const double scored = static_cast<double>(rows.rows()) * std::max(options.points, 0);
+    const std::vector<DependencePoint> points =
+        ValueOrThrow(BulkScoring(subject.identity, scored).Compute([&](Scorer& scorer) {
+            return DependOn(subject.statistics(), scorer, rows, feature, options.points, token);
+        }),
+                     token);
     const ExplainedFeature& explained = subject.statistics().features()[feature];
     for (const DependencePoint& point : points) {
         const Json value = ExplainedValueJson(explained, subject.scorer->model().pipeline, point.value);

@@ -12,6 +12,7 @@
 #include "pg/catalog/models.h"
 #include "pg/functions/arguments.h"
 #include "pg/functions/evaluation_sink.h"
+#include "pg/gpu/bulk_scoring.h"
 #include "pg/source/source.h"
 
 namespace dlent::pg {
@@ -62,9 +63,13 @@ Json Evaluate(const std::string& model, const std::string& source_text, const Js
     if (target.task() != Task::kBinary && options.threshold)
         ThrowOption("option \"threshold\" is for models of two classes");
     Source source = Source::Open(source_text);
-    EvaluationSink sink(source, scorer.get(), options.weight_column);
-    source.Read(&sink);
-    sink.Finish();
+    BulkScoring scoring(identity, source.estimated_rows());
+    const std::unique_ptr<EvaluationSink> sink = scoring.Compute([&](Scorer& on) {
+        auto rows = std::make_unique<EvaluationSink>(source, &on, options.weight_column);
+        source.Read(rows.get());
+        rows->Finish();
+        return rows;
+    });
 
     Json result = Json::object();
     result["model"] = ToUtf8(identity.model);
@@ -73,13 +78,14 @@ Json Evaluate(const std::string& model, const std::string& source_text, const Js
     result["target"] = target.column();
     if (target.task() == Task::kBinary)
         result["positive_class"] = target.labels()[1];
-    if (sink.rows_without_target() > 0)
-        result["rows_without_target"] = sink.rows_without_target();
-    if (sink.rows_with_unknown_label() > 0)
-        result["rows_with_unknown_label"] = sink.rows_with_unknown_label();
-    Json metrics = sink.Metrics(options.threshold.value_or(0.5));
+    if (sink->rows_without_target() > 0)
+        result["rows_without_target"] = sink->rows_without_target();
+    if (sink->rows_with_unknown_label() > 0)
+        result["rows_with_unknown_label"] = sink->rows_with_unknown_label();
+    Json metrics = sink->Metrics(options.threshold.value_or(0.5));
     for (auto& [name, value] : metrics.items())
         result[name] = std::move(value);
+    scoring.Describe(&result);
     if (options.store)
         result["evaluation"] = StoreEvaluation(identity, source_text, result, options_given);
     return result;

@@ -19,6 +19,7 @@ int32_t LabelCoder::Code(int, std::string_view text) {
 
 EvaluationSink::EvaluationSink(const Source& source, Scorer* scorer, const std::string& weight_column)
     : scorer_(scorer),
+      block_rows_(std::max(kLeastBlockRows, scorer->block_rows())),
       target_(scorer->model().target),
       features_coder_(scorer->model().pipeline),
       label_coder_(target_),
@@ -50,7 +51,7 @@ EvaluationSink::EvaluationSink(const Source& source, Scorer* scorer, const std::
         weight_decoder_ = ValueDecoder::Create(weight, source.columns()[weight_attribute_].type);
         attributes_ = std::max(attributes_, weight_attribute_ + 1);
     }
-    cells_.resize(static_cast<size_t>(kBlockRows) * std::max(scorer->cell_count(), 1));
+    cells_.resize(static_cast<size_t>(block_rows_) * std::max(scorer->cell_count(), 1));
 }
 
 void EvaluationSink::Receive(TupleTableSlot* slot) {
@@ -97,7 +98,7 @@ void EvaluationSink::Keep(TupleTableSlot* slot) {
                      &cells_[static_cast<size_t>(waiting_) * scorer_->cell_count()]);
     MemoryContextSwitchTo(previous);
     ++rows_;
-    if (++waiting_ == kBlockRows)
+    if (++waiting_ == block_rows_)
         ScoreBlock();
 }
 
@@ -119,7 +120,7 @@ Json EvaluationSink::Metrics(double threshold) const {
 void EvaluationSink::ScoreBlock() {
     const size_t outputs = static_cast<size_t>(scorer_->output_count());
     const size_t first = predictions_.size();
-    if ((first + kBlockRows * outputs) * sizeof(float) > memory_limit_)
+    if ((first + static_cast<size_t>(block_rows_) * outputs) * sizeof(float) > memory_limit_)
         throw SqlError(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
                        "the predictions take more than dlent.max_training_memory", {},
                        "Evaluate fewer rows (LIMIT, TABLESAMPLE), or raise dlent.max_training_memory.");

@@ -35,6 +35,8 @@ class EvaluationSink final : public RowSink {
     EvaluationSink(const Source& source, Scorer* scorer, const std::string& weight_column);
 
     void Receive(TupleTableSlot* slot) override;
+    /// When the scorer has failed: nothing here is of use then.
+    bool is_done() const override { return !scorer_->status().ok(); }
 
     // The two halves of Receive(), for who feeds the same rows to several models.
     /// Reads the row's outcome; false when there is none to compare with.
@@ -56,12 +58,13 @@ class EvaluationSink final : public RowSink {
     }
 
  private:
-    static constexpr int kBlockRows = 1024;
+    static constexpr int kLeastBlockRows = 1024;
     static constexpr uint64_t kResetEvery = 256;
 
     void ScoreBlock();
 
     Scorer* const scorer_;
+    const int block_rows_;
     const TargetEncoder& target_;
     PipelineCoder features_coder_;
     LabelCoder label_coder_;

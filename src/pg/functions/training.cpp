@@ -16,6 +16,7 @@
 #include "pg/bridge/text.h"
 #include "pg/cache/stored_model.h"
 #include "pg/expectations/training_gate.h"
+#include "pg/gpu/failure.h"
 #include "pg/gpu/files.h"
 #include "pg/gpu/remote_trainer.h"
 #include "pg/gpu/settings.h"
@@ -58,24 +59,6 @@ gpu::Precision ParsePrecision(const std::optional<std::string>& name) {
             return precision;
     }
     return gpu::Precision::kFp32;
-}
-
-/// What becomes of a training whose GPU failed: an error, or a warning and another attempt.
-void ReportDeviceFailure(const Status& failure) {
-    if (CurrentGpuPolicy() == GpuPolicy::kRequire)
-        throw SqlError(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
-                       "the model was not trained on a GPU: " + FromUtf8(failure.message()),
-                       FromUtf8(failure.detail()),
-                       failure.hint().empty() ? "With dlent.gpu = try the CPU would take over."
-                                              : FromUtf8(failure.hint()));
-    const std::string message = "the model is trained on the CPU: " + FromUtf8(failure.message());
-    const std::string detail = FromUtf8(failure.detail());
-    const std::string hint = FromUtf8(failure.hint());
-    CallPostgres([&] {
-        ereport(WARNING, (errmsg_internal("%s", message.c_str()),
-                          detail.empty() ? 0 : errdetail_internal("%s", detail.c_str()),
-                          hint.empty() ? 0 : errhint("%s", hint.c_str())));
-    });
 }
 
 /// Metrics are numbers by name; the tables for plots that come with them are kept among the details.
@@ -190,7 +173,8 @@ Expected<TrainedOnDevice> TrainOnRows(const TrainingRequest& request, const Trai
                 trained->details["routing"] = std::move(routing);
             return TrainedOnDevice{std::move(*trained), remote.device_name()};
         }
-        ReportDeviceFailure(*remote.device_failure());
+        ReportDeviceFailure(*remote.device_failure(), "the model is trained on the CPU",
+                            "the model was not trained on a GPU");
     }
     Expected<TrainedModel> trained = train(nullptr);
     monitor->ThrowIfFailed();

@@ -9,28 +9,16 @@
 
 namespace dlent::pg {
 
-template <typename Result, typename Work>
-Result RemoteTrainer::Guard(Work work) {
-    try {
-        return work();
-    } catch (const PgError& error) {
-        error_ = error.data();
-    } catch (const std::bad_alloc&) {
-        return Status(StatusCode::kOutOfMemory, "out of memory while training");
-    }
-    return Status::Cancelled();
-}
-
 Expected<bool> RemoteTrainer::Begin(const TrainingPlan& plan, const CancelToken& cancel) {
     takes_them_ = false;
     connection_.reset();
     if (choice_ == Choice::kAuto) {
         DLENT_ASSIGN_OR_RETURN(const bool worthwhile,
-                               Guard<Expected<bool>>([&] { return Route(plan, cancel); }));
+                               error_.Guard<Expected<bool>>([&] { return Route(plan, cancel); }));
         if (!worthwhile)
             return false;
     }
-    DLENT_RETURN_IF_ERROR(Blame(Guard<Status>([&] { return BeginGuarded(plan, cancel); })));
+    DLENT_RETURN_IF_ERROR(Blame(error_.Guard<Status>([&] { return BeginGuarded(plan, cancel); })));
     takes_them_ = true;
     return true;
 }
@@ -67,7 +55,7 @@ Expected<TrainerResult> RemoteTrainer::Train(Network& network, std::span<const u
                                              std::span<const uint32_t> validation_rows,
                                              const TrainerOptions& options, const CancelToken& cancel,
                                              const ProgressCallback& progress) {
-    Expected<TrainerResult> result = Guard<Expected<TrainerResult>>(
+    Expected<TrainerResult> result = error_.Guard<Expected<TrainerResult>>(
         [&] { return TrainGuarded(network, train_rows, validation_rows, options, cancel, progress); });
     if (!result.ok())
         return Blame(result.status());
@@ -145,18 +133,12 @@ Status RemoteTrainer::Blame(Status status) {
         case StatusCode::kInsufficientData:
             break;
         case StatusCode::kNotFound:
-            device_failure_ = Status(StatusCode::kInternal, "the GPU process ended while it trained", {},
-                                     "The server's log may say why.");
+            device_failure_ = ProcessEnded("trained");
             break;
         default:
             device_failure_ = status;
     }
     return status;
-}
-
-void RemoteTrainer::ThrowIfFailed() const {
-    if (error_ != nullptr)
-        throw PgError(error_);
 }
 
 Json RemoteTrainer::Describe() const {

@@ -7,6 +7,7 @@
 #include "core/train/routing.h"
 #include "gpu/protocol/job.h"
 #include "pg/gpu/connection.h"
+#include "pg/gpu/failure.h"
 
 namespace dlent::pg {
 
@@ -29,7 +30,7 @@ class RemoteTrainer final : public NetworkTrainer {
 
     /// Whether it was the device, or the way to it, that failed, rather than the training: then why.
     const std::optional<Status>& device_failure() const { return device_failure_; }
-    void ThrowIfFailed() const;
+    void ThrowIfFailed() const { error_.Throw(); }
     /// "cuda:0", or "cpu" where trainings are left to it; once begun.
     std::string device_name() const { return takes_them_ ? connection_->name() : "cpu"; }
     /// Of kAuto: what was decided, and why.
@@ -38,8 +39,6 @@ class RemoteTrainer final : public NetworkTrainer {
     Json Describe() const;
 
  private:
-    template <typename Result, typename Work>
-    Result Guard(Work work);
     Status BeginGuarded(const TrainingPlan& plan, const CancelToken& cancel);
     /// Whether a GPU is to be had, and worth it.
     Expected<bool> Route(const TrainingPlan& plan, const CancelToken& cancel);
@@ -60,7 +59,7 @@ class RemoteTrainer final : public NetworkTrainer {
     std::optional<GpuConnection> connection_;
     gpu::SharedMemory image_;
     std::optional<Status> device_failure_;
-    ErrorData* error_ = nullptr;
+    KeptError error_;
     double image_seconds_ = 0.0;
 };
 

@@ -14,7 +14,15 @@ constexpr config_enum_entry kPolicies[] = {
     {nullptr, 0, false},
 };
 
+constexpr config_enum_entry kScoringDevices[] = {
+    {"cpu", static_cast<int>(ScoringDevice::kCpu), false},
+    {"auto", static_cast<int>(ScoringDevice::kAuto), false},
+    {"cuda", static_cast<int>(ScoringDevice::kCuda), false},
+    {nullptr, 0, false},
+};
+
 int policy = static_cast<int>(GpuPolicy::kTry);
+int scoring_device = static_cast<int>(ScoringDevice::kCpu);
 char* plugin = nullptr;
 int memory_mb = 0;
 int jobs = 4;
@@ -38,6 +46,10 @@ GpuPolicy CurrentGpuPolicy() {
     return static_cast<GpuPolicy>(policy);
 }
 
+ScoringDevice CurrentScoringDevice() {
+    return static_cast<ScoringDevice>(scoring_device);
+}
+
 GpuServerSettings CurrentGpuServerSettings() {
     return {plugin, memory_mb, jobs, hang_timeout, idle_timeout};
 }
@@ -47,6 +59,11 @@ void DefineGpuSettings() {
         "dlent.gpu", "Whether GPUs are used.",
         "try: the CPU takes over, with a warning, when a GPU fails. require: that is an error. off: never.",
         &policy, static_cast<int>(GpuPolicy::kTry), kPolicies, PGC_USERSET, 0, nullptr, nullptr, nullptr);
+    DefineCustomEnumVariable("dlent.scoring_device", "Where many rows are scored at once.",
+                             "cpu: a row gets the same bits whatever the plan. cuda: on a GPU, whose answers "
+                             "differ within a tolerance. auto: there when it is clearly faster.",
+                             &scoring_device, static_cast<int>(ScoringDevice::kCpu), kScoringDevices,
+                             PGC_USERSET, 0, nullptr, nullptr, nullptr);
     DefineCustomStringVariable("dlent.gpu_plugin", "The library that drives the GPUs.",
                                "The bare name of a file beside dlent's library.", &plugin, "dlent_cuda",
                                PGC_SIGHUP, 0, CheckPlugin, nullptr, nullptr);

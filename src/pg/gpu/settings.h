@@ -10,6 +10,10 @@ namespace dlent::pg {
 enum class GpuPolicy { kOff, kTry, kRequire };
 GpuPolicy CurrentGpuPolicy();
 
+/// dlent.scoring_device: where rows are scored.
+enum class ScoringDevice { kCpu, kAuto, kCuda };
+ScoringDevice CurrentScoringDevice();
+
 /// What the supervisor hands its processes; from the server's configuration.
 struct GpuServerSettings {
     std::string plugin;

@@ -15,7 +15,7 @@ extern "C" {
 namespace dlent::pg {
 namespace {
 
-constexpr int kColumns = 13;
+constexpr int kColumns = 15;
 
 struct GpuRow {
     Datum values[kColumns];
@@ -72,6 +72,8 @@ void PutDevice(ReturnSetInfo* result, int device, const GpuListing::Entry& entry
         .Integer(runs, static_cast<int>(now.jobs))
         .Integer(runs, static_cast<int>(now.waiting))
         .Number(runs, now.jobs_done)
+        .Integer(runs, static_cast<int>(now.models))
+        .Number(runs, now.rows_scored)
         .Text(entry.driver)
         .Integer(runs, static_cast<int>(now.pid))
         .Text(refused ? Describe(connection.status()) : std::string());
@@ -82,7 +84,8 @@ void PutProblem(ReturnSetInfo* result, const Status& problem) {
     RowBuilder row;
     row.Integer(false, 0).Text({}).Text({}).Text("unavailable");
     row.Number(false, 0).Number(false, 0).Number(false, 0);
-    row.Integer(false, 0).Integer(false, 0).Number(false, 0).Text({}).Integer(false, 0);
+    row.Integer(false, 0).Integer(false, 0).Number(false, 0);
+    row.Integer(false, 0).Number(false, 0).Text({}).Integer(false, 0);
     row.Text(Describe(problem));
     PutRow(result, row.row());
 }

@@ -4,11 +4,13 @@
 
 #include "pg/bridge/error.h"
 #include "pg/catalog/relations.h"
+#include "pg/gpu/settings.h"
 #include "pg/observe/settings.h"
 #include "pg/scan/pin.h"
 #include "pg/scan/rewrite.h"
 #include "pg/scan/score_call.h"
 #include "pg/scan/score_scan.h"
+#include "pg/scan/statement_device.h"
 
 extern "C" {
 #include "commands/extension.h"
@@ -93,6 +95,8 @@ void StartExecutor(QueryDesc* query, int flags) {
         previous_executor_start(query, flags);
     else
         standard_ExecutorStart(query, flags);
+    if (CurrentScoringDevice() != ScoringDevice::kCpu)
+        StatementDevice::Choose(query);
 }
 
 }  // namespace

@@ -19,8 +19,6 @@ extern "C" {
 namespace dlent::pg {
 namespace {
 
-/// Enough for the kernels to run at full speed while a batch stays in the second-level cache.
-constexpr int kMaxBatchRows = 256;
 /// The first batch of a scan, so that whoever wants one row waits for one; each batch may be this many times
 /// the one before it.
 constexpr int kFirstBatchRows = 1;
@@ -35,14 +33,14 @@ const HeapTupleData* HeapTupleOf(const TupleTableSlot* slot) {
 
 }  // namespace
 
-int ScoreBatchRows(int cells) {
+int ScoreBatchRows(int cells, int most) {
     const int64_t fitting =
         static_cast<int64_t>(work_mem) * 1024 / (static_cast<int64_t>(sizeof(Cell)) * std::max(cells, 1));
-    return static_cast<int>(std::clamp<int64_t>(fitting, 1, kMaxBatchRows));
+    return static_cast<int>(std::clamp<int64_t>(fitting, 1, most));
 }
 
 ScoreBatches::ScoreBatches(const ScorePlan& plan, CustomScanState* node)
-    : node_(node), max_batch_rows_(kMaxBatchRows), batch_rows_(kFirstBatchRows) {
+    : node_(node), device_(nullptr), max_batch_rows_(kCpuBatchRows), batch_rows_(kFirstBatchRows) {
     ListCell* cell = nullptr;
     foreach (cell, plan.groups)
         groups_.push_back({*static_cast<ScoreGroup*>(lfirst(cell))});
@@ -123,7 +121,7 @@ void ScoreBatches::Fill() {
             break;
     }
     kept_bytes_ = 0;
-    batch_rows_ = std::min(limit * kBatchGrowth, kMaxBatchRows);
+    batch_rows_ = std::min(limit * kBatchGrowth, max_batch_rows_);
     if (rows_ > 0)
         Score();
     for (GroupState& group : groups_) {
@@ -215,9 +213,7 @@ void ScoreBatches::ScoreGroups() {
             group.arms->Score();
         if (group.rows == 0)
             continue;
-        const float microseconds =
-            ScoreTimed(group.scorer.get(), group.rows, group.cells.data(), group.outputs.data(),
-                       group.observed != nullptr && group.observed->observer().keeps_rows());
+        const float microseconds = ScoreVersion(&group);
         if (group.observed == nullptr)
             continue;
         const ArmAnswers answers{.scorer = group.scorer.get(),
@@ -229,18 +225,34 @@ void ScoreBatches::ScoreGroups() {
     }
 }
 
+float ScoreBatches::ScoreVersion(GroupState* group) {
+    const bool timed = group->observed != nullptr && group->observed->observer().keeps_rows();
+    for (;;) {
+        if (device_ != nullptr && device_->on_cpu())
+            group->scorer = group->local;
+        const float microseconds =
+            ScoreTimed(group->scorer.get(), group->rows, group->cells.data(), group->outputs.data(), timed);
+        if (device_ == nullptr || device_->Stands())
+            return microseconds;
+    }
+}
+
 void ScoreBatches::Prepare(TupleDesc child) {
     EState* estate = node_->ss.ps.state;
     const ContextScope scope(estate->es_query_cxt);
     batch_context_ = CallPostgres(
         [&] { return AllocSetContextCreate(estate->es_query_cxt, "dlent batch", ALLOCSET_DEFAULT_SIZES); });
     prefetch_.emplace(outerPlanState(node_));
+    device_ = StatementDevice::Of(estate);
     int cells = 0;
+    int most = kCpuBatchRows;
     attributes_needed_ = 0;
     for (GroupState& group : groups_) {
         PrepareGroup(&group, child);
-        if (group.scorer != nullptr)
+        if (group.scorer != nullptr) {
             cells += group.scorer->cell_count();
+            most = std::max(most, group.scorer->block_rows());
+        }
         if (group.arms != nullptr)
             cells += group.arms->champion().cell_count() * group.arms->arm_count();
         all_fixed_ = all_fixed_ && (group.fixed.has_value() || group.arms != nullptr);
@@ -258,7 +270,7 @@ void ScoreBatches::Prepare(TupleDesc child) {
         passed_needed_ = std::max(passed_needed_, column.attribute + 1);
     }
     attributes_needed_ = std::max(attributes_needed_, passed_needed_);
-    max_batch_rows_ = ScoreBatchRows(cells);
+    max_batch_rows_ = ScoreBatchRows(cells, most);
     for (GroupState& group : groups_) {
         group.positions.resize(max_batch_rows_);
         if (group.arms != nullptr) {
@@ -287,12 +299,15 @@ void ScoreBatches::PrepareGroup(GroupState* group, TupleDesc child) {
     group->title = resolved->model;
     FeatureSource source = SourceOf(group, child);
     if (resolved->rollout_id != 0) {
+        if (device_ != nullptr)
+            device_->LeaveToCpu();
         group->arms = std::make_unique<ArmRows>(*std::move(resolved), std::move(source), group->call,
                                                 CurrentMemoryContext);
         return;
     }
     const VersionIdentity& version = resolved->champion();
-    group->scorer = AcquireScorer(version);
+    group->local = AcquireScorer(version);
+    group->scorer = device_ != nullptr ? device_->Acquire(version, group->local) : group->local;
     group->features = MakeFeatureArguments(source, group->call, group->scorer->model().pipeline, version,
                                            group->title, CurrentMemoryContext);
     if (source.from_columns)

@@ -14,6 +14,7 @@
 #include "pg/rollout/arm_rows.h"
 #include "pg/scan/page_prefetch.h"
 #include "pg/scan/score_plan.h"
+#include "pg/scan/statement_device.h"
 
 extern "C" {
 #include "nodes/execnodes.h"
@@ -21,8 +22,10 @@ extern "C" {
 
 namespace dlent::pg {
 
-/// Most rows that a batch holds when a row has `cells` input cells.
-int ScoreBatchRows(int cells);
+/// Enough for the CPU's kernels to run at full speed while a batch stays in the second-level cache.
+inline constexpr int kCpuBatchRows = 256;
+/// Most rows that a batch holds when a row has `cells` input cells, up to `most`.
+int ScoreBatchRows(int cells, int most = kCpuBatchRows);
 
 /// The rows that a Custom Scan (DlentScore) has read and scored but not emitted yet. What outlives a call of
 /// the node: C++ objects, which the query's memory context owns.
@@ -34,6 +37,8 @@ class ScoreBatches {
     void Next(TupleTableSlot* slot);
     /// Begins again with the child's first row.
     void Restart();
+    /// Most rows of a batch; `planned` until that is known.
+    int batch_rows(int planned) const { return prepared_ ? max_batch_rows_ : planned; }
 
  private:
     /// One model at work on the features of the rows at hand: a version, or the arms of a rollout. Neither:
@@ -43,6 +48,7 @@ class ScoreBatches {
         std::string title;  ///< the model's name
         std::unique_ptr<ArmRows> arms;
         std::shared_ptr<Scorer> scorer;
+        std::shared_ptr<Scorer> local;  ///< the same on the CPU
         std::unique_ptr<FeatureArguments> features;
         std::unique_ptr<ObservedCall> observed;  ///< what the version answers, where it is
         std::optional<FixedTupleDecoder> fixed;  ///< reads heap tuples of the child without deforming them
@@ -87,6 +93,8 @@ class ScoreBatches {
     /// Answers for all rows of the batch: the one place where a block of rows is scored.
     void Score();
     void ScoreGroups();
+    /// Of a group's version; returns what a row took, in microseconds.
+    float ScoreVersion(GroupState* group);
     /// Once the first row is there: a scan of nothing needs no model. A C++ frame.
     void Prepare(TupleDesc child);
     void PrepareGroup(GroupState* group, TupleDesc child);
@@ -94,6 +102,7 @@ class ScoreBatches {
     FeatureSource SourceOf(GroupState* group, TupleDesc child);
 
     CustomScanState* node_;
+    StatementDevice* device_;  ///< null: the CPU
     std::vector<GroupState> groups_;
     std::vector<ColumnState> columns_;
     std::vector<PassedColumn> passed_;

@@ -6,6 +6,7 @@
 #include "pg/bridge/error.h"
 #include "pg/bridge/memory.h"
 #include "pg/scan/score_batches.h"
+#include "pg/scan/statement_device.h"
 
 extern "C" {
 #include "executor/executor.h"
@@ -70,6 +71,7 @@ void ExplainRollout(const RolloutPlan& rollout, ExplainState* explain) {
 
 void Explain(CustomScanState* node, List*, ExplainState* explain) {
     const ScorePlan plan = DecodeScorePlan(reinterpret_cast<CustomScan*>(node->ss.ps.plan)->custom_private);
+    const StatementDevice* device = StatementDevice::Of(node->ss.ps.state);
     ListCell* cell = nullptr;
     foreach (cell, plan.groups) {
         const auto* group = static_cast<ScoreGroup*>(lfirst(cell));
@@ -81,9 +83,11 @@ void Explain(CustomScanState* node, List*, ExplainState* explain) {
             ExplainPropertyInteger("Version", nullptr, group->version, explain);
         if (group->rollout != nullptr)
             ExplainRollout(*group->rollout, explain);
-        ExplainPropertyText("Device", "cpu", explain);
+        ExplainPropertyText("Device", device == nullptr ? "cpu" : device->name(), explain);
     }
-    ExplainPropertyInteger("Batch Size", "rows", plan.batch_rows, explain);
+    const int batch_rows =
+        device == nullptr ? plan.batch_rows : StateOf(&node->ss)->batches->batch_rows(plan.batch_rows);
+    ExplainPropertyInteger("Batch Size", "rows", batch_rows, explain);
     NodeInstrumentation* instrument = node->ss.ps.instrument;
     NodeInstrumentation* below = outerPlanState(node)->instrument;
     if (!explain->analyze || instrument == nullptr || below == nullptr)
@@ -118,6 +122,11 @@ CustomScan* MakeScoreScan(Plan* child, const ScorePlan& plan, List* scan_tlist) 
     scan->methods = &kScanMethods;
     outerPlan(scan) = child;
     return scan;
+}
+
+bool IsScoreScan(const PlanState* node) {
+    return IsA(node, CustomScanState) &&
+           reinterpret_cast<const CustomScanState*>(node)->methods == &kExecMethods;
 }
 
 void RegisterScoreScan() {

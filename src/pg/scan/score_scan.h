@@ -4,6 +4,7 @@
 #include "pg/scan/score_plan.h"
 
 extern "C" {
+#include "nodes/execnodes.h"
 #include "nodes/plannodes.h"
 }
 
@@ -17,6 +18,9 @@ namespace dlent::pg {
 /// The plan node, whose scan tuple `scan_tlist` describes. Costs, targetlist and qual are the caller's to
 /// set.
 CustomScan* MakeScoreScan(Plan* child, const ScorePlan& plan, List* scan_tlist);
+
+/// Whether a node that executes is one of these.
+bool IsScoreScan(const PlanState* node);
 
 /// To be called once, from _PG_init().
 void RegisterScoreScan();

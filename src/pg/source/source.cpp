@@ -168,7 +168,7 @@ bool ReceiveSlot(TupleTableSlot* slot, DestReceiver* self) {
     RowSink* const sink = reinterpret_cast<SinkReceiver*>(self)->sink;
     return GuardCallback([sink, slot] {
         sink->Receive(slot);
-        return true;
+        return !sink->is_done();
     });
 }
 
@@ -222,6 +222,7 @@ Source Source::Open(const std::string& text) {
         }
     }();
     source.plan_ = prepared.plan;
+    source.estimated_rows_ = prepared.plan->planTree->plan_rows;
     source.relation_ = prepared.relation;
     for (int i = 0; i < list_length(prepared.plan->relationOids); ++i) {
         const Oid relation = list_nth_oid(prepared.plan->relationOids, i);

@@ -22,6 +22,8 @@ class RowSink {
     virtual ~RowSink() = default;
     /// May throw, and may let PostgreSQL's errors pass where it holds nothing with a destructor.
     virtual void Receive(TupleTableSlot* slot) = 0;
+    /// Whether it takes no more: the rest of the source is then not read.
+    virtual bool is_done() const { return false; }
 };
 
 /// Where the rows of a training or an evaluation come from: a table or view by name, or one SELECT (WITH,
@@ -46,13 +48,17 @@ class Source {
     /// "option exclude".
     int Require(const std::string& name, const char* what) const;
 
-    /// Runs the plan, once, and hands every row to `sink` with all attributes that the plan returns. Returns
-    /// the number of rows.
+    /// How many rows the planner expects.
+    double estimated_rows() const { return estimated_rows_; }
+
+    /// Runs the plan, and hands every row to `sink` with all attributes that the plan returns. Returns the
+    /// number of rows.
     uint64_t Read(RowSink* sink);
 
  private:
     std::string text_;
     PlannedStmt* plan_ = nullptr;
+    double estimated_rows_ = 0.0;
     Oid relation_ = InvalidOid;
     std::vector<Oid> relations_;
     std::vector<SourceColumn> columns_;

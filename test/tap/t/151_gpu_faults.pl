@@ -111,10 +111,10 @@ sub greet
     return $answer;
 }
 my $hello = sub { my ($version, $body) = @_; return pack('LSSL', 0x54474c44, $version, 1, length $body) . $body };
-like(greet($hello->(99, '{"build":"1.0"}')), qr/version 99 where this build speaks version 1/, 'another version of the protocol');
-like(greet($hello->(1, '{"build":"0.1"}')), qr/the session's library is dlent 0\.1/, 'another build');
+like(greet($hello->(99, '{"build":"1.0"}')), qr/version 99 where this build speaks version 2/, 'another version of the protocol');
+like(greet($hello->(2, '{"build":"0.1"}')), qr/the session's library is dlent 0\.1/, 'another build');
 like(greet('nonsense'), qr/not a message/, 'nonsense');
-like(greet(pack('LSSL', 0x54474c44, 1, 6, 2) . '{}'), qr/does not begin with a greeting/, 'a job without a greeting');
+like(greet(pack('LSSL', 0x54474c44, 2, 6, 2) . '{}'), qr/does not begin with a greeting/, 'a job without a greeting');
 is((stat $path)[2] & 07777, 0700, 'nobody else can connect');
 works_again('nonsense');
 
@@ -133,14 +133,14 @@ if ($impostor == 0) {
         accept(my $client, $server) or last;
         my $greeting;
         recv($client, $greeting, 65536, 0);
-        send($client, pack('LSSL', 0x54474c44, 2, 2, 2) . '{}', 0);
+        send($client, pack('LSSL', 0x54474c44, 1, 2, 2) . '{}', 0);
         recv($client, $greeting, 65536, 0);
     }
     require POSIX;
     POSIX::_exit(0);
 }
 close $server;
-both_policies('an impostor', 'GPU protocol version 2 where this build speaks version 1');
+both_policies('an impostor', 'GPU protocol version 1 where this build speaks version 2');
 waitpid($impostor, 0);
 unlink $path;
 signal_process('CONT', $supervisor);
