@@ -114,7 +114,7 @@ google() {
     [ $status -ne 0 ] && [ "$bad" -eq 0 ] && bad=1
     count "$1" "$good" "$bad" 0
 }
-part_parity() { google parity '*BackendParity*'; }
+part_parity() { google parity '*BackendParity*:DeviceScoring.*'; }
 part_training() { google training '*DeviceTraining*'; }
 
 # Scripts print "ok - …" and "not ok - …".

@@ -57,4 +57,19 @@ FROM dlent.versions WHERE model = 'again_cuda_fp32';
 SELECT CASE WHEN avg(((dlent_predict('binary_cuda_fp32', spent, items, city) > 0.5) = again)::int) > 0.75 THEN 'ok' ELSE 'not ok' END || ' - its model scores on the CPU'
 FROM visit;
 SELECT CASE WHEN count(*) = 0 THEN 'ok' ELSE 'not ok' END || ' - no job is left' FROM dlent.gpus WHERE jobs > 0 OR memory_used > 0;
+
+-- scored there: the CPU's answers but for rounding, by weights that stay on the card
+CREATE TABLE on_cpu AS SELECT id, dlent_predict('binary_cuda_fp32', spent, items, city) AS p, dlent_predict('tabm_cuda_fp32', spent, items, city) AS q,
+       dlent_predict('regression_cuda_fp32', spent, items, city, weight) AS r FROM visit;
+SET dlent.scoring_device = cuda;
+CREATE TABLE on_gpu AS SELECT id, dlent_predict('binary_cuda_fp32', spent, items, city) AS p, dlent_predict('tabm_cuda_fp32', spent, items, city) AS q,
+       dlent_predict('regression_cuda_fp32', spent, items, city, weight) AS r FROM visit;
+SELECT CASE WHEN max(abs(g.p - c.p)) <= 1e-4 AND max(abs(g.q - c.q)) <= 1e-4 AND max(abs(g.r - c.r) / (1 + abs(c.r))) <= 1e-4 THEN 'ok' ELSE 'not ok' END ||
+       ' - rows scored on the device: at most ' || max(abs(g.p - c.p)) || ', ' || max(abs(g.q - c.q)) || ', ' || max(abs(g.r - c.r)) || ' from the CPU'
+FROM on_gpu AS g JOIN on_cpu AS c USING (id);
+SELECT CASE WHEN models = 3 AND rows_scored = 60000 THEN 'ok' ELSE 'not ok' END || ' - by ' || models || ' versions, ' || rows_scored || ' rows'
+FROM dlent.gpus ORDER BY rows_scored DESC LIMIT 1;
+SELECT CASE WHEN dlent_evaluate('classes_cuda_fp32', 'visit') ->> 'device' LIKE '%:%' THEN 'ok' ELSE 'not ok' END || ' - evaluated on the device';
+RESET dlent.scoring_device;
+
 SELECT name || ' ' || device || ' ' || precision || ': ' || round(seconds::numeric, 2) || ' s' FROM run ORDER BY 1;
