@@ -32,7 +32,9 @@ std::string Weights() {
     for (int member = 0; member < 2; ++member) {
         const auto network = Network::Create(Spec(), *backend, 1, false);
         EXPECT_TRUE((*network)->Initialize(static_cast<uint64_t>(member)).ok());
-        for (NamedTensorData& tensor : *(*network)->Save()) {
+        auto saved = (*network)->Save();
+        EXPECT_TRUE(saved.ok());
+        for (NamedTensorData& tensor : *saved) {
             tensor.name = std::to_string(member) + "/" + tensor.name;
             tensors.push_back(std::move(tensor));
         }
