@@ -52,7 +52,7 @@ sub close_to
 }
 
 # ---- evaluation
-is($scored->(), '0', 'nothing is scored there yet');
+ok(wait_until('the process is ready', sub { $scored->() eq '0' }), 'nothing is scored there yet');
 for my $model ('binary', 'ensemble', 'classes', 'regression', 'tabm') {
     my $before = $scored->();
     my $on_cpu = decode_json($node->safe_psql('postgres', evaluate($model, 'cpu')));
