@@ -8,6 +8,7 @@
 extern "C" {
 #include "catalog/dependency.h"
 #include "executor/instrument.h"
+#include "nodes/nodeFuncs.h"
 #include "parser/parse_relation.h"
 #include "utils/date.h"
 #if PG_VERSION_NUM >= 190000
@@ -38,6 +39,17 @@ inline bool IsTimed(const NodeInstrumentation& node) {
     return node.need_timer;
 }
 #endif
+
+/// Visits the nodes below one that executes, those of subplans too; ends when `visit` says true. PostgreSQL
+/// 16 declares the callback with its arguments.
+inline bool WalkPlanStates(PlanState* node, bool (*visit)(PlanState*, void*), void* context) {
+#if PG_VERSION_NUM >= 160000
+    return planstate_tree_walker(node, visit, context);
+#else
+    return planstate_tree_walker(node, reinterpret_cast<bool (*)()>(reinterpret_cast<void (*)()>(visit)),
+                                 context);
+#endif
+}
 
 /// Midnight of the day; an infinite one where the day is, or where it is too late for a timestamp.
 inline Timestamp TimestampOfDate(DateADT date) {

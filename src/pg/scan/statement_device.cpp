@@ -4,6 +4,7 @@
 
 #include <unordered_map>
 
+#include "pg/bridge/compat_rare.h"
 #include "pg/bridge/error.h"
 #include "pg/bridge/memory.h"
 #include "pg/catalog/lookup.h"
@@ -18,7 +19,6 @@ extern "C" {
 #include "access/parallel.h"
 #include "commands/extension.h"
 #include "executor/executor.h"
-#include "nodes/nodeFuncs.h"
 }
 
 namespace dlent::pg {
@@ -35,13 +35,7 @@ std::unordered_map<const EState*, StatementDevice*>& Statements() {
 bool CollectScans(PlanState* node, void* scans) {
     if (IsScoreScan(node))
         *static_cast<List**>(scans) = lappend(*static_cast<List**>(scans), node);
-#if PG_VERSION_NUM >= 160000
-    return planstate_tree_walker(node, CollectScans, scans);
-#else
-    // declared without its arguments
-    return planstate_tree_walker(
-        node, reinterpret_cast<bool (*)()>(reinterpret_cast<void (*)()>(CollectScans)), scans);
-#endif
+    return WalkPlanStates(node, CollectScans, scans);
 }
 
 /// What the nodes are about to score. False when one of them does what only the CPU does: a rollout, or a
