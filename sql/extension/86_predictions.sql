@@ -21,7 +21,8 @@ CREATE TABLE dlent.prediction (
     probabilities jsonb  -- of several classes, by label, while a rollout is under way
 );
 ALTER SEQUENCE dlent.prediction_id_seq OWNED BY dlent.prediction.id;
-CREATE INDEX prediction_key_idx ON dlent.prediction (model_id, key) WHERE key IS NOT NULL;
+-- those without a key, too: they go with their model. Their entries are equal, so they are packed, and cost little
+CREATE INDEX prediction_key_idx ON dlent.prediction (model_id, key);
 CREATE INDEX prediction_rollout_idx ON dlent.prediction (rollout_id, predicted_at) WHERE rollout_id IS NOT NULL;
 CREATE INDEX prediction_time_idx ON dlent.prediction USING brin (predicted_at);
 COMMENT ON TABLE dlent.prediction IS 'Recorded answers of models';

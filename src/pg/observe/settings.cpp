@@ -44,8 +44,9 @@ PredictionLog CurrentPredictionLog() {
 }
 
 void SuspendPredictionLog() {
-    (void)set_config_option("dlent.prediction_log", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
-                            0, false);
+    // as the extension, not as the user, who may not
+    (void)set_config_option("dlent.prediction_log", "off", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+                            false);
 }
 
 size_t PredictionRingBytes() {
@@ -79,7 +80,7 @@ void DefineObservationSettings() {
         "dlent.prediction_log", "Whether this session's answers are recorded.",
         "\"synchronous\" records every row of a model that is observed, in the session's "
         "own transaction.",
-        &prediction_log, static_cast<int>(PredictionLog::kOn), kPredictionLogNames, PGC_USERSET, 0, nullptr,
+        &prediction_log, static_cast<int>(PredictionLog::kOn), kPredictionLogNames, PGC_SUSET, 0, nullptr,
         nullptr, nullptr);
     DefineCustomIntVariable("dlent.prediction_log_size",
                             "Shared memory of each database for recorded answers that wait to be written.",
