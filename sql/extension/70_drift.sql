@@ -31,6 +31,7 @@ CREATE TABLE dlent.drift_report (
     PRIMARY KEY (report, line)
 );
 CREATE INDEX drift_report_model_id_idx ON dlent.drift_report (model_id, report);
+CREATE INDEX drift_report_age_idx ON dlent.drift_report (created_at) WHERE line = 1;
 COMMENT ON TABLE dlent.drift_report IS 'Stored drift reports, a row for each question that was asked';
 REVOKE ALL ON dlent.drift_report FROM PUBLIC;
 REVOKE ALL ON SEQUENCE dlent.drift_report_id_seq FROM PUBLIC;

@@ -52,7 +52,8 @@ CREATE TABLE dlent.expectation_result (
     role       name NOT NULL,
     PRIMARY KEY ("check", name)
 );
-CREATE INDEX expectation_result_model_id_idx ON dlent.expectation_result (model_id, "check");
+CREATE INDEX expectation_result_model_id_idx ON dlent.expectation_result (model_id, name, "check");
+CREATE INDEX expectation_result_age_idx ON dlent.expectation_result (created_at);
 COMMENT ON TABLE dlent.expectation_result IS 'What stored checks of expectations have found';
 REVOKE ALL ON dlent.expectation, dlent.expectation_result FROM PUBLIC;
 REVOKE ALL ON SEQUENCE dlent.expectation_result_id_seq FROM PUBLIC;

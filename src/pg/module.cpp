@@ -18,6 +18,7 @@
 #include "pg/workers/job_worker.h"
 #include "pg/workers/scheduler.h"
 #include "pg/workers/scheduler_memory.h"
+#include "pg/workers/worker_places.h"
 
 extern "C" {
 
@@ -39,6 +40,7 @@ void _PG_init() {
         dlent::pg::RegisterJobCallbacks();
         dlent::pg::RequestProgressMemory();
         dlent::pg::RequestSchedulerMemory();
+        dlent::pg::RequestWorkerPlaces();
         dlent::pg::RequestPredictionMemory();
         dlent::pg::RequestSketchMemory();
         dlent::pg::RegisterLauncherWorker();

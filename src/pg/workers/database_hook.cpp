@@ -7,6 +7,7 @@
 
 #include "pg/workers/scheduler.h"
 #include "pg/workers/scheduler_memory.h"
+#include "pg/workers/worker_places.h"
 
 extern "C" {
 #include "commands/dbcommands.h"

@@ -14,6 +14,7 @@
 #include "pg/workers/job_session.h"
 #include "pg/workers/job_worker.h"
 #include "pg/workers/scheduler_memory.h"
+#include "pg/workers/worker_places.h"
 
 extern "C" {
 #include "access/xlog.h"
@@ -139,7 +140,7 @@ class Starter {
             return;
         BackgroundWorkerHandle* handle = nullptr;
         const JobStart start{job.owner, state.extension, job.id};
-        if (CallPostgres([&] { return StartJobWorker(start, &handle); }))
+        if (CallPostgres([&] { return StartJobWorker(start, kNoPlace, &handle); }))
             ++starts_;
         started_at_ = GetCurrentTimestamp();
     }

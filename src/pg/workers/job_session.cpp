@@ -43,6 +43,10 @@ void ApplySettings(const Json& settings) {
 
 void PrepareJobSession(const char* application_name) {
     SetConfigOption("application_name", application_name, PGC_USERSET, PGC_S_SESSION);
+    MakeSessionWritable();
+}
+
+void MakeSessionWritable() {
     SetConfigOption("default_transaction_read_only", "off", PGC_USERSET, PGC_S_SESSION);
     SetConfigOption("default_transaction_deferrable", "off", PGC_USERSET, PGC_S_SESSION);
     SetConfigOption("default_transaction_isolation", "read committed", PGC_USERSET, PGC_S_SESSION);

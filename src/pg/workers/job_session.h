@@ -13,6 +13,8 @@ void ApplySettings(const Json& settings);
 /// Makes a new background worker's session fit to write to the catalog, whatever its role's own settings are.
 /// For frames without destructors.
 void PrepareJobSession(const char* application_name);
+/// The same for a session in which user code has run.
+void MakeSessionWritable();
 
 /// Why nobody can be connected to this database as `role`; null: it can. For frames without destructors.
 const char* WhyNotConnect(Oid role);

@@ -11,11 +11,13 @@ namespace {
 
 constexpr int kDefaultWorkers = 4;
 constexpr int kDefaultRetentionMinutes = 30 * 24 * 60;
+constexpr int kDefaultReportRetentionMinutes = 90 * 24 * 60;
 constexpr int64_t kMicrosecondsPerMinute = 60 * USECS_PER_SEC;
 constexpr int kLargestOffset = 400 * 86400;
 
 int max_job_workers = kDefaultWorkers;
 int retention_minutes = kDefaultRetentionMinutes;
+int report_retention_minutes = kDefaultReportRetentionMinutes;
 bool scheduler = true;
 int clock_offset = 0;
 
@@ -27,6 +29,10 @@ int MaxJobWorkers() {
 
 int64_t JobRetention() {
     return retention_minutes * kMicrosecondsPerMinute;
+}
+
+int64_t ReportRetention() {
+    return report_retention_minutes * kMicrosecondsPerMinute;
 }
 
 bool SchedulerEnabled() {
@@ -44,6 +50,11 @@ void DefineJobSettings() {
                             nullptr, nullptr, nullptr);
     DefineCustomIntVariable("dlent.job_retention", "How long jobs that have ended are kept.", nullptr,
                             &retention_minutes, kDefaultRetentionMinutes, 0, INT_MAX, PGC_SIGHUP,
+                            GUC_UNIT_MIN, nullptr, nullptr, nullptr);
+    DefineCustomIntVariable("dlent.report_retention",
+                            "How long drift reports and results of expectations are kept.",
+                            "The newest report of each model and the newest result of each expectation stay.",
+                            &report_retention_minutes, kDefaultReportRetentionMinutes, 0, INT_MAX, PGC_SIGHUP,
                             GUC_UNIT_MIN, nullptr, nullptr, nullptr);
     DefineCustomBoolVariable("dlent.scheduler", "Runs schedules, where dlent is in shared_preload_libraries.",
                              nullptr, &scheduler, true, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);

@@ -9,6 +9,8 @@ namespace dlent::pg {
 int MaxJobWorkers();
 /// dlent.job_retention, in microseconds: how long ended jobs are kept.
 int64_t JobRetention();
+/// dlent.report_retention, in microseconds: how long drift reports and results of expectations are kept.
+int64_t ReportRetention();
 /// dlent.scheduler: whether schedulers run, where the library is preloaded.
 bool SchedulerEnabled();
 /// The time that schedules go by: the clock's, moved by dlent.debug_clock_offset.

@@ -4,6 +4,7 @@
 
 #include "pg/workers/job_worker.h"
 #include "pg/workers/scheduler_memory.h"
+#include "pg/workers/worker_places.h"
 
 extern "C" {
 #include "access/xact.h"
@@ -27,7 +28,7 @@ void StartPending() {
         return;
     }
     for (const JobStart& start : Pending()) {
-        if (!StartJobWorker(start, nullptr))
+        if (!StartJobWorker(start, kNoPlace, nullptr))
             ereport(
                 WARNING,
                 (errmsg("job %lld waits: no background worker is free", static_cast<long long>(start.job)),

@@ -60,12 +60,13 @@ constexpr const char* kSelectJob =
     "owner::pg_catalog.oid, schedule_id, state, attempts, failures, interruptions, next_start "
     "FROM dlent.job WHERE id = $1";
 
-/// Reads the row as it is now, and locks it or not. A transaction's snapshot may be older.
-bool FetchJob(int64_t id, bool lock, MemoryContext context, RawJob* raw) {
+/// Reads the row as it is now, and locks it by a clause such as "FOR UPDATE", or not. A transaction's
+/// snapshot may be older.
+bool FetchJob(int64_t id, const char* lock, MemoryContext context, RawJob* raw) {
     const Parameter parameters[] = {Int8(id)};
     uint64_t rows = 0;
-    if (lock) {
-        rows = Execute(psprintf("%s FOR UPDATE", kSelectJob), parameters);
+    if (lock != nullptr) {
+        rows = Execute(psprintf("%s %s", kSelectJob, lock), parameters);
     } else {
         PushActiveSnapshot(GetLatestSnapshot());
         rows = ExecuteReadOnly(kSelectJob, parameters);
@@ -222,24 +223,36 @@ std::optional<Job> ReadJob(int64_t id) {
         const MemoryContext context = CurrentMemoryContext;
         CatalogWrite read;
         BeginCatalogRead(&read);
-        const bool there = FetchJob(id, false, context, &raw);
+        const bool there = FetchJob(id, nullptr, context, &raw);
         EndCatalogRead(read);
         return there;
     });
     return found ? std::optional<Job>(JobOf(raw)) : std::nullopt;
 }
 
-std::optional<Job> LockJob(int64_t id) {
+namespace {
+
+std::optional<Job> LockJobBy(const char* clause, int64_t id) {
     RawJob raw{};
     const bool found = CallPostgres([&] {
         const MemoryContext context = CurrentMemoryContext;
         CatalogWrite write;
         BeginCatalogWrite(kCommand, &write);
-        const bool there = FetchJob(id, true, context, &raw);
+        const bool there = FetchJob(id, clause, context, &raw);
         EndCatalogWrite(write, false);
         return there;
     });
     return found ? std::optional<Job>(JobOf(raw)) : std::nullopt;
+}
+
+}  // namespace
+
+std::optional<Job> LockJob(int64_t id) {
+    return LockJobBy("FOR UPDATE", id);
+}
+
+std::optional<Job> LockJobIfFree(int64_t id) {
+    return LockJobBy("FOR UPDATE SKIP LOCKED", id);
 }
 
 void BeginRun(Job* job) {
@@ -299,8 +312,12 @@ void EndQueuedJob(Job* job, JobState state, const JobError& error) {
     WriteJob(*job);
 }
 
+bool Job::IsTooLate() const {
+    return policy.start_limit && GetCurrentTimestamp() >= Later(next_start, *policy.start_limit);
+}
+
 bool FailIfTooLate(Job* job) {
-    if (!job->policy.start_limit || GetCurrentTimestamp() < Later(job->next_start, *job->policy.start_limit))
+    if (!job->IsTooLate())
         return false;
     EndQueuedJob(job, JobState::kFailed,
                  {unpack_sql_state(ERRCODE_QUERY_CANCELED),

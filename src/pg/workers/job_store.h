@@ -49,12 +49,18 @@ struct Job {
     int failures = 0;
     int interruptions = 0;
     TimestampTz next_start = 0;
+
+    /// Whether it has waited for longer than its start_limit.
+    bool IsTooLate() const;
 };
 
 /// As committed now, whatever the transaction's snapshot; also read-only and on a standby.
 std::optional<Job> ReadJob(int64_t id);
 /// The same, its row locked until the transaction ends.
 std::optional<Job> LockJob(int64_t id);
+/// The same, unless somebody else has it locked. For processes that many depend on: a transaction that has
+/// cancelled the job may stay open for as long as its user likes.
+std::optional<Job> LockJobIfFree(int64_t id);
 
 /// What went wrong with an attempt, in the server's encoding.
 struct JobError {

@@ -1,20 +1,25 @@
-// The process that works on a job: a background worker connected as the job's owner.
+// The process that works on jobs: a background worker connected as their owner.
 //
-// It locks the job, takes a worker slot, takes the job, runs its action and writes how that went. Errors end
-// the attempt, not the process: they are caught here, as PostgreSQL's main loop catches a session's.
+// It takes a worker slot, locks and takes the job that it was started for, runs its action and writes how
+// that went; then it goes on with the next job of the same owner that waits, in a session that is as new,
+// until there is none, others wait for the slot, or it has lived long enough. Errors end the attempt, not the
+// process: they are caught here, as PostgreSQL's main loop catches a session's.
 
 #include "pg/bridge/postgres.h"
 
 #include "pg/workers/job_worker.h"
 
-#include <csignal>
-
 #include "pg/bridge/text.h"
+#include "pg/catalog/report_retention.h"
 #include "pg/workers/database_worker.h"
 #include "pg/workers/extension_lock.h"
 #include "pg/workers/job_action.h"
+#include "pg/workers/job_limits.h"
 #include "pg/workers/job_session.h"
+#include "pg/workers/job_settings.h"
 #include "pg/workers/scheduler_memory.h"
+#include "pg/workers/session_reuse.h"
+#include "pg/workers/worker_places.h"
 
 extern "C" {
 #include "commands/dbcommands.h"
@@ -26,7 +31,7 @@ extern "C" {
 #include "storage/proc.h"
 #include "tcop/tcopprot.h"
 #include "utils/backend_status.h"
-#include "utils/timeout.h"
+#include "utils/ps_status.h"
 #include "utils/wait_event.h"
 }
 
@@ -38,6 +43,7 @@ struct WorkerArguments {
     Oid database;
     Oid owner;
     Oid extension;
+    int place;  ///< ReservePlace()
     int64_t job;
 };
 static_assert(sizeof(WorkerArguments) <= BGW_EXTRALEN && std::is_trivially_copyable_v<WorkerArguments>);
@@ -46,65 +52,14 @@ constexpr double kSecondsBetweenReports = 2.0;
 /// A worker without a scheduler waits itself for retries that come so soon.
 constexpr int64_t kLongestOwnWait = 3600 * USECS_PER_SEC;
 
-// ---- limits of time, looked after by a timer ----
-
-constexpr int kTickMilliseconds = 200;
-constexpr int64_t kGrace = 3 * USECS_PER_SEC;
-
-enum class Limit { kNone, kRun, kIdle };
-
-struct Limits {
-    volatile TimestampTz run_until = 0;  ///< 0: no limit
-    volatile int64_t idle = 0;
-    volatile TimestampTz progress_at = 0;
-    volatile TimestampTz reached_at = 0;
-    volatile sig_atomic_t reached = static_cast<int>(Limit::kNone);
-};
-Limits limits;
-
-/// Cancels what goes on when a limit is reached, and ends the process when that does not help.
-void OnTick() {
-    const TimestampTz now = GetCurrentTimestamp();
-    if (limits.reached == static_cast<int>(Limit::kNone)) {
-        if (limits.run_until != 0 && now >= limits.run_until)
-            limits.reached = static_cast<int>(Limit::kRun);
-        else if (limits.idle != 0 && now >= limits.progress_at + limits.idle)
-            limits.reached = static_cast<int>(Limit::kIdle);
-        if (limits.reached == static_cast<int>(Limit::kNone))
-            return;
-        limits.reached_at = now;
-        QueryCancelPending = 1;
-        InterruptPending = 1;
-        SetLatch(MyLatch);
-    } else if (now >= limits.reached_at + kGrace) {
-        ProcDiePending = 1;
-        InterruptPending = 1;
-        SetLatch(MyLatch);
-    }
-}
-
-void StartLimits(const JobPolicy& policy) {
-    const TimestampTz now = GetCurrentTimestamp();
-    limits.reached = static_cast<int>(Limit::kNone);
-    limits.progress_at = now;
-    limits.run_until = policy.run_limit ? now + static_cast<int64_t>(*policy.run_limit * USECS_PER_SEC) : 0;
-    limits.idle = policy.idle_limit ? static_cast<int64_t>(*policy.idle_limit * USECS_PER_SEC) : 0;
-    if (limits.run_until == 0 && limits.idle == 0)
-        return;
-    static bool registered = false;
-    static TimeoutId timeout;
-    if (!registered) {
-        timeout = CallPostgres([] { return RegisterTimeout(USER_TIMEOUT, OnTick); });
-        registered = true;
-    }
-    enable_timeout_every(timeout, TimestampTzPlusMilliseconds(now, kTickMilliseconds), kTickMilliseconds);
-}
-
-void StopLimits() {
-    disable_all_timeouts(false);
-    limits.run_until = 0;
-    limits.idle = 0;
-}
+/// What one process does at most before a new one takes its place: what user code left behind in it (memory,
+/// libraries, the globals of a procedural language) lives no longer.
+constexpr int kMostJobs = 100;
+constexpr int64_t kLongestLife = 60 * USECS_PER_SEC;
+/// A process that had its slot for so long makes room for others that wait.
+constexpr int64_t kTurn = USECS_PER_SEC / 2;
+/// How far down the queue a process looks for a job of its owner.
+constexpr int kMostLookedAt = 256;
 
 // ---- transactions ----
 
@@ -161,7 +116,7 @@ Attempt Judge(JobError error, const JobPolicy& policy) {
     attempt.error = std::move(error);
     if (attempt.error.sqlstate != unpack_sql_state(ERRCODE_QUERY_CANCELED))
         return attempt;
-    switch (static_cast<Limit>(limits.reached)) {
+    switch (ReachedLimit()) {
         case Limit::kNone:
             attempt.end = RunEnd::kCanceled;
             attempt.error.message = "canceled on request";
@@ -182,7 +137,10 @@ Attempt Judge(JobError error, const JobPolicy& policy) {
 void CleanUp(MemoryContext context) {
     StopLimits();
     QueryCancelPending = 0;
-    CallPostgres([] { AbortOutOfAnyTransaction(); });
+    CallPostgres([] {
+        AbortOutOfAnyTransaction();
+        MakeSessionWritable();
+    });
     MemoryContextSwitchTo(context);
 }
 
@@ -223,26 +181,6 @@ bool RunAttempt(const WorkerArguments& arguments, MemoryContext context, Job* jo
     return there;
 }
 
-/// Takes a job that waits, or whose worker is gone; false when there is nothing to do now.
-bool TakeJob(const WorkerArguments& arguments, MemoryContext context, Job* job) {
-    bool taken = false;
-    InTransaction(arguments, context, [&] {
-        std::optional<Job> locked = LockJob(arguments.job);
-        if (!locked || HasEnded(locked->state) || locked->owner != arguments.owner)
-            return;
-        if (locked->state == JobState::kRunning)
-            EndOrphanedRun(&*locked);
-        *job = std::move(*locked);
-        if (job->state == JobState::kQueued && FailIfTooLate(job))
-            return;
-        if (job->state != JobState::kQueued || job->next_start > GetCurrentTimestamp())
-            return;
-        BeginRun(job);
-        taken = true;
-    });
-    return taken;
-}
-
 /// Sleeps until a time, or a cancel: somebody has changed the job.
 void SleepUntil(TimestampTz time) {
     for (TimestampTz now = GetCurrentTimestamp(); now < time && QueryCancelPending == 0;
@@ -257,66 +195,246 @@ void SleepUntil(TimestampTz time) {
             RESUME_CANCEL_INTERRUPTS();
         });
     }
-    QueryCancelPending = 0;
 }
 
-/// Where no scheduler looks after what waits, each worker that ends starts what it can.
-void StartOthers(const WorkerArguments& arguments, MemoryContext context) {
-    InTransaction(arguments, context, [&arguments] {
-        PruneJobs();
-        const int free = CallPostgres([] { return FreeWorkerSlots(); });
-        if (free <= 0)
-            return;
-        for (const JobToStart& job : JobsToStart(free)) {
-            if (!StartJobWorker({job.owner, arguments.extension, job.id}, nullptr))
+// ---- one job after another ----
+
+void PrepareSessionFor(int64_t job) {
+    char name[NAMEDATALEN];
+    snprintf(name, sizeof(name), "dlent job %lld", static_cast<long long>(job));
+    PrepareJobSession(name);
+}
+
+class Worker {
+ public:
+    Worker(const WorkerArguments& arguments, MemoryContext context)
+        : arguments_(arguments), context_(context), started_at_(GetCurrentTimestamp()) {}
+
+    void Work() {
+        bool has_job = TakeFirst();
+        SettleInPlace();
+        while (has_job || GoOn()) {
+            has_job = false;
+            if (!Run())
                 return;
+            ++jobs_;
+            if (job_.state != JobState::kQueued)
+                continue;
+            if (SchedulerIsAlive())
+                WakeScheduler();  // which starts the next attempt in its time
+            else if (job_.next_start <= GetCurrentTimestamp() + kLongestOwnWait)
+                has_job = AwaitNextAttempt();
         }
-    });
-}
+        GiveUpSlot();
+        if (SchedulerIsAlive())
+            WakeScheduler();
+        else
+            StartOthers();
+    }
 
-void Work(const WorkerArguments& arguments) {
+ private:
+    /// Runs `function` in a transaction of its own, in which no cancel arrives: outside an attempt there is
+    /// nothing to be cancelled. False when the extension is gone.
+    template <typename Function>
+    bool Undisturbed(Function function) {
+        CallPostgres([this] { MemoryContextReset(context_); });
+        HOLD_CANCEL_INTERRUPTS();
+        const bool there = InTransaction(arguments_, context_, function);
+        RESUME_CANCEL_INTERRUPTS();
+        return there;
+    }
+
+    bool TakeFirst() {
+        if (IsHeld(MyDatabaseId))
+            return false;
+        bool taken = false;
+        Undisturbed([&] {
+            origin_ = CallPostgres([this] { return SessionOrigin(arguments_.owner); });
+            taken = TakeSlot() && Take(arguments_.job);
+        });
+        return taken;
+    }
+
+    bool TakeSlot() {
+        if (slot_ < 0)
+            slot_ = CallPostgres([] { return TakeWorkerSlot(); });
+        if (slot_ >= 0)
+            NoteHasSlot(true);
+        return slot_ >= 0;
+    }
+
+    void GiveUpSlot() {
+        if (slot_ >= 0)
+            CallPostgres([this] { UnlockForSession(kWorkerSlotLock, slot_); });
+        slot_ = -1;
+        NoteHasSlot(false);
+    }
+
+    /// Takes a job that waits, or whose worker is gone: it is locked, and running. False when there is
+    /// nothing to do about it now, or somebody else has its row locked. In a transaction. Whoever cancels a
+    /// job has its row locked while it looks for the job's worker; so one that is taken here is told of no
+    /// cancel but its own.
+    bool Take(int64_t id) {
+        std::optional<Job> locked = LockJobIfFree(id);
+        if (!locked || HasEnded(locked->state) || locked->owner != arguments_.owner)
+            return false;
+        if (!CallPostgres([id] { return TryLockForSession(kJobLock, id); }))
+            return false;
+        if (locked->state == JobState::kRunning)
+            EndOrphanedRun(&*locked);
+        if (locked->state != JobState::kQueued || FailIfTooLate(&*locked) ||
+            locked->next_start > GetCurrentTimestamp()) {
+            CallPostgres([id] { UnlockForSession(kJobLock, id); });
+            return false;
+        }
+        job_ = std::move(*locked);
+        BeginRun(&job_);
+        QueryCancelPending = 0;
+        return true;
+    }
+
+    bool Run() {
+        const std::string activity = "job " + std::to_string(job_.id) + ": " + job_.action + " " + job_.model;
+        CallPostgres([&activity] {
+            set_ps_display(activity.c_str());
+            pgstat_report_activity(STATE_RUNNING, activity.c_str());
+        });
+        const bool there = RunAttempt(arguments_, context_, &job_);
+        CallPostgres([] {
+            set_ps_display("idle");
+            pgstat_report_activity(STATE_IDLE, nullptr);
+        });
+        return there;
+    }
+
+    /// Whether this process may take another job, for its own sake and for that of others that wait.
+    bool MayGoOn() const {
+        const TimestampTz now = GetCurrentTimestamp();
+        return jobs_ < kMostJobs && now < started_at_ + kLongestLife && !ConfigReloadPending &&
+               !IsHeld(MyDatabaseId) && !MustMakeRoom(TurnIsOver());
+    }
+    bool TurnIsOver() const { return GetCurrentTimestamp() > started_at_ + kTurn; }
+
+    /// Goes on with the next job of the same owner, in a session that is as new; false when there is none, or
+    /// a new process is better.
+    bool GoOn() {
+        if (!MayGoOn())
+            return false;
+        if (!BeginAnew())
+            return false;
+        const bool may_be_cancelled = jobs_ > 0 && job_.state == JobState::kQueued;
+        bool taken = false;
+        Undisturbed([&] {
+            // who is about to cancel the last job, because its next attempt waits, has its row locked and may
+            // have found us: the signal would reach another job
+            if (may_be_cancelled && !LockJobIfFree(job_.id))
+                return;
+            taken = TakeNext();
+            if (taken)
+                CallPostgres([this] { NameSession(); });
+        });
+        if (taken && !SchedulerIsAlive())
+            StartOthers();
+        return taken;
+    }
+
+    /// Makes the session as it was; false when a new one would be another, or there is no slot. In a
+    /// transaction of its own, because what the last job has set is what that one begins with.
+    bool BeginAnew() {
+        bool same = false;
+        Undisturbed([&] {
+            same = CallPostgres([this] { return SessionOrigin(arguments_.owner); }) == origin_;
+            if (!same)
+                return;
+            CallPostgres([this] {
+                ResetSession();
+                NameSession();
+            });
+            slot_ = -1;  // with all advisory locks
+            same = TakeSlot();
+        });
+        return same;
+    }
+
+    bool TakeNext() {
+        for (const JobToStart& next : JobsToStart(kMostLookedAt)) {
+            if (next.owner == arguments_.owner) {
+                if (Take(next.id))
+                    return true;
+            } else if (TurnIsOver() && CallPostgres([] { return FreeWorkerSlots(); }) == 0) {
+                return false;  // it was due before
+            }
+        }
+        return false;
+    }
+
+    void NameSession() const { PrepareSessionFor(job_.id != 0 ? job_.id : arguments_.job); }
+
+    /// Where there is no scheduler, waits for the time of the next attempt, without a slot but as the job's
+    /// worker, and makes it.
+    bool AwaitNextAttempt() {
+        GiveUpSlot();
+        StartOthers();
+        for (;;) {
+            SleepUntil(job_.next_start);
+            bool waits = false;
+            bool taken = false;
+            Undisturbed([&] {
+                const std::optional<Job> locked = LockJob(job_.id);
+                waits = locked && locked->state == JobState::kQueued &&
+                        locked->next_start > GetCurrentTimestamp();
+                if (waits) {
+                    job_.next_start = locked->next_start;
+                    return;
+                }
+                CallPostgres([this] { UnlockForSession(kJobLock, job_.id); });
+                taken = TakeSlot() && Take(job_.id);
+            });
+            if (!waits)
+                return taken;
+            QueryCancelPending = 0;
+        }
+    }
+
+    /// Where no scheduler looks after what waits, workers start what they can.
+    void StartOthers() {
+        Undisturbed([this] {
+            PruneJobs();
+            PruneReports(GetCurrentTimestamp() - ReportRetention());
+            const int free = CallPostgres([] { return FreeWorkerSlots(); });
+            if (free <= 0)
+                return;
+            for (const JobToStart& job : JobsToStart(free)) {
+                if (!StartJobWorker({job.owner, arguments_.extension, job.id}, kNoPlace, nullptr))
+                    return;
+            }
+        });
+    }
+
+    const WorkerArguments arguments_;
+    const MemoryContext context_;
+    const TimestampTz started_at_;
+    uint64_t origin_ = 0;
+    int slot_ = -1;
+    int jobs_ = 0;
+    Job job_;
+};
+
+void RunWorker(const WorkerArguments& arguments) {
     const MemoryContext context = CallPostgres(
         [] { return AllocSetContextCreate(TopMemoryContext, "dlent job", ALLOCSET_DEFAULT_SIZES); });
     MemoryContextSwitchTo(context);
-    bool locked = false;
-    bool working = InTransaction(arguments, context, [&] {
-        locked = CallPostgres([&] { return TryLockForSession(kJobLock, arguments.job); });
-    });
-    while (working && locked) {
-        const int slot = CallPostgres([] { return TakeWorkerSlot(); });
-        if (slot < 0)
-            return;  // whoever holds one, or the scheduler, comes back to the job
-        Job job;
-        if (TakeJob(arguments, context, &job)) {
-            const std::string activity =
-                "job " + std::to_string(job.id) + ": " + job.action + " " + job.model;
-            CallPostgres([&activity] { pgstat_report_activity(STATE_RUNNING, activity.c_str()); });
-            if (!RunAttempt(arguments, context, &job))
-                return;
-            CallPostgres([] { pgstat_report_activity(STATE_IDLE, nullptr); });
-        }
-        CallPostgres([slot] { UnlockForSession(kWorkerSlotLock, slot); });
-        if (SchedulerIsAlive()) {
-            WakeScheduler();
-            return;
-        }
-        StartOthers(arguments, context);
-        const bool again = job.id != 0 && job.state == JobState::kQueued &&
-                           job.next_start <= GetCurrentTimestamp() + kLongestOwnWait;
-        if (!again)
-            return;
-        SleepUntil(job.next_start);
-        CallPostgres([context] { MemoryContextReset(context); });
-    }
+    Worker worker(arguments, context);
+    worker.Work();
 }
 
 }  // namespace
 
-bool StartJobWorker(const JobStart& start, BackgroundWorkerHandle** handle) {
+bool StartJobWorker(const JobStart& start, int place, BackgroundWorkerHandle** handle) {
     BackgroundWorker worker = DescribeWorker("dlent_job_worker_main", "dlent job");
-    std::snprintf(worker.bgw_name, BGW_MAXLEN, "dlent job %lld", static_cast<long long>(start.job));
+    std::snprintf(worker.bgw_name, BGW_MAXLEN, "dlent job worker for database %u", MyDatabaseId);
     worker.bgw_notify_pid = MyProcPid;
-    const WorkerArguments arguments{MyDatabaseId, start.owner, start.extension, start.job};
+    const WorkerArguments arguments{MyDatabaseId, start.owner, start.extension, place, start.job};
     std::memcpy(worker.bgw_extra, &arguments, sizeof(arguments));
     return RegisterDynamicBackgroundWorker(&worker, handle);
 }
@@ -344,7 +462,7 @@ void JobContext::Restart() {
 
 void JobContext::Report(const Json& progress) {
     const TimestampTz now = GetCurrentTimestamp();
-    limits.progress_at = now;
+    NoteProgress();
     const bool phase_changed =
         !unwritten_.is_object() || unwritten_.value("phase", "") != progress.value("phase", "");
     unwritten_ = progress;
@@ -374,11 +492,11 @@ void dlent_job_worker_main(Datum) {
     BackgroundWorkerUnblockSignals();
     WorkerArguments arguments;
     std::memcpy(&arguments, MyBgworkerEntry->bgw_extra, sizeof(arguments));
-    RegisterJobWorker(arguments.database);
+    ComeToPlace(arguments.place, arguments.database);
     BackgroundWorkerInitializeConnectionByOid(arguments.database, arguments.owner, 0);
-    PrepareJobSession(MyBgworkerEntry->bgw_name);
+    PrepareSessionFor(arguments.job);
     GuardCallback([&arguments] {
-        Work(arguments);
+        RunWorker(arguments);
         return true;
     });
     proc_exit(0);

@@ -83,7 +83,9 @@ int64_t InsertSchedule(const Schedule& schedule) {
     });
 }
 
-std::optional<Schedule> LockSchedule(int64_t id) {
+namespace {
+
+std::optional<Schedule> LockScheduleBy(const char* statement, int64_t id) {
     struct Raw {
         const char* texts[8];
         double catch_up;
@@ -100,7 +102,7 @@ std::optional<Schedule> LockSchedule(int64_t id) {
         BeginCatalogWrite(kCommand, &write);
         const Parameter parameters[] = {Int8(id)};
         // the state is read behind the lock: who changes it holds the lock, too
-        bool there = Execute("SELECT FROM dlent.schedule WHERE id = $1 FOR UPDATE", parameters) > 0;
+        bool there = Execute(statement, parameters) > 0;
         there =
             there &&
             Execute(
@@ -146,6 +148,16 @@ std::optional<Schedule> LockSchedule(int64_t id) {
     schedule.paused = raw.paused;
     schedule.next_run = raw.next_run;
     return schedule;
+}
+
+}  // namespace
+
+std::optional<Schedule> LockSchedule(int64_t id) {
+    return LockScheduleBy("SELECT FROM dlent.schedule WHERE id = $1 FOR UPDATE", id);
+}
+
+std::optional<Schedule> LockScheduleIfFree(int64_t id) {
+    return LockScheduleBy("SELECT FROM dlent.schedule WHERE id = $1 FOR UPDATE SKIP LOCKED", id);
 }
 
 void DeleteSchedule(int64_t id) {

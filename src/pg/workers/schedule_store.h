@@ -31,6 +31,8 @@ struct Schedule {
 int64_t InsertSchedule(const Schedule& schedule);
 /// Its row locked until the transaction ends, as it is now.
 std::optional<Schedule> LockSchedule(int64_t id);
+/// The same, unless somebody else has it locked.
+std::optional<Schedule> LockScheduleIfFree(int64_t id);
 void DeleteSchedule(int64_t id);
 
 void PauseSchedule(int64_t id, const std::string& reason);

@@ -8,6 +8,7 @@
 #include <ctime>
 #include <map>
 
+#include "pg/catalog/report_retention.h"
 #include "pg/observe/prediction_store.h"
 #include "pg/workers/database_worker.h"
 #include "pg/workers/extension_lock.h"
@@ -18,6 +19,7 @@
 #include "pg/workers/schedule_store.h"
 #include "pg/workers/scheduler.h"
 #include "pg/workers/scheduler_memory.h"
+#include "pg/workers/worker_places.h"
 
 extern "C" {
 #include "access/xlog.h"
@@ -35,16 +37,20 @@ namespace {
 
 /// The longest sleep: clocks may be set, workers may die.
 constexpr int64_t kLongestSleep = 10 * USECS_PER_SEC;
-/// While jobs wait for a worker slot, which other databases' workers may free.
-constexpr int64_t kSlotPoll = USECS_PER_SEC;
+/// While jobs wait for a place, for which their database is woken in its turn.
+constexpr int64_t kPlacePoll = USECS_PER_SEC;
+/// While they wait for one of max_worker_processes, of which nobody tells when it is free again.
+constexpr int64_t kProcessPoll = USECS_PER_SEC / 20;
 /// Before what could not be done for the server's sake is tried again.
 constexpr int64_t kRetry = USECS_PER_SEC;
 /// A clock that was set back by more than this makes all times anew.
 constexpr int64_t kClockJump = 30 * USECS_PER_SEC;
 constexpr int64_t kBetweenPrunings = 60 * USECS_PER_SEC;
+/// Transactions of each kind that delete what is old, before anything else is looked at.
+constexpr int kMostPrunings = 4;
 /// Jobs that wait for a worker no longer than this are not worth a line in the log.
 constexpr int64_t kCrowd = 10 * USECS_PER_SEC;
-constexpr int kMostStarts = 3;
+constexpr int kMostDeaths = 3;
 
 int64_t Monotonic() {
     timespec now{};
@@ -52,10 +58,11 @@ int64_t Monotonic() {
     return int64_t{now.tv_sec} * USECS_PER_SEC + now.tv_nsec / 1000;
 }
 
-/// A worker that was asked for and has not taken its job yet.
+/// A worker that was asked for and has not dealt with its job yet.
 struct Starting {
-    BackgroundWorkerHandle* handle = nullptr;
-    int starts = 0;
+    BackgroundWorkerHandle* handle;
+    int place;
+    int64_t job;
 };
 
 class Scheduler {
@@ -130,7 +137,7 @@ class Scheduler {
                 [&] {
                     if (!CallPostgres([&] { return TryLockForTransaction(kJobLock, orphan.id); }))
                         return;
-                    std::optional<Job> job = LockJob(orphan.id);
+                    std::optional<Job> job = LockJobIfFree(orphan.id);
                     if (job && job->state == JobState::kRunning)
                         EndOrphanedRun(&*job);
                 },
@@ -151,7 +158,7 @@ class Scheduler {
             std::string message;
             Try(
                 [id] {
-                    const std::optional<Schedule> schedule = LockSchedule(id);
+                    const std::optional<Schedule> schedule = LockScheduleIfFree(id);
                     if (!schedule || schedule->paused)
                         return;
                     const std::optional<TimestampTz> next =
@@ -196,8 +203,9 @@ class Scheduler {
     }
 
     void AskForJob(int64_t id) {
-        const std::optional<Schedule> schedule = LockSchedule(id);
+        const std::optional<Schedule> schedule = LockScheduleIfFree(id);
         const TimestampTz now = ScheduleClock();
+        overdue_ = overdue_ || !schedule;
         if (!schedule || schedule->paused || schedule->next_run > now)
             return;
         const TimestampTz next =
@@ -227,57 +235,75 @@ class Scheduler {
 
     void StartWaitingJobs() {
         std::vector<JobToStart> jobs;
-        int free = 0;
         Oid extension = InvalidOid;
         constexpr int kMostAtOnce = 256;
         InTransaction([&] {
             jobs = JobsToStart(kMostAtOnce);
-            free = CallPostgres([] { return FreeWorkerSlots(); });
             extension = CallPostgres([] { return LockExtension(); });
         });
-        // what has begun, or is no more, is not starting
-        for (auto it = starting_.begin(); it != starting_.end();) {
-            const bool waits = std::any_of(jobs.begin(), jobs.end(),
-                                           [&](const JobToStart& job) { return job.id == it->first; });
-            pid_t pid = 0;
-            const bool stopped = it->second.handle == nullptr ||
-                                 GetBackgroundWorkerPid(it->second.handle, &pid) == BGWH_STOPPED;
-            if (waits && !stopped) {
-                --free;
-            } else if (it->second.handle != nullptr) {
-                CallPostgres([&] { pfree(it->second.handle); });
-                it->second.handle = nullptr;
-            }
-            it = waits ? std::next(it) : starting_.erase(it);
-        }
-        waiting_ = false;
+        LookAfterStarting();
+        std::erase_if(deaths_, [&jobs](const auto& death) {
+            return std::none_of(jobs.begin(), jobs.end(),
+                                [&death](const JobToStart& job) { return job.id == death.first; });
+        });
+        waits_ = Waits::kNot;
         for (const JobToStart& job : jobs) {
-            Starting& starting = starting_[job.id];
-            if (starting.handle != nullptr)
+            const bool starting = std::any_of(starting_.begin(), starting_.end(),
+                                              [&job](const Starting& other) { return other.job == job.id; });
+            const auto deaths = deaths_.find(job.id);
+            const bool pauses =
+                deaths != deaths_.end() && Monotonic() < deaths->second.last + deaths->second.count * kRetry;
+            if (starting || pauses)
                 continue;
-            if (!OneWaits(job, extension, &free, &starting)) {
-                waiting_ = true;
+            waits_ = Start(job, extension);
+            if (waits_ != Waits::kNot)
                 break;
-            }
         }
+        if (waits_ == Waits::kNot)
+            StopWaitingForPlace();
         NoteWaiting();
     }
 
-    /// Starts, or ends, a job that waits; false when there is no worker for it.
-    bool OneWaits(const JobToStart& job, Oid extension, int* free, Starting* starting) {
+    /// Workers that ended before they dealt with the job that they were started for.
+    struct Deaths {
+        int count = 0;
+        int64_t last = 0;
+    };
+
+    /// Lets go of workers that have dealt with their job, and counts those that ended before they did.
+    void LookAfterStarting() {
+        std::erase_if(starting_, [this](const Starting& starting) {
+            pid_t pid = 0;
+            const bool ended = GetBackgroundWorkerPid(starting.handle, &pid) == BGWH_STOPPED;
+            const bool settled = HasSettled(starting.place);
+            if (!ended && !settled)
+                return false;
+            if (!settled) {
+                Deaths& deaths = deaths_[starting.job];
+                ++deaths.count;
+                deaths.last = Monotonic();
+            }
+            GiveUpPlace(starting.place);
+            pfree(starting.handle);
+            return true;
+        });
+    }
+
+    /// Whether a job that waits is to be started; ends it when it cannot be.
+    bool CanStart(const JobToStart& job) {
         std::string message;
-        bool ended = false;
+        bool can = false;
         const bool looked = Try(
             [&] {
-                std::optional<Job> locked = LockJob(job.id);
-                if (!locked || locked->state != JobState::kQueued || FailIfTooLate(&*locked)) {
-                    ended = true;
+                std::optional<Job> locked = LockJobIfFree(job.id);
+                if (!locked || locked->state != JobState::kQueued || FailIfTooLate(&*locked))
                     return;
-                }
                 const char* why = CallPostgres([&] { return WhyNotConnect(job.owner); });
-                if (why == nullptr && starting->starts >= kMostStarts)
+                const auto deaths = deaths_.find(job.id);
+                if (why == nullptr && deaths != deaths_.end() && deaths->second.count >= kMostDeaths)
                     why = "Its workers end before they take it; the server's log says why.";
-                if (why == nullptr)
+                can = why == nullptr;
+                if (can)
                     return;
                 EndQueuedJob(&*locked, JobState::kFailed,
                              {unpack_sql_state(ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION),
@@ -285,29 +311,54 @@ class Scheduler {
                               why,
                               {},
                               {}});
-                ended = true;
             },
             &message);
-        if (!looked || ended)
-            return true;
-        if (*free > 0) {
-            const MemoryContext previous = MemoryContextSwitchTo(TopMemoryContext);
-            const JobStart start{job.owner, extension, job.id};
-            const bool started = StartJobWorker(start, &starting->handle);
-            MemoryContextSwitchTo(previous);
-            if (started) {
-                ++starting->starts;
-                --*free;
-                return true;
-            }
+        return looked && can;
+    }
+
+    /// What a job waits for, if its database has to wait for a worker.
+    enum class Waits { kNot, kPlace, kProcess };
+
+    /// Starts a worker for a job that waits, or ends the job when it cannot be started.
+    Waits Start(const JobToStart& job, Oid extension) {
+        const int place = ReservePlace();
+        if (place == kNoPlace) {
+            // not to be locked without need: a worker that goes on may be about to take it
+            if (IsTooLate(job))
+                (void)CanStart(job);
+            return Waits::kPlace;
         }
-        return false;
+        if (!CanStart(job)) {
+            GiveUpPlace(place);
+            return Waits::kNot;
+        }
+        const MemoryContext previous = MemoryContextSwitchTo(TopMemoryContext);
+        Starting starting{nullptr, place, job.id};
+        const bool started = StartJobWorker({job.owner, extension, job.id}, place, &starting.handle);
+        MemoryContextSwitchTo(previous);
+        if (started)
+            starting_.push_back(starting);
+        else
+            GiveUpPlace(place);
+        return started ? Waits::kNot : Waits::kProcess;
+    }
+
+    bool IsTooLate(const JobToStart& job) {
+        std::string message;
+        bool late = false;
+        (void)Try(
+            [&] {
+                const std::optional<Job> read = ReadJob(job.id);
+                late = read && read->IsTooLate();
+            },
+            &message);
+        return late;
     }
 
     /// Says once that jobs find no worker, when it is more than a moment's crowd.
     void NoteWaiting() {
         const int64_t now = Monotonic();
-        if (!waiting_) {
+        if (waits_ == Waits::kNot) {
             waiting_since_ = 0;
             logged_.erase(kNoWorker);
         } else if (waiting_since_ == 0) {
@@ -325,13 +376,28 @@ class Scheduler {
         std::string message;
         if (!Try([] { PruneJobs(); }, &message))
             LogOnce("old jobs cannot be deleted: " + message);
-        if (!Try([] { PruneOldPredictions(); }, &message))
-            LogOnce("old predictions cannot be deleted: " + message);
+        PruneSome(PruneOldPredictions, "predictions");
+        PruneSome([] { return PruneReports(GetCurrentTimestamp() - ReportRetention()); }, "reports");
+    }
+
+    /// Deletes in bounded transactions, a bounded number of them.
+    void PruneSome(bool (*prune)(), const char* what) {
+        bool more = true;
+        for (int i = 0; i < kMostPrunings && more; ++i) {
+            std::string message;
+            more = false;
+            if (!Try([&more, prune] { more = prune(); }, &message))
+                LogOnce(std::string("old ") + what + " cannot be deleted: " + message);
+        }
     }
 
     void PlanSleep() {
         const NextTimes times = FindNextTimes();
-        int64_t left = waiting_ ? kSlotPoll : kLongestSleep;
+        int64_t left = waits_ == Waits::kNot     ? kLongestSleep
+                       : waits_ == Waits::kPlace ? kPlacePoll
+                                                 : kProcessPoll;
+        if (!deaths_.empty())
+            left = std::min(left, kRetry);
         if (times.schedule != 0)
             left = std::min(left, std::max(times.schedule - ScheduleClock(), overdue_ ? kRetry : 0));
         // a job that is due and waits was looked at; its worker, or the poll, wakes us
@@ -360,9 +426,10 @@ class Scheduler {
     int64_t pruned_at_ = 0;
     long sleep_ = 0;
     bool overdue_ = false;  ///< a schedule is due that could not be seen to
-    bool waiting_ = false;
+    Waits waits_ = Waits::kNot;
     int64_t waiting_since_ = 0;
-    std::map<int64_t, Starting> starting_;
+    std::vector<Starting> starting_;
+    std::map<int64_t, Deaths> deaths_;  ///< by the job
     std::map<std::string, int> logged_;
 };
 

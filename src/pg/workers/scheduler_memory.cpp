@@ -1,11 +1,8 @@
 #include "pg/workers/scheduler_memory.h"
 
-#include <csignal>
-
 #include "pg/bridge/shared_memory.h"
 
 extern "C" {
-#include "postmaster/bgworker_internals.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/proc.h"
@@ -28,32 +25,23 @@ struct DatabaseEntry {
     int holder_pid;
 };
 
-struct WorkerEntry {
-    int pid;
-    Oid database;
-};
-
 struct SchedulerMemory {
     slock_t lock;  ///< of everything below; held for a pass over the tables
     int launcher_pid;
     Latch* launcher_latch;
     DatabaseEntry databases[kMaxDatabases];
-    int worker_count;
-    WorkerEntry workers[FLEXIBLE_ARRAY_MEMBER];
 };
 
 SchedulerMemory* memory = nullptr;
 
 Size MemorySize() {
-    return add_size(offsetof(SchedulerMemory, workers), mul_size(sizeof(WorkerEntry), max_worker_processes));
+    return sizeof(SchedulerMemory);
 }
 
 void AttachMemory(void* address, bool made) {
     memory = static_cast<SchedulerMemory*>(address);
-    if (made) {
+    if (made)
         SpinLockInit(&memory->lock);
-        memory->worker_count = max_worker_processes;
-    }
 }
 
 /// Runs `function` under the lock; it calls nothing.
@@ -110,15 +98,6 @@ void UnregisterLauncher(int, Datum) {
     });
 }
 
-void UnregisterWorker(int, Datum) {
-    Locked([] {
-        for (int i = 0; i < memory->worker_count; ++i) {
-            if (memory->workers[i].pid == MyProcPid)
-                memory->workers[i] = {};
-        }
-    });
-}
-
 }  // namespace
 
 void RequestSchedulerMemory() {
@@ -143,6 +122,13 @@ void WakeScheduler() {
         if (entry != nullptr)
             entry->absent = false;
         return memory->launcher_latch;
+    }));
+}
+
+void WakeSchedulerOf(Oid database) {
+    Wake(Locked([database] {
+        const DatabaseEntry* const entry = EntryOf(database, false);
+        return entry == nullptr ? nullptr : entry->scheduler_latch;
     }));
 }
 
@@ -222,6 +208,8 @@ void ReleaseDatabase(Oid database) {
 }
 
 bool IsHeld(Oid database) {
+    if (memory == nullptr)
+        return false;
     const int holder = Locked([database] {
         const DatabaseEntry* const entry = EntryOf(database, false);
         return entry == nullptr ? 0 : entry->holder_pid;
@@ -234,31 +222,6 @@ bool IsHeld(Oid database) {
             entry->holder_pid = 0;
     });
     return false;
-}
-
-void RegisterJobWorker(Oid database) {
-    if (memory == nullptr)
-        return;
-    before_shmem_exit(UnregisterWorker, 0);
-    Locked([database] {
-        for (int i = 0; i < memory->worker_count; ++i) {
-            if (memory->workers[i].pid == 0) {
-                memory->workers[i] = {MyProcPid, database};
-                return;
-            }
-        }
-    });
-}
-
-void TerminateJobWorkers(Oid database) {
-    if (memory == nullptr)
-        return;
-    for (int i = 0; i < memory->worker_count; ++i) {
-        const int pid = Locked(
-            [i, database] { return memory->workers[i].database == database ? memory->workers[i].pid : 0; });
-        if (pid != 0)
-            kill(pid, SIGTERM);
-    }
 }
 
 }  // namespace dlent::pg

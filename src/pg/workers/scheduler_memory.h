@@ -4,10 +4,9 @@
 
 namespace dlent::pg {
 
-// What launcher, schedulers, workers and sessions know of each other: a table of databases and one of job
-// workers in shared memory. It is there only when the library was preloaded; without it the functions below
-// do nothing and answer "no". None raises an error, so they may be called when a transaction has been
-// committed.
+// What launcher, schedulers and sessions know of each other: a table of databases in shared memory. It is
+// there only when the library was preloaded; without it the functions below do nothing and answer "no". None
+// raises an error, so they may be called when a transaction has been committed.
 
 /// Reserves it. To be called from _PG_init(); without effect unless the library is being preloaded.
 void RequestSchedulerMemory();
@@ -17,6 +16,8 @@ bool SchedulerMemoryExists();
 bool SchedulerIsAlive();
 /// Has it look now; where there is none, has the launcher look whether there should be one.
 void WakeScheduler();
+/// Has the scheduler of another database look, if it has one.
+void WakeSchedulerOf(Oid database);
 /// Has the launcher look at once whether something is to be started.
 void WakeLauncher();
 
@@ -43,11 +44,7 @@ void ForgetDatabases(bool (*exists)(Oid database, void* argument), void* argumen
 /// of this process.
 void HoldDatabase(Oid database);
 void ReleaseDatabase(Oid database);
+/// Whether somebody wants it; no without the memory.
 bool IsHeld(Oid database);
-
-/// Registers this process as a worker in `database` until it exits.
-void RegisterJobWorker(Oid database);
-/// SIGTERM to all workers in `database`.
-void TerminateJobWorkers(Oid database);
 
 }  // namespace dlent::pg

@@ -160,7 +160,7 @@ sub end_traffic {
 
 # ---- processes, as the system knows them
 my %titles = (
-    'job worker' => qr/\bdlent job \d/,
+    'job worker' => qr/\bdlent job worker\b/,
     'scheduler' => qr/\bdlent scheduler\b/,
     'launcher' => qr/\bdlent launcher\b/,
     'prediction writer' => qr/\bdlent prediction writer\b/,
