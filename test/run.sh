@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Runs every suite and ends with one line "N passed, N failed, N skipped". Each suite's output is kept in the build folder's
 # test-logs; a suite that fails shows the end of its own. SUITES="unit regress" runs those only, TAP="010* 02*" those TAP tests.
+# Suites that need no server run beside the others, and TAP_JOBS (one a processor, at most 4) TAP tests at once: most of
+# their time is waiting.
 # "--sanitized" is for a build under sanitizers: their runtime is preloaded into the server, and whatever they report there
 # fails the run.
 set -uo pipefail
@@ -119,16 +121,18 @@ suite_tap() {
     local output=$runtime/tap-out
     rm -rf "$output"
     as_server_user mkdir -p "$output"
-    local tests
+    local tests tap_jobs
+    tap_jobs=$(nproc)
+    tap_jobs=$((tap_jobs < 4 ? tap_jobs : 4))
     tests=$(cd "$runtime/inputs/tap/t" && printf "$PWD/%s\n" ${TAP:-*.pl})
     (cd "$output" && as_server_user env PATH="$private_bin:$PATH" PERL5LIB="$pgxs/src/test/perl:$runtime/inputs/tap" \
         PG_REGRESS="$pgxs/src/test/regress/pg_regress" TESTDIR="$output" TESTDATADIR="$output/tmp_check" \
         TESTLOGDIR="$output/log" \
         DLENT_EXAMPLES="$runtime/inputs/examples" \
-        prove --verbose --timer $tests) >"$logs/tap.log" 2>&1
+        prove --verbose --timer --jobs="${TAP_JOBS:-$tap_jobs}" $tests) >"$logs/tap.log" 2>&1
     local status=$? good bad skip
     skip=$(lines '^ok .*# [Ss][Kk][Ii][Pp]|^1\.\.0 # SKIP' "$logs/tap.log")
-    good=$(($(lines '^ok ' "$logs/tap.log") - $(lines '^ok .*# [Ss][Kk][Ii][Pp]' "$logs/tap.log")))
+    good=$(($(lines '^ok [0-9]+( |$)' "$logs/tap.log") - $(lines '^ok [0-9]+ .*# [Ss][Kk][Ii][Pp]' "$logs/tap.log")))
     bad=$(lines '^not ok ' "$logs/tap.log")
     [ $status -ne 0 ] && [ "$bad" -eq 0 ] && bad=1
     count tap "$good" "$bad" "$skip"
@@ -154,6 +158,26 @@ suite_quality() {
     count quality "$good" "$bad" 0
 }
 
+# beside SUITE...: runs them in the background; join adds up what they counted.
+beside() {
+    rm -f "$logs/beside.counts"
+    (
+        passed=0 failed=0 skipped=0
+        for suite in "$@"; do run "$suite"; done
+        echo "$passed $failed $skipped" >"$logs/beside.counts"
+    ) &
+    beside_process=$!
+}
+
+join() {
+    local good=0 bad=1 skip=0
+    wait "$beside_process"
+    read -r good bad skip <"$logs/beside.counts"
+    passed=$((passed + good))
+    failed=$((failed + bad))
+    skipped=$((skipped + skip))
+}
+
 run() {
     case " ${SUITES:-$1} " in *" $1 "*) ;; *) return 0 ;; esac
     suite_started=$SECONDS
@@ -168,8 +192,7 @@ suite_sanitizers() {
     count sanitizers $((reports == 0)) "$reports" 0
 }
 
-run unit
-run fuzz
+beside unit fuzz
 if $sanitized; then
     choose_runtime
     rm -rf "$runtime/sanitizers"
@@ -193,6 +216,7 @@ if $sanitized && ! timeout -s KILL 20 env "${sanitizer_environment[@]}" "$privat
     echo "the server does not start with the sanitizers' runtime preloaded: its suites are skipped"
     suite_started=$SECONDS
     count sanitizers 0 0 1
+    join
     echo "$passed passed, $failed failed, $skipped skipped"
     [ "$failed" -eq 0 ]
     exit
@@ -205,6 +229,7 @@ else
     run tap
     run quality
 fi
+join
 
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ]
