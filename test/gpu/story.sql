@@ -60,10 +60,10 @@ SELECT CASE WHEN count(*) = 0 THEN 'ok' ELSE 'not ok' END || ' - no job is left'
 
 -- scored there: the CPU's answers but for rounding, by weights that stay on the card
 CREATE TABLE on_cpu AS SELECT id, dlent_predict('binary_cuda_fp32', spent, items, city) AS p, dlent_predict('tabm_cuda_fp32', spent, items, city) AS q,
-       dlent_predict('regression_cuda_fp32', spent, items, city, weight) AS r FROM visit;
+       dlent_predict('regression_cuda_fp32', spent, items, city) AS r FROM visit;
 SET dlent.scoring_device = cuda;
 CREATE TABLE on_gpu AS SELECT id, dlent_predict('binary_cuda_fp32', spent, items, city) AS p, dlent_predict('tabm_cuda_fp32', spent, items, city) AS q,
-       dlent_predict('regression_cuda_fp32', spent, items, city, weight) AS r FROM visit;
+       dlent_predict('regression_cuda_fp32', spent, items, city) AS r FROM visit;
 SELECT CASE WHEN max(abs(g.p - c.p)) <= 1e-4 AND max(abs(g.q - c.q)) <= 1e-4 AND max(abs(g.r - c.r) / (1 + abs(c.r))) <= 1e-4 THEN 'ok' ELSE 'not ok' END ||
        ' - rows scored on the device: at most ' || max(abs(g.p - c.p)) || ', ' || max(abs(g.q - c.q)) || ', ' || max(abs(g.r - c.r)) || ' from the CPU'
 FROM on_gpu AS g JOIN on_cpu AS c USING (id);
