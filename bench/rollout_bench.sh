@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What a rollout costs a scan: the champion alone, a canary of 5 %, a shadow, and the shadow's version alone. A shadow is to cost no more than
-# its own network would. Medians of alternated runs on a private server; ROWS, RUNS and WIDTH (columns) may be set.
+# its own network would; where the writer of predictions shares the processor it costs more, so a shadow that records nothing is measured too. Medians of alternated runs on a private server; ROWS, RUNS and WIDTH (columns) may be set.
 set -euo pipefail
 . "$(dirname "$0")/../scripts/server.sh"
 rows=${ROWS:-500000}
@@ -29,6 +29,7 @@ SQL
 scan() {
     psql -X -q -At -v ON_ERROR_STOP=1 <<SQL | awk '/^Time/ {t = $2} END {print t}'
 SET max_parallel_workers_per_gather = 0;
+SET dlent.prediction_log = $2;
 SELECT count(dlent_predict('$1', wide)) FROM wide WHERE id <= 1000;
 \timing on
 SELECT count(dlent_predict('$1', wide)) FROM wide;
@@ -37,15 +38,15 @@ SQL
 
 measure() {
     case $1 in
-        champion) scan m ;;
-        version) scan m@2 ;;
+        champion) scan m on ;;
+        version) scan m@2 on ;;
         canary)
             psql -X -q -c "SELECT dlent_deploy('m', 2, '{\"unit\": \"id\", \"steps\": [0.05]}')" >/dev/null
-            scan m
+            scan m on
             ;;
-        shadow)
+        shadow | unrecorded)
             psql -X -q -c "SELECT dlent_deploy('m', 2, '{\"mode\": \"shadow\"}')" >/dev/null
-            scan m
+            scan m "$([ "$1" = shadow ] && echo on || echo off)"
             ;;
     esac
     psql -X -q -c "SELECT dlent_stop_rollout('m')" >/dev/null
@@ -55,14 +56,14 @@ median() { sort -n "$1" | awk '{v[NR] = $1} END {print v[int((NR + 1) / 2)]}'; }
 
 results=$(mktemp -d)
 for ((run = 0; run < runs; run++)); do
-    for case in champion version canary shadow; do
+    for case in champion version canary shadow unrecorded; do
         measure $case >>"$results/$case"
     done
 done
 echo "$rows rows of $columns columns, medians of $runs runs:"
-for case in champion version canary shadow; do
+for case in champion version canary shadow unrecorded; do
     awk -v name=$case -v ms="$(median "$results/$case")" -v rows="$rows" 'BEGIN {printf "%-10s %9.1f ms  %6.3f us a row\n", name, ms, ms * 1000 / rows}'
 done
-awk -v c="$(median "$results/champion")" -v v="$(median "$results/version")" -v s="$(median "$results/shadow")" -v a="$(median "$results/canary")" \
-    'BEGIN {printf "shadow costs %.2f times a scan by its version alone; canary costs %.1f %%\n", (s - c) / v, 100 * (a - c) / c}'
+awk -v c="$(median "$results/champion")" -v v="$(median "$results/version")" -v s="$(median "$results/shadow")" -v a="$(median "$results/canary")" -v u="$(median "$results/unrecorded")" \
+    'BEGIN {printf "shadow costs %.2f times a scan by its version alone, %.2f without records; canary costs %.1f %%\n", (s - c) / v, (u - c) / v, 100 * (a - c) / c}'
 rm -r "$results"

@@ -12,6 +12,8 @@
 
 #include "pg/scan/rewrite.h"
 
+#include <algorithm>
+
 #include "pg/scan/call_list.h"
 #include "pg/scan/rewrite_arguments.h"
 #include "pg/scan/scan_builder.h"
@@ -19,8 +21,10 @@
 
 extern "C" {
 #include "executor/executor.h"
+#include "jit/jit.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
+#include "optimizer/optimizer.h"
 #include "optimizer/planmain.h"
 }
 
@@ -51,6 +55,15 @@ bool FilterCanMove(const Plan* node) {
 
 bool CanProject(Plan* node) {
     return IsA(node, CustomScan) || is_projection_capable_plan(node);
+}
+
+/// What calls in a node's filter cost. How many rows come to a filter no plan says, but the cost of the node
+/// itself does.
+double CostInFilter(const Plan* node, double cost_per_row) {
+    const double below = (outerPlan(node) != nullptr ? outerPlan(node)->total_cost : 0.0) +
+                         (innerPlan(node) != nullptr ? innerPlan(node)->total_cost : 0.0);
+    const double own = std::max(node->total_cost - below, 0.0);
+    return own * cost_per_row / (cost_per_row + cpu_tuple_cost);
 }
 
 /// Takes the calls of the first stage (one filter, or else the targetlist) out of `node`, which can project,
@@ -87,6 +100,9 @@ Plan* BatchNode(Plan* node, RewriteContext* context) {
     for (int i = first_lifted; i < list_length(node->qual); ++i)
         lifted = lappend(lifted, LiftExpression(static_cast<Node*>(list_nth(node->qual, i)), &builder));
     node->qual = CopyHead(node->qual, first_lifted);
+    const double cost_per_row = CostPerRow(found.calls);
+    context->batched_cost +=
+        lifted == NIL ? cost_per_row * node->plan_rows : CostInFilter(node, cost_per_row);
     const AttrNumber* renumbered = SetChildOutput(node, builder, *context);
     CustomScan* scan = FinishScan(&builder, node, renumbered);
     scan->scan.plan.targetlist = targets;
@@ -143,6 +159,7 @@ Plan* RewriteLimit(Limit* limit, RewriteContext* context) {
     foreach (cell, builder.child_columns)
         passed_on = lappend(passed_on, VarOf(OUTER_VAR, attribute++, static_cast<Node*>(lfirst(cell))));
     limit->plan.targetlist = TargetList(passed_on);
+    context->batched_cost += CostPerRow(found.calls) * limit->plan.plan_rows;
     CustomScan* scan = FinishScan(&builder, &limit->plan, nullptr);
     scan->scan.plan.targetlist = lifted;
     CopyPlanInfo(&scan->scan.plan, &limit->plan, context);
@@ -275,6 +292,19 @@ bool PlanHasScoreCalls(Plan* plan) {
            PlanHasScoreCalls(innerPlan(plan));
 }
 
+/// The planner has expressions compiled (JIT) where the plan costs much. Networks, which are most of the
+/// cost, gain nothing from that, and it takes 100 ms: what is left of the plan decides, by
+/// standard_planner()'s rule.
+void CompileIfItPays(PlannedStmt* statement, double batched_cost) {
+    const double rest = statement->planTree->total_cost - batched_cost;
+    if (jit_above_cost < 0 || rest <= jit_above_cost)
+        statement->jitFlags = PGJIT_NONE;
+    if (jit_optimize_above_cost < 0 || rest <= jit_optimize_above_cost)
+        statement->jitFlags &= ~PGJIT_OPT3;
+    if (jit_inline_above_cost < 0 || rest <= jit_inline_above_cost)
+        statement->jitFlags &= ~PGJIT_INLINE;
+}
+
 }  // namespace
 
 void BatchScoreCalls(PlannedStmt* statement, int cursor_options) {
@@ -282,13 +312,14 @@ void BatchScoreCalls(PlannedStmt* statement, int cursor_options) {
     if ((statement->commandType != CMD_SELECT && statement->commandType != CMD_INSERT) ||
         statement->rowMarks != NIL || statement->hasModifyingCTE)
         return;
-    RewriteContext context = {statement, kFirstPlanNodeId};
+    RewriteContext context = {statement, kFirstPlanNodeId, 0.0};
     const bool scrolls = (cursor_options & CURSOR_OPT_SCROLL) != 0;
     Plan* top = statement->planTree;
     statement->planTree = Rewrite(top, {}, &context);
     if (scrolls && !ExecSupportsBackwardScan(statement->planTree))
         statement->planTree = materialize_finished_plan(statement->planTree);
     RewriteList(statement->subplans, {}, &context);
+    CompileIfItPays(statement, context.batched_cost);
 }
 
 bool HasScoreCalls(PlannedStmt* statement) {

@@ -191,6 +191,7 @@ void BatchArguments(Plan* node, RewriteContext* context) {
         result->plan.targetlist = TargetList(builder.child_columns);
         child = &result->plan;
     }
+    context->batched_cost += CostPerRow(builder.calls) * child->plan_rows;
     CustomScan* scan = FinishScan(&builder, child, nullptr);
     scan->scan.plan.targetlist = targets;
     CopyPlanInfo(&scan->scan.plan, child, context);

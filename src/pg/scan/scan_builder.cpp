@@ -9,6 +9,7 @@ extern "C" {
 #include "access/table.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
+#include "optimizer/cost.h"
 #include "optimizer/tlist.h"
 #include "parser/parsetree.h"
 #include "utils/rel.h"
@@ -201,6 +202,18 @@ List* LiftTargets(List* targets, ScanBuilder* builder) {
         lifted = lappend(lifted, target);
     }
     return lifted;
+}
+
+double CostPerRow(const List* calls) {
+    double total = 0.0;
+    ListCell* cell = nullptr;
+    foreach (cell, calls) {
+        QualCost cost;
+        cost_qual_eval_node(&cost, reinterpret_cast<Node*>(static_cast<ScoreCall*>(lfirst(cell))->expression),
+                            nullptr);
+        total += cost.per_tuple;
+    }
+    return total;
 }
 
 AttrNumber* SetChildOutput(Plan* child, const ScanBuilder& builder, const RewriteContext& context) {

@@ -15,6 +15,7 @@ namespace dlent::pg {
 struct RewriteContext {
     PlannedStmt* statement;
     int next_plan_node_id;
+    double batched_cost;  ///< of the calls that were taken out of the plan, by the planner's estimate
 };
 
 struct ScanBuilder {
@@ -22,6 +23,9 @@ struct ScanBuilder {
     List* child_columns;  ///< of Expr*: what the child is to compute, in order
     List* passed;         ///< of int: attributes of the child that the scan tuple repeats after the scores
 };
+
+/// What the planner takes calls (of ScoreCall*) to cost a row.
+double CostPerRow(const List* calls);
 
 /// A builder for these calls, whose features are the child's first columns.
 ScanBuilder BeginScan(List* calls);
