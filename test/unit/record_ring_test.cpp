@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstring>
 #include <map>
@@ -15,6 +16,7 @@
 #include <set>
 #include <string>
 #include <thread>
+#include <vector>
 
 namespace dlent {
 namespace {
@@ -182,15 +184,13 @@ TEST(RecordRing, ManyThreadsLoseNothingButWhatIsCounted) {
 TEST(RecordRing, StoppedAndKilledProcessesAreInNobodysWay) {
     SharedRing ring(256);
     std::map<pid_t, std::set<uint32_t>> seen;
-    const auto drain = [&] {
-        size_t count = 0;
-        for (const std::string& text : Drain(&*ring)) {
+    const auto note = [&](const std::vector<std::string>& texts) {
+        for (const std::string& text : texts) {
             const Origin origin = Check(text);
             EXPECT_TRUE(seen[static_cast<pid_t>(origin.owner)].insert(origin.number).second);
-            ++count;
         }
-        return count;
     };
+    const auto drain = [&] { note(Drain(&*ring)); };
     const auto start = [&] {
         const pid_t pid = fork();
         if (pid == 0) {
@@ -205,9 +205,21 @@ TEST(RecordRing, StoppedAndKilledProcessesAreInNobodysWay) {
     for (int round = 0; round < 150 || (stuck == 0 && round < 2000); ++round) {
         const pid_t pid = start();
         usleep(500 + round % 150 * 7);
+        // who finds the ring full, or waits for a processor, holds nothing: it is stopped while it runs, and
+        // has room to write
         drain();
+        const std::string mark = std::to_string(pid) + ":";
+        std::vector<std::string> texts;
+        for (int i = 0; i < 2000; ++i) {
+            const std::vector<std::string> more = Drain(&*ring);
+            texts.insert(texts.end(), more.begin(), more.end());
+            if (std::any_of(more.begin(), more.end(),
+                            [&mark](const std::string& text) { return text.starts_with(mark); }))
+                break;
+        }
         kill(pid, SIGSTOP);
         waitpid(pid, nullptr, WUNTRACED);
+        note(texts);
         // the stopped one holds what it holds; the other's records go on
         EXPECT_EQ(ring->Reclaim(ProcessLives, nullptr), 0);
         size_t before = seen[other].size();
