@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <cstdlib>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -17,6 +16,7 @@
 #include "core/formats/safetensors.h"
 #include "core/train/checkpoint.h"
 #include "cpu/cpu_backend.h"
+#include "fuzzing.h"
 
 namespace {
 
@@ -25,18 +25,6 @@ using dlent::Json;
 /// Networks that are worth making.
 constexpr int64_t kMaxParameters = 1 << 16;
 constexpr int kMaxBatch = 4;
-
-void Require(bool holds) {
-    if (!holds)
-        std::abort();
-}
-
-/// Takes a line off `bytes`, without its end.
-std::string_view TakeLine(std::string_view* bytes) {
-    const std::string_view line = bytes->substr(0, bytes->find('\n'));
-    bytes->remove_prefix(std::min(line.size() + 1, bytes->size()));
-    return line;
-}
 
 /// The network that a training has made before it looks for its checkpoint; null when there is none such, or
 /// it is too large.

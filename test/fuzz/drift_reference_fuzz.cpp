@@ -2,18 +2,13 @@
 // that can be compared with by every profile, and that reads back as itself.
 
 #include <cstdint>
-#include <cstdlib>
 #include <vector>
 
 #include "core/drift/profile.h"
 #include "core/drift/reference.h"
+#include "fuzzing.h"
 
 namespace {
-
-void Require(bool holds) {
-    if (!holds)
-        std::abort();
-}
 
 void Compare(const dlent::DriftSample& reference) {
     const dlent::DriftSample numbers =

@@ -4,19 +4,14 @@
 
 #include <cmath>
 #include <cstdint>
-#include <cstdlib>
 #include <vector>
 
 #include "core/explain/explained_features.h"
 #include "core/explain/perturbation.h"
 #include "core/features/pipeline.h"
+#include "fuzzing.h"
 
 namespace {
-
-void Require(bool holds) {
-    if (!holds)
-        std::abort();
-}
 
 constexpr int kMaxCells = 1024;
 constexpr int kRows = 32;

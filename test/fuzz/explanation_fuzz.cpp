@@ -2,19 +2,12 @@
 // drawn, the same each time, and the SVG is made of harmless elements only.
 
 #include <cstdint>
-#include <cstdlib>
 
 #include "../unit/svg_testing.h"
 #include "core/explain/chart.h"
+#include "fuzzing.h"
 
-namespace {
-
-void Require(bool holds) {
-    if (!holds)
-        std::abort();
-}
-
-}  // namespace
+namespace {}  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const dlent::Json json = dlent::Json::parse(data, data + size, nullptr, false);

@@ -3,11 +3,11 @@
 
 #include <cmath>
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
 #include <vector>
 
 #include "core/formats/sha256.h"
+#include "fuzzing.h"
 #include "gpu/protocol/image.h"
 #include "gpu/protocol/job.h"
 #include "gpu/protocol/scoring.h"
@@ -19,11 +19,6 @@ using namespace dlent::gpu;
 
 constexpr size_t kHeaderBytes = 32;
 constexpr size_t kMaxMemory = 1 << 20;
-
-void Require(bool holds) {
-    if (!holds)
-        std::abort();
-}
 
 void CheckJob(const TrainJob& job) {
     Require(job.network.Validate().ok());

@@ -2,9 +2,9 @@
 // encoded again reads as itself, and no reader of its members takes what is out of range.
 
 #include <cstdint>
-#include <cstdlib>
 #include <string_view>
 
+#include "fuzzing.h"
 #include "gpu/protocol/job.h"
 #include "gpu/protocol/message.h"
 #include "gpu/protocol/scoring.h"
@@ -13,11 +13,6 @@ namespace {
 
 using namespace dlent;
 using namespace dlent::gpu;
-
-void Require(bool holds) {
-    if (!holds)
-        std::abort();
-}
 
 void ReadAsEverything(const Json& body) {
     if (const auto shape = ImageShape::FromJson(body); shape.ok()) {

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <cstdlib>
 #include <limits>
 #include <string>
 #include <string_view>
@@ -14,6 +13,7 @@
 
 #include "core/model/model.h"
 #include "cpu/row_scorer.h"
+#include "fuzzing.h"
 
 namespace {
 
@@ -23,18 +23,6 @@ using dlent::StatusCode;
 
 /// The widest row that is worth scoring.
 constexpr int kMaxCells = 4096;
-
-void Require(bool holds) {
-    if (!holds)
-        std::abort();
-}
-
-/// Takes a line off `bytes`, without its end.
-std::string_view TakeLine(std::string_view* bytes) {
-    const std::string_view line = bytes->substr(0, bytes->find('\n'));
-    bytes->remove_prefix(std::min(line.size() + 1, bytes->size()));
-    return line;
-}
 
 void ScoreRows(dlent::Scorer& scorer) {
     const dlent::Pipeline& pipeline = scorer.model().pipeline;

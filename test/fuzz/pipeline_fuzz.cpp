@@ -3,19 +3,14 @@
 
 #include <cmath>
 #include <cstdint>
-#include <cstdlib>
 #include <limits>
 #include <vector>
 
 #include "core/features/pipeline.h"
 #include "core/features/target.h"
+#include "fuzzing.h"
 
 namespace {
-
-void Require(bool holds) {
-    if (!holds)
-        std::abort();
-}
 
 /// The widest row that is worth encoding.
 constexpr int kMaxCells = 4096;

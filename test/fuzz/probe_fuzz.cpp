@@ -2,21 +2,14 @@
 // every row can be read.
 
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <vector>
 
 #include "core/explain/probe.h"
+#include "fuzzing.h"
 
-namespace {
-
-void Require(bool holds) {
-    if (!holds)
-        std::abort();
-}
-
-}  // namespace
+namespace {}  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     // on a cache line, and no longer than it is, so that reading beyond its end is noticed

@@ -3,18 +3,13 @@
 
 #include <cmath>
 #include <cstdint>
-#include <cstdlib>
 #include <string_view>
 #include <vector>
 
 #include "core/formats/safetensors.h"
+#include "fuzzing.h"
 
 namespace {
-
-void Require(bool holds) {
-    if (!holds)
-        std::abort();
-}
 
 void CheckTensor(const dlent::NamedTensorData& tensor) {
     Require(!tensor.name.empty());

@@ -8,7 +8,7 @@ use Exporter 'import';
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(time usleep);
+use Waiting;
 
 our @EXPORT = qw(gpu_node order wait_until alive parent_of signal_process gpu_pid start_session);
 
@@ -33,18 +33,6 @@ sub order
     open my $out, '>', $orders or die "$orders: $!";
     print $out join(' ', @words), "\n";
     close $out;
-}
-
-sub wait_until
-{
-    my ($what, $test, $seconds) = @_;
-    my $until = time() + ($seconds // 60);
-    while (time() < $until) {
-        return 1 if $test->();
-        usleep(5000);
-    }
-    fail("$what in time");
-    return 0;
 }
 
 # A process, and not just its remains.

@@ -94,15 +94,20 @@ std::array<uint8_t, 32> Sha256::Finish() {
     return digest;
 }
 
-std::string Sha256Hex(std::string_view bytes) {
-    Sha256 hash;
-    hash.Update(bytes);
+std::string Hex(std::span<const uint8_t> bytes) {
     std::string hex;
-    for (const uint8_t byte : hash.Finish()) {
+    hex.reserve(2 * bytes.size());
+    for (const uint8_t byte : bytes) {
         hex += "0123456789abcdef"[byte >> 4];
         hex += "0123456789abcdef"[byte & 15];
     }
     return hex;
+}
+
+std::string Sha256Hex(std::string_view bytes) {
+    Sha256 hash;
+    hash.Update(bytes);
+    return Hex(hash.Finish());
 }
 
 }  // namespace dlent

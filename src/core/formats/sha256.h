@@ -3,6 +3,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -24,6 +25,9 @@ class Sha256 {
     size_t buffered_ = 0;
     uint64_t length_ = 0;
 };
+
+/// Two digits a byte, in lower case.
+std::string Hex(std::span<const uint8_t> bytes);
 
 /// The digest of `bytes` in lower-case hex.
 std::string Sha256Hex(std::string_view bytes);

@@ -4,6 +4,8 @@
 #include <chrono>
 #include <cstring>
 
+#include "gpu/protocol/image.h"
+
 namespace dlent::gpu {
 namespace {
 
@@ -115,14 +117,8 @@ Status BlockScorer::CopyInputs(const BlockReady& block) {
     copy(numeric_.data(), layout_.numeric, shape.numeric);
     copy(plain_.data(), layout_.plain, shape.plain);
     copy(codes_.data(), layout_.codes, shape.fields);
-    const std::vector<int>& cardinalities = model_->network().codes;
-    const int32_t* code = codes_.data();
-    for (uint32_t row = 0; row < block.rows; ++row) {
-        for (uint32_t field = 0; field < shape.fields; ++field) {
-            if (*code++ >= cardinalities[field])
-                return Status::Corrupt("a category code of a block is out of range");
-        }
-    }
+    if (!AreCodesInRange(codes_.data(), block.rows, model_->network().codes))
+        return Status::Corrupt("a category code of a block is out of range");
     return Status::Ok();
 }
 

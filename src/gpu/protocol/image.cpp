@@ -108,6 +108,16 @@ void ImageData::Gather(std::span<const uint32_t> rows, const HostBatch& batch) c
         GatherColumn(rows, 1, At(layout_.weights), batch.weights);
 }
 
+bool AreCodesInRange(const int32_t* codes, size_t rows, std::span<const int> cardinalities) {
+    for (size_t row = 0; row < rows; ++row) {
+        for (const int cardinality : cardinalities) {
+            if (*codes++ >= cardinality)
+                return false;
+        }
+    }
+    return true;
+}
+
 Status ImageData::Check(const NetworkSpec& network, int outputs, const CancelToken& cancel) const {
     const ImageShape& shape = layout_.shape;
     if (static_cast<uint32_t>(network.numeric) != shape.numeric ||
@@ -120,10 +130,8 @@ Status ImageData::Check(const NetworkSpec& network, int outputs, const CancelTok
     for (size_t row = 0; row < shape.rows; ++row) {
         if (row % kBlockRows == 0 && cancel.IsCancelled())
             return Status::Cancelled();
-        for (uint32_t field = 0; field < shape.fields; ++field) {
-            if (*codes++ >= network.codes[field])
-                return Status::Corrupt("a category code of the image is out of range");
-        }
+        if (!AreCodesInRange(codes + row * shape.fields, 1, network.codes))
+            return Status::Corrupt("a category code of the image is out of range");
         // rows without a target have label -1, and are in no list of rows
         if (shape.integer_targets && (labels[row] >= outputs || labels[row] < -1))
             return Status::Corrupt("a label of the image is out of range");

@@ -56,6 +56,9 @@ struct ImageLayout {
     static Expected<ImageLayout> Of(const ImageShape& shape);
 };
 
+/// Whether each code of rows × cardinalities is below its field's cardinality; below 0 there is no category.
+bool AreCodesInRange(const int32_t* codes, size_t rows, std::span<const int> cardinalities);
+
 /// Encodes all rows of `data` into `memory` of layout.bytes.
 Status WriteImage(const ImageLayout& layout, const TrainingData& data, const CancelToken& cancel,
                   std::byte* memory);

@@ -30,16 +30,6 @@ VersionDigest HashOf(const void* bytes, size_t size) {
     return DigestOfHash(&hash);
 }
 
-std::string HexOf(const uint8_t* bytes, size_t size) {
-    constexpr char kDigits[] = "0123456789abcdef";
-    std::string hex;
-    for (size_t i = 0; i < size; ++i) {
-        hex += kDigits[bytes[i] >> 4];
-        hex += kDigits[bytes[i] & 15];
-    }
-    return hex;
-}
-
 /// Memory that goes with the loading of something.
 class LoadingContext {
  public:
@@ -124,7 +114,7 @@ std::shared_ptr<const VersionExplainer> AcquireExplainer(const VersionIdentity& 
     explainer->stored = ToUtf8(text);
     explainer->statistics =
         ValueOrThrow(ExplainerStatistics::FromJson(ParseJson(text), scorer.model().pipeline));
-    explainer->weights_sha256 = HexOf(stored.weights_sha256, sizeof(stored.weights_sha256));
+    explainer->weights_sha256 = Hex(stored.weights_sha256);
     loading.Delete();
     TheSessionCache().Add({.kind = CachedKind::kExplainer,
                            .version = identity.digest,

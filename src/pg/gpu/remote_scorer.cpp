@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "core/base/float_environment.h"
+#include "core/formats/sha256.h"
 #include "pg/catalog/lookup.h"
 
 namespace dlent::pg {
@@ -13,16 +14,6 @@ namespace {
 
 constexpr int kLeastBlockRows = 64;
 constexpr size_t kBlockBytes = size_t{16} << 20;
-
-std::string Hex(const uint8_t* bytes, size_t size) {
-    constexpr char kDigits[] = "0123456789abcdef";
-    std::string hex;
-    for (size_t i = 0; i < size; ++i) {
-        hex += kDigits[bytes[i] >> 4];
-        hex += kDigits[bytes[i] & 15];
-    }
-    return hex;
-}
 
 /// Of one row and one network of each member of the model.
 size_t Logits(const Model& model) {
@@ -76,7 +67,7 @@ Status RemoteScorer::Begin(const VersionIdentity& identity, const CancelToken& c
     StoredExplainer stored;
     CallPostgres([&] { ReadExplainer(identity.version_id, &stored); });
     gpu::ModelUse use;
-    use.key = gpu::ModelKey(description, Hex(stored.weights_sha256, sizeof(stored.weights_sha256)));
+    use.key = gpu::ModelKey(description, Hex(stored.weights_sha256));
     use.rows = static_cast<uint32_t>(GpuBlockRows(model_));
     DLENT_RETURN_IF_ERROR(connection_.Send(gpu::MessageType::kModel, use.ToJson()));
     DLENT_ASSIGN_OR_RETURN(gpu::Received received, connection_.Receive(cancel));

@@ -6,6 +6,7 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Waiting;
 use Time::HiRes qw(time usleep);
 
 my $node = PostgreSQL::Test::Cluster->new('main');
@@ -34,17 +35,7 @@ $node->safe_psql('postgres', q{
 
 sub as { my ($role, $sql) = @_; return $node->safe_psql('postgres', $sql, extra_params => [ '-U', $role ]) }
 sub error_of { my ($role, $sql) = @_; my ($status, $out, $err) = $node->psql('postgres', "\\set VERBOSITY verbose\n$sql", extra_params => [ '-U', $role ]); return $err }
-sub wait_for {
-    my ($what, $query) = @_;
-    my $until = time() + 60;
-    while (time() < $until) {
-        my ($status, $out) = $node->psql('postgres', $query);
-        return 1 if $status == 0 && $out eq 't';
-        usleep(5000);
-    }
-    fail("$what within a minute");
-    return 0;
-}
+sub wait_for { my ($what, $query) = @_; return wait_for_query($node, $what, $query) }
 my $slow = q{{"preset": "best", "epochs": 5000}};
 
 # ---- a job is what the function does, in the settings of the session that asked

@@ -7,7 +7,7 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(time usleep);
+use Waiting;
 
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init(allows_streaming => 1);
@@ -34,18 +34,7 @@ $node->safe_psql('postgres', q{
 
 sub as { my ($role, $sql, $db) = @_; return $node->safe_psql($db // 'postgres', $sql, extra_params => [ '-U', $role ]) }
 sub error_of { my ($role, $sql) = @_; my ($status, $out, $err) = $node->psql('postgres', "\\set VERBOSITY verbose\n$sql", extra_params => [ '-U', $role ]); return $err }
-sub wait_for {
-    my ($what, $query, $on, $db) = @_;
-    $on //= $node;
-    my $until = time() + 60;
-    while (time() < $until) {
-        my ($status, $out) = $on->psql($db // 'postgres', $query);
-        return 1 if $status == 0 && $out eq 't';
-        usleep(20_000);
-    }
-    fail("$what within a minute");
-    return 0;
-}
+sub wait_for { my ($what, $query, $on, $db) = @_; return wait_for_query($on // $node, $what, $query, $db) }
 my $alive = q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'dlent scheduler' AND datname = current_database()};
 my $fast = q{"preset": "fast", "epochs": 1};
 

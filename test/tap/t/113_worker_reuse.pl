@@ -8,6 +8,7 @@ use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Waiting;
 use Time::HiRes qw(time usleep);
 
 my $node = PostgreSQL::Test::Cluster->new('main');
@@ -65,17 +66,7 @@ my $schema = q{
 $node->safe_psql('postgres', 'CREATE ROLE friend LOGIN; CREATE ROLE analyst LOGIN; CREATE ROLE colleague LOGIN; GRANT friend TO analyst; ' . $schema);
 
 sub as { my ($role, $sql, $db) = @_; return $node->safe_psql($db // 'postgres', $sql, extra_params => [ '-U', $role ]) }
-sub wait_for {
-    my ($what, $query, $db) = @_;
-    my $until = time() + 60;
-    while (time() < $until) {
-        my ($status, $out) = $node->psql($db // 'postgres', $query);
-        return 1 if $status == 0 && $out eq 't';
-        usleep(20_000);
-    }
-    fail("$what within a minute");
-    return 0;
-}
+sub wait_for { my ($what, $query, $db) = @_; return wait_for_query($node, $what, $query, $db) }
 # asks for jobs in one transaction: [owner, source, options]
 sub ask_in {
     my ($db, @wanted) = @_;

@@ -7,6 +7,7 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Waiting;
 use Time::HiRes qw(time usleep);
 
 my $node = PostgreSQL::Test::Cluster->new('main');
@@ -25,13 +26,7 @@ sub as { my ($role, $sql, $db) = @_; return $node->safe_psql($db // 'postgres', 
 sub ask { my ($sql, $db) = @_; return $node->safe_psql($db // 'postgres', $sql) }
 sub wait_for {
     my ($what, $query, $db) = @_;
-    my $until = time() + 60;
-    while (time() < $until) {
-        my ($status, $out) = $node->psql($db // 'postgres', $query);
-        return 1 if $status == 0 && $out eq 't';
-        usleep(20_000);
-    }
-    fail("$what within a minute");
+    return 1 if wait_for_query($node, $what, $query, $db);
     diag($node->safe_psql('postgres', 'TABLE dlent.prediction_log'));
     return 0;
 }

@@ -7,7 +7,7 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(time usleep);
+use Waiting;
 
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
@@ -27,16 +27,6 @@ sql(q{
 });
 sub answers { my ($model) = @_; return sql("SELECT count(dlent_predict('$model', s)) FROM spot AS s") }
 sub counted { my ($model) = @_; return sql("SELECT coalesce(sum(rows), 0) FROM dlent.sketches WHERE model = '$model'") }
-sub wait_until {
-    my ($what, $seconds, $holds) = @_;
-    my $until = time() + $seconds;
-    until ($holds->())
-    {
-        return fail($what) if time() > $until;
-        usleep(500_000);
-    }
-    return pass($what);
-}
 
 is(answers('first'), '200', 'a model answers');
 is(counted('first'), '200', 'and is counted');
@@ -47,13 +37,13 @@ is(counted('first'), '400', 'being counted');
 is(sql('SELECT coalesce(sum(dropped), 0) FROM dlent.prediction_log'), '0', 'distributions have no share in what records lose');
 
 # a window's end does not give up the place
-wait_until('the window is stored', 30, sub { return sql(q{SELECT bool_and(stored) FROM dlent.sketches WHERE model = 'first'}) eq 't' });
+ok(wait_until('a stored window', sub { return sql(q{SELECT bool_and(stored) FROM dlent.sketches WHERE model = 'first'}) eq 't' }, 30), 'the window is stored');
 is(answers('second'), '200', 'the second asks again');
 is(counted('second'), '0', 'too soon');
 
 # who is idle for a minute gives way to who asks next, to one of the two
 my $asked = 0;
-wait_until('a place for the second', 150, sub { $asked += answers('second'); return counted('second') > 0 });
+ok(wait_until('a place', sub { $asked += answers('second'); return counted('second') > 0 }, 150), 'a place for the second');
 is(answers('third'), '200', 'the third answers');
 is(counted('third'), '0', 'and finds none');
 is(answers('first'), '200', 'nor does the first');

@@ -7,7 +7,7 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(time usleep);
+use Waiting;
 
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
@@ -35,17 +35,7 @@ $node->safe_psql('postgres', q{
 });
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
-sub wait_for {
-    my ($what, $query) = @_;
-    my $until = time() + 60;
-    while (time() < $until) {
-        my ($status, $out) = $node->psql('postgres', $query);
-        return 1 if $status == 0 && $out eq 't';
-        usleep(20_000);
-    }
-    fail("$what within a minute");
-    return 0;
-}
+sub wait_for { my ($what, $query) = @_; return wait_for_query($node, $what, $query) }
 
 my $waits = q{"cooldown": 0, "backoff": {"period": 0}};
 sub declare_monitor { my ($policy) = @_; sql(qq{SELECT dlent_monitor('risk', 'live', NULL, '{$waits$policy}')}) }

@@ -7,7 +7,7 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
-use Time::HiRes qw(time usleep);
+use Waiting;
 
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init(allows_streaming => 1);
@@ -45,13 +45,7 @@ sub as { my ($role, $sql) = @_; return $node->safe_psql('postgres', $sql, extra_
 sub error_of { my ($role, $sql, $on) = @_; my ($status, $out, $err) = ($on // $node)->psql('postgres', "\\set VERBOSITY verbose\n$sql", extra_params => [ '-U', $role ]); return $err }
 sub wait_for {
     my ($what, $query, $on) = @_;
-    my $until = time() + 90;
-    while (time() < $until) {
-        my ($status, $out) = ($on // $node)->psql('postgres', $query);
-        return 1 if $status == 0 && $out eq 't';
-        usleep(20_000);
-    }
-    fail("$what in time");
+    return 1 if wait_for_query($on // $node, $what, $query, 'postgres', 90);
     diag(sql('SELECT * FROM dlent.monitor_runs ORDER BY run DESC, step DESC LIMIT 10'));
     return 0;
 }

@@ -1,0 +1,34 @@
+# Waits for what other processes do: a test that gives up fails, and goes on.
+package Waiting;
+
+use strict;
+use warnings;
+
+use Exporter 'import';
+use Test::More;
+use Time::HiRes qw(time usleep);
+
+our @EXPORT = qw(wait_until wait_for_query);
+
+# Until a function says so; true, or a failed test after so many seconds (60).
+sub wait_until
+{
+    my ($what, $test, $seconds) = @_;
+    $seconds //= 60;
+    my $until = time() + $seconds;
+    while (time() < $until) {
+        return 1 if $test->();
+        usleep(5000);
+    }
+    fail("$what within $seconds seconds");
+    return 0;
+}
+
+# Until a query answers true. A server that is away, or starting, is asked again.
+sub wait_for_query
+{
+    my ($node, $what, $query, $database, $seconds) = @_;
+    return wait_until($what, sub { my ($status, $out) = $node->psql($database // 'postgres', $query); return $status == 0 && $out eq 't' }, $seconds);
+}
+
+1;
