@@ -83,7 +83,7 @@ COMMENT ON COLUMN dlent.versions.train_rows IS 'Rows learnt from';
 COMMENT ON COLUMN dlent.versions.validation_rows IS 'Rows that the metrics were measured on';
 COMMENT ON COLUMN dlent.versions.epochs IS 'Passes over the rows, the most of any member';
 COMMENT ON COLUMN dlent.versions.seconds IS 'How long training took';
-COMMENT ON COLUMN dlent.versions.device IS 'Where it was trained: cpu, cuda:0';
+COMMENT ON COLUMN dlent.versions.device IS 'Where it was trained: cpu, cuda:0, or several GPUs: cuda:0,cuda:1';
 COMMENT ON COLUMN dlent.versions.trained_by IS 'Role that trained it';
 COMMENT ON COLUMN dlent.versions.started_at IS 'When training began';
 COMMENT ON COLUMN dlent.versions.created_at IS 'When it was stored';

@@ -72,6 +72,31 @@ TEST(Routing, AQueueAndThreadsCount) {
     EXPECT_NEAR(RouteTraining(f.plan, kCpu, 16, {kGpu, true, 0}).cpu_seconds, idle.cpu_seconds / 4, 1e-6);
 }
 
+TEST(Routing, CardsShareNetworksThatNeedNotWait) {
+    Fixture f(10000000, 138000, 10);
+    f.recipe.trainer.batch_size = 8192;
+    f.plan.trainings = 6;
+    f.plan.beside = 5;
+    const auto seconds = [&](int cards) {
+        GpuOffer offer = {kGpu, true, 0};
+        offer.cards = cards;
+        return RouteTraining(f.plan, kCpu, 1, offer).gpu_seconds;
+    };
+    f.plan.numeric = 0;
+    const double load = 4.0 * 10000000 / 1e9;
+    const double alone = seconds(1) - load;
+    EXPECT_NEAR(seconds(2) - load, alone * 3 / 5, 1e-6);
+    EXPECT_NEAR(seconds(4) - load, alone * 2 / 5, 1e-6);
+    EXPECT_NEAR(seconds(5) - load, alone / 5, 1e-6);
+    EXPECT_NEAR(seconds(8) - load, alone / 5, 1e-6);
+    GpuOffer two = {kGpu, true, 0};
+    two.cards = 2;
+    EXPECT_NE(RouteTraining(f.plan, kCpu, 1, two).reason.find("on 2 GPUs"), std::string::npos);
+    f.plan.beside = 1;
+    EXPECT_NEAR(seconds(8) - load, alone, 1e-6);
+    EXPECT_NE(RouteTraining(f.plan, kCpu, 1, two).reason.find("on the GPU"), std::string::npos);
+}
+
 TEST(Routing, RatesOfThisMachineArePlausible) {
     const auto cpu = MakeCpuBackend();
     const DeviceRates rates = MeasureCpuRates(*cpu);

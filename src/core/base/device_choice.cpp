@@ -16,15 +16,16 @@ std::string Seconds(double seconds) {
 
 }  // namespace
 
-RoutingDecision ChooseDevice(double cpu_seconds, double gpu_seconds, double worthwhile_seconds, int jobs,
-                             bool measured) {
+RoutingDecision ChooseDevice(double cpu_seconds, double gpu_seconds, double worthwhile_seconds,
+                             const GpuEstimateBasis& basis) {
     RoutingDecision decision;
     decision.cpu_seconds = cpu_seconds;
     decision.gpu_seconds = gpu_seconds;
-    const std::string estimates = "about " + Seconds(cpu_seconds) + " on the CPU, " + Seconds(gpu_seconds) +
-                                  " on the GPU" +
-                                  (jobs > 0 ? ", which has " + std::to_string(jobs) + " other jobs" : "") +
-                                  (measured ? "" : ", by rates that are assumed");
+    const std::string estimates =
+        "about " + Seconds(cpu_seconds) + " on the CPU, " + Seconds(gpu_seconds) + " on " +
+        (basis.cards > 1 ? std::to_string(basis.cards) + " GPUs" : "the GPU") +
+        (basis.jobs > 0 ? ", which has " + std::to_string(basis.jobs) + " other jobs" : "") +
+        (basis.measured ? "" : ", by rates that are assumed");
     if (cpu_seconds < worthwhile_seconds) {
         decision.reason = "the CPU is quick enough: " + estimates;
     } else if (cpu_seconds < kMargin * gpu_seconds) {

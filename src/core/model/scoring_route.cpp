@@ -31,8 +31,8 @@ RoutingDecision RouteScoring(const ScoringWork& work, const ScoringOffer& gpu) {
             (1 + gpu.jobs) +
         (work.rows * work.bytes_per_row + work.weight_bytes) / kBytesPerSecond +
         (gpu.is_warm ? 0.0 : kColdStartSeconds);
-    return ChooseDevice(work.rows * work.cpu_seconds_per_row, gpu_seconds, kWorthwhileSeconds, gpu.jobs,
-                        gpu.measured);
+    return ChooseDevice(work.rows * work.cpu_seconds_per_row, gpu_seconds, kWorthwhileSeconds,
+                        {1, gpu.jobs, gpu.measured});
 }
 
 }  // namespace dlent

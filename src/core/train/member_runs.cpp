@@ -7,6 +7,7 @@
 
 #include "core/base/random.h"
 #include "core/formats/sha256.h"
+#include "core/train/device_runs.h"
 #include "core/train/recipe.h"
 
 namespace dlent {
@@ -35,50 +36,65 @@ bool MemberRunner::OutOfTime() const {
     return context_.max_seconds && SecondsElapsed() >= *context_.max_seconds;
 }
 
+int MemberRunner::Width() const {
+    if (context_.device != nullptr)
+        return context_.device->width();
+    return pool_ != nullptr ? pool_->width() : 1;
+}
+
 double MemberRunner::ShareOfTime(int begun) const {
     if (!context_.max_seconds)
         return 0.0;
-    const int width = pool_ != nullptr && context_.device == nullptr ? pool_->width() : 1;
+    const int width = Width();
     const int rounds = (std::max(expected_ - begun, 1) + width - 1) / width;
     return std::max(kLeastSeconds, (*context_.max_seconds - SecondsElapsed()) / rounds);
+}
+
+Expected<MemberRunner::PreparedRun> MemberRunner::Prepare(const MemberRun& run, Backend& backend,
+                                                          double max_seconds) const {
+    const uint64_t seed = Mix64(context_.seed * 1000003 + static_cast<uint64_t>(run.member));
+    const bool trains_here = context_.device == nullptr;
+    PreparedRun prepared;
+    prepared.options = context_.trainer;
+    prepared.options.seed = seed;
+    prepared.options.stop_fraction = run.stop_fraction;
+    prepared.options.max_seconds = max_seconds;
+    if (run.split->validation.empty())
+        prepared.options.stopping.rule = StoppingRule::kNone;
+    DLENT_ASSIGN_OR_RETURN(
+        prepared.network,
+        Network::Create(*run.network, backend, trains_here ? std::max(context_.trainer.batch_size, 1) : 1,
+                        trains_here));
+    if (run.initial != nullptr) {
+        DLENT_RETURN_IF_ERROR(prepared.network->Load(*run.initial));
+    } else {
+        DLENT_RETURN_IF_ERROR(prepared.network->Initialize(seed));
+        DLENT_RETURN_IF_ERROR(SetPipelineEdges(*context_.pipeline, prepared.network.get()));
+    }
+    prepared.begun_at = SecondsElapsed();
+    return prepared;
+}
+
+Expected<MemberOutcome> MemberRunner::Outcome(const MemberRun& run, const PreparedRun& prepared,
+                                              TrainerResult trained) const {
+    MemberOutcome outcome;
+    outcome.trained = std::move(trained);
+    for (EpochRecord& record : outcome.trained.log) {
+        record.member = run.member;
+        record.seconds += prepared.begun_at;
+    }
+    DLENT_ASSIGN_OR_RETURN(outcome.tensors, prepared.network->Save());
+    return outcome;
 }
 
 Expected<MemberOutcome> MemberRunner::RunOne(const MemberRun& run, Backend& backend, double max_seconds,
                                              const CancelToken& cancel,
                                              const ProgressCallback& progress) const {
-    const uint64_t seed = Mix64(context_.seed * 1000003 + static_cast<uint64_t>(run.member));
-    TrainerOptions trainer = context_.trainer;
-    trainer.seed = seed;
-    trainer.stop_fraction = run.stop_fraction;
-    trainer.max_seconds = max_seconds;
-    if (run.split->validation.empty())
-        trainer.stopping.rule = StoppingRule::kNone;
-    DLENT_ASSIGN_OR_RETURN(
-        const std::unique_ptr<Network> network,
-        Network::Create(*run.network, backend,
-                        context_.device != nullptr ? 1 : std::max(context_.trainer.batch_size, 1),
-                        context_.device == nullptr));
-    if (run.initial != nullptr) {
-        DLENT_RETURN_IF_ERROR(network->Load(*run.initial));
-    } else {
-        DLENT_RETURN_IF_ERROR(network->Initialize(seed));
-        DLENT_RETURN_IF_ERROR(SetPipelineEdges(*context_.pipeline, network.get()));
-    }
-    MemberOutcome outcome;
-    const double begun_at = SecondsElapsed();
-    const std::vector<uint32_t>& rows = run.split->train;
-    const std::vector<uint32_t>& held_out = run.split->validation;
-    DLENT_ASSIGN_OR_RETURN(
-        outcome.trained,
-        context_.device != nullptr
-            ? context_.device->Train(*network, rows, held_out, trainer, cancel, progress)
-            : TrainNetwork(*network, backend, *context_.data, rows, held_out, trainer, cancel, progress));
-    for (EpochRecord& record : outcome.trained.log) {
-        record.member = run.member;
-        record.seconds += begun_at;
-    }
-    DLENT_ASSIGN_OR_RETURN(outcome.tensors, network->Save());
-    return outcome;
+    DLENT_ASSIGN_OR_RETURN(const PreparedRun prepared, Prepare(run, backend, max_seconds));
+    DLENT_ASSIGN_OR_RETURN(TrainerResult trained,
+                           TrainNetwork(*prepared.network, backend, *context_.data, run.split->train,
+                                        run.split->validation, prepared.options, cancel, progress));
+    return Outcome(run, prepared, std::move(trained));
 }
 
 std::string MemberRunner::CheckpointKey(const MemberRun& run) const {
@@ -145,7 +161,9 @@ Expected<std::vector<std::optional<MemberOutcome>>> MemberRunner::Run(std::span<
         left -= outcomes[i].has_value() ? 1 : 0;
     }
     done_ += static_cast<int>(runs.size() - left);
-    if (context_.device == nullptr && pool_ != nullptr && pool_->width() > 1 && left > 1)
+    if (context_.device != nullptr)
+        DLENT_RETURN_IF_ERROR(DeviceRuns(*this, runs, keys, phase, &outcomes).Run());
+    else if (pool_ != nullptr && pool_->width() > 1 && left > 1)
         DLENT_RETURN_IF_ERROR(RunOnPool(runs, keys, phase, &outcomes));
     else
         DLENT_RETURN_IF_ERROR(RunHere(runs, keys, phase, &outcomes));

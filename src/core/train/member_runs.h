@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -56,9 +57,9 @@ struct MemberRunContext {
 };
 
 /// Carries out the trainings of a model: one after another on this thread and `backend`, or, with a pool,
-/// beside each other on its threads, or by a device's trainer. The first two give the same bytes, unless a
-/// time limit cuts them short. Cancelling is noticed, progress reported, and the store of
-/// checkpoints called, on this thread alone.
+/// beside each other on its threads, or at the places of a device's trainer. The first two give the same
+/// bytes, and so does a device however many places it has, unless a time limit cuts trainings short.
+/// Cancelling is noticed, progress reported, and the store of checkpoints called, on this thread alone.
 class MemberRunner {
  public:
     /// `pool` may be null, `progress` empty; everything passed must outlive the runner.
@@ -82,7 +83,15 @@ class MemberRunner {
     bool OutOfTime() const;
 
  private:
+    class DeviceRuns;
     using Outcomes = std::vector<std::optional<MemberOutcome>>;
+    /// A run that can begin.
+    struct PreparedRun {
+        std::unique_ptr<Network> network;  ///< with the weights that it begins with
+        TrainerOptions options;
+        double begun_at = 0.0;  ///< seconds since the model's start
+    };
+
     /// These carry out the runs that have no outcome yet; `keys` name their checkpoints.
     Status RunHere(std::span<const MemberRun> runs, const std::vector<std::string>& keys, const char* phase,
                    Outcomes* outcomes);
@@ -92,8 +101,14 @@ class MemberRunner {
     /// What is damaged counts as not there: the network is trained anew.
     Expected<std::optional<MemberOutcome>> FindCheckpoint(const MemberRun& run, const std::string& key) const;
     Status KeepCheckpoint(const std::string& key, const MemberOutcome& outcome) const;
+    Expected<PreparedRun> Prepare(const MemberRun& run, Backend& backend, double max_seconds) const;
+    /// Of a run whose network has been trained.
+    Expected<MemberOutcome> Outcome(const MemberRun& run, const PreparedRun& prepared,
+                                    TrainerResult trained) const;
     Expected<MemberOutcome> RunOne(const MemberRun& run, Backend& backend, double max_seconds,
                                    const CancelToken& cancel, const ProgressCallback& progress) const;
+    /// How many runs are carried out beside each other.
+    int Width() const;
     /// Seconds that a run may take when `begun` began before it; 0: no limit.
     double ShareOfTime(int begun) const;
     double SecondsElapsed() const;

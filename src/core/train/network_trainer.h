@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <span>
+#include <variant>
 
 #include "core/base/cancel.h"
 #include "core/base/status.h"
@@ -20,11 +22,33 @@ struct TrainingPlan {
     bool integer_targets = false;  ///< labels rather than floats
     size_t train_rows = 0;         ///< that one training learns from
     int trainings = 1;             ///< at least
+    int beside = 1;                ///< of them, most that need not wait for each other
     int64_t parameters = 0;        ///< of one network
     const Recipe* recipe = nullptr;
 };
 
-/// Carries out the trainings of a model's networks in the place of this thread: a process that owns a device.
+/// One training of one network at a place of a NetworkTrainer; what it names outlives it.
+struct PlacedTraining {
+    Network* network =
+        nullptr;  ///< begins with its weights, and leaves the best; need not be one for training
+    std::span<const uint32_t> train_rows;
+    std::span<const uint32_t> validation_rows;
+    TrainerOptions options;
+    int failures = 0;  ///< of places that had it before
+};
+
+/// A place has failed and takes no training any more; the one it had is to begin anew at another.
+struct PlaceFailed {};
+
+/// What has come of the training at a place.
+struct PlaceEvent {
+    int place = 0;
+    std::variant<TrainingProgress, TrainerResult, PlaceFailed> what;
+};
+
+/// Carries out the trainings of a model's networks in the place of this thread: processes that own devices.
+/// It has places, of which each trains one network at a time, beside the others. A failure that a call
+/// returns ends all trainings that run; Begin() begins anew.
 class NetworkTrainer {
  public:
     virtual ~NetworkTrainer() = default;
@@ -32,12 +56,19 @@ class NetworkTrainer {
     /// To be called once a model, before its first training. False when these trainings are better done here.
     virtual Expected<bool> Begin(const TrainingPlan& plan, const CancelToken& cancel) = 0;
 
-    /// As TrainNetwork() does on the plan's data, from the weights that `network` holds; leaves it with the
-    /// best. The network need not be one for training.
-    virtual Expected<TrainerResult> Train(Network& network, std::span<const uint32_t> train_rows,
-                                          std::span<const uint32_t> validation_rows,
-                                          const TrainerOptions& options, const CancelToken& cancel,
-                                          const ProgressCallback& progress) = 0;
+    /// How many trainings could run beside each other now, at least 1.
+    virtual int width() const = 0;
+
+    /// Where one more training should begin; nothing while it had better wait for one of those that run.
+    virtual Expected<std::optional<int>> FindPlace(const CancelToken& cancel) = 0;
+
+    /// Begins a training at a place that FindPlace() has just named, as TrainNetwork() on the plan's data.
+    /// That the place has failed is told by Wait().
+    virtual Status Start(int place, const PlacedTraining& training, const CancelToken& cancel) = 0;
+
+    /// What happens next at a place that trains; nothing when that takes long, so that FindPlace() is asked
+    /// again. A training that fails is a failure of the call.
+    virtual Expected<std::optional<PlaceEvent>> Wait(const CancelToken& cancel) = 0;
 };
 
 }  // namespace dlent

@@ -57,10 +57,13 @@ RoutingDecision RouteTraining(const TrainingPlan& plan, const DeviceRates& cpu, 
     const double image_bytes =
         4.0 * static_cast<double>(plan.data == nullptr ? plan.train_rows : plan.data->rows()) *
         (plan.numeric + plan.plain + plan.fields + 1);
-    const double gpu_seconds =
-        (flops / gpu.rates.flops_per_second + steps * gpu.rates.step_seconds) * (1 + gpu.jobs) +
-        image_bytes / kImageBytesPerSecond + (gpu.is_warm ? 0.0 : kColdStartSeconds);
-    return ChooseDevice(cpu_seconds, gpu_seconds, kWorthwhileSeconds, gpu.jobs, gpu.rates.measured);
+    const int networks = std::max(plan.beside, 1);
+    const int cards = std::clamp(gpu.cards, 1, networks);
+    const int rounds = (networks + cards - 1) / cards;  // of networks beside each other
+    const double gpu_seconds = (flops / gpu.rates.flops_per_second + steps * gpu.rates.step_seconds) *
+                                   (1 + gpu.jobs) * rounds / networks +
+                               image_bytes / kImageBytesPerSecond + (gpu.is_warm ? 0.0 : kColdStartSeconds);
+    return ChooseDevice(cpu_seconds, gpu_seconds, kWorthwhileSeconds, {cards, gpu.jobs, gpu.rates.measured});
 }
 
 }  // namespace dlent

@@ -22,6 +22,7 @@ struct GpuOffer {
     DeviceRates rates = kAssumedGpuRates;
     bool is_warm = false;  ///< its context is there
     int jobs = 0;          ///< that run or wait
+    int cards = 1;         ///< alike, over which networks can be spread
 };
 
 /// Multiplications and additions of the plan's whole budget: two for each weight and row forward, four

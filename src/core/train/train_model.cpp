@@ -415,7 +415,10 @@ class ModelTraining {
     }
 
     /// Decides where trainings run: here, on the pool's threads, or where the device's trainer is.
-    Status MakeRunner(int runs) {
+    /// `first`: trainings before the refits.
+    Status MakeRunner(int first) {
+        const int refits = recipe_.refit ? recipe_.members : 0;
+        const int runs = first + refits;
         MemberRunContext context;
         context.data = data_.get();
         context.pipeline = &result_.model.pipeline;
@@ -436,6 +439,7 @@ class ModelTraining {
             plan.integer_targets = result_.model.target.task() == Task::kMulticlass;
             plan.train_rows = plan_.splits[0].train.size();
             plan.trainings = runs;
+            plan.beside = std::max(first, refits);
             plan.parameters = families_[0].parameters;
             plan.recipe = &recipe_;
             DLENT_ASSIGN_OR_RETURN(const bool takes_them, device_->Begin(plan, cancel_));
@@ -486,7 +490,7 @@ class ModelTraining {
         DLENT_RETURN_IF_ERROR(AddFamily(recipe_.numeric_embedding));
         if (choose)
             DLENT_RETURN_IF_ERROR(AddFamily(NumericEmbedding::kNone));
-        DLENT_RETURN_IF_ERROR(MakeRunner(each * (choose ? 2 : 1) + (recipe_.refit ? recipe_.members : 0)));
+        DLENT_RETURN_IF_ERROR(MakeRunner(each * (choose ? 2 : 1)));
         std::vector<MemberRun> runs;
         for (const Family& family : families_) {
             for (int member = 0; member < each; ++member)

@@ -6,7 +6,7 @@
 //   devices=N      how many devices there are (1)
 //   memory=BYTES   of each (1 GiB)
 //   no_driver      none can be listed, as without a driver
-//   hang           a job's work never ends
+//   hang           a job's work never ends; hang=N: on device N
 //   slow=MICROSECONDS  every wait for the device takes so much longer
 
 #include <algorithm>
@@ -38,6 +38,7 @@ struct Orders {
     uint64_t memory = uint64_t{1} << 30;
     bool no_driver = false;
     bool hang = false;
+    int hanging_device = -1;  ///< where only one hangs
     int slow_us = 0;
 };
 
@@ -60,6 +61,8 @@ Orders ReadOrders() {
             orders.no_driver = true;
         else if (word == "hang")
             orders.hang = true;
+        else if (word.starts_with("hang="))
+            orders.hanging_device = std::atoi(value.c_str());
     }
     return orders;
 }
@@ -128,13 +131,15 @@ int DeviceInfo(int device, DlentDeviceInfo* info, char* error, size_t error_byte
     return 0;
 }
 
-void* MakeBackend(int, int, const DlentMemoryGate* gate, char* error, size_t error_bytes) {
+void* MakeBackend(int device, int, const DlentMemoryGate* gate, char* error, size_t error_bytes) {
     std::unique_ptr<Backend> cpu = MakeCpuBackend();
     if (cpu == nullptr) {
         Fail(error, error_bytes, "out of memory");
         return nullptr;
     }
-    return static_cast<Backend*>(new FakeBackend(std::move(cpu), *gate, ReadOrders()));
+    Orders orders = ReadOrders();
+    orders.hang = orders.hang || orders.hanging_device == device;
+    return static_cast<Backend*>(new FakeBackend(std::move(cpu), *gate, orders));
 }
 
 void FreeBackend(void* backend) {

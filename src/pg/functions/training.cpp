@@ -152,7 +152,6 @@ Expected<TrainedOnDevice> TrainOnRows(const TrainingRequest& request, const Trai
             [monitor](const Model& model) { return MeasureScoreCost(model, *monitor); }, pool.get(), on,
             checkpoints);
     };
-    Json routing;
     if (MayUseGpu(request.place)) {
         RemoteTrainer remote(request.place == TrainingPlace::kAuto ? RemoteTrainer::Choice::kAuto
                                                                    : RemoteTrainer::Choice::kGpu,
@@ -161,15 +160,13 @@ Expected<TrainedOnDevice> TrainOnRows(const TrainingRequest& request, const Trai
         Expected<TrainedModel> trained = train(&remote);
         remote.ThrowIfFailed();
         monitor->ThrowIfFailed();
-        if (remote.decision())
-            routing = remote.decision()->ToJson();
         if (!remote.device_failure()) {
             if (!trained.ok())
                 return trained.status();
             DLENT_RETURN_IF_ERROR(KeepPredictions(rows.table, *monitor, &*trained));
             if (const Json description = remote.Describe(); !description.is_null())
                 trained->details["device"] = description;
-            if (!routing.is_null())
+            if (Json routing = remote.Routing(); !routing.is_null())
                 trained->details["routing"] = std::move(routing);
             return TrainedOnDevice{std::move(*trained), remote.device_name()};
         }

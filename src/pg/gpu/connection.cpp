@@ -2,7 +2,10 @@
 
 #include "pg/gpu/connection.h"
 
+#include <sys/epoll.h>
+
 #include <algorithm>
+#include <limits>
 
 #include "pg/bridge/error.h"
 #include "pg/gpu/files.h"
@@ -20,6 +23,7 @@ namespace {
 
 constexpr int kProbePatienceMs = 60000;    ///< for a supervisor's first look at the devices
 constexpr int kProcessPatienceMs = 10000;  ///< for a process that is starting
+constexpr int kAnswerPatienceMs = 10000;   ///< for an answer that is due at once
 constexpr int kPollMs = 10;
 constexpr double kProblemAgeSeconds = 60.0;  ///< how long "there is no GPU" is believed
 constexpr long kLongestWaitMs = 1000;
@@ -107,6 +111,17 @@ Expected<GpuConnection> GpuConnection::OpenRunning(int device, const CancelToken
 }
 
 Expected<GpuConnection> GpuConnection::Open(std::optional<int> device, const CancelToken& cancel) {
+    DLENT_ASSIGN_OR_RETURN(std::vector<std::optional<GpuConnection>> all, OpenAll(device, cancel));
+    const auto load = [](const std::optional<GpuConnection>& c) {
+        return c ? c->status().jobs + c->status().waiting : std::numeric_limits<uint64_t>::max();
+    };
+    const auto best = std::min_element(all.begin(), all.end(),
+                                       [&](const auto& a, const auto& b) { return load(a) < load(b); });
+    return std::move(**best);
+}
+
+Expected<std::vector<std::optional<GpuConnection>>> GpuConnection::OpenAll(std::optional<int> device,
+                                                                           const CancelToken& cancel) {
     const GpuListing listing = ListGpus(cancel);
     if (!listing.problem.ok())
         return listing.problem;
@@ -117,20 +132,19 @@ Expected<GpuConnection> GpuConnection::Open(std::optional<int> device, const Can
     const TimestampTz start = GetCurrentTimestamp();
     TimestampTz asked_at = 0;
     for (;;) {
-        std::optional<GpuConnection> best;
+        std::vector<std::optional<GpuConnection>> all(listing.devices.size());
+        bool found = false;
         Status problem;
         for (int i = device.value_or(0); i < (device ? *device + 1 : count); ++i) {
             Expected<GpuConnection> connection = OpenRunning(i, cancel);
-            if (!connection.ok()) {
+            if (connection.ok())
+                all[static_cast<size_t>(i)] = std::move(*connection);
+            else
                 problem = connection.status();
-                continue;
-            }
-            const auto load = [](const GpuConnection& c) { return c.status().jobs + c.status().waiting; };
-            if (!best || load(*connection) < load(*best))
-                best = std::move(*connection);
+            found = found || connection.ok();
         }
-        if (best)
-            return std::move(*best);
+        if (found)
+            return all;
         // a process that is there and refuses us will not do otherwise later
         if (problem.code() != StatusCode::kNotFound)
             return problem;
@@ -151,7 +165,7 @@ Expected<GpuConnection> GpuConnection::Open(std::optional<int> device, const Can
 
 Status GpuConnection::Greet(const CancelToken& cancel) {
     DLENT_RETURN_IF_ERROR(Send(gpu::MessageType::kHello, {{"build", DLENT_VERSION}}));
-    DLENT_ASSIGN_OR_RETURN(const gpu::Received answer, Receive(cancel));
+    DLENT_ASSIGN_OR_RETURN(const gpu::Received answer, ReceiveAnswer(cancel));
     const Json& body = answer.message.body;
     if (answer.message.type == gpu::MessageType::kError) {
         const Status reason = gpu::StatusFromJson(body);
@@ -170,15 +184,50 @@ Status GpuConnection::Greet(const CancelToken& cancel) {
     return Status::Ok();
 }
 
+Status GpuConnection::AskStatus(const CancelToken& cancel) {
+    DLENT_RETURN_IF_ERROR(Send(gpu::MessageType::kStatusQuery, Json::object()));
+    DLENT_ASSIGN_OR_RETURN(const gpu::Received answer, ReceiveAnswer(cancel));
+    if (answer.message.type != gpu::MessageType::kStatus)
+        return Status::Corrupt("the GPU process did not answer how it is");
+    DLENT_ASSIGN_OR_RETURN(status_, gpu::DeviceStatus::FromJson(answer.message.body));
+    return Status::Ok();
+}
+
 Expected<gpu::Received> GpuConnection::Receive(const CancelToken& cancel) {
+    return ReceiveWithin(std::nullopt, cancel);
+}
+
+Expected<gpu::Received> GpuConnection::ReceiveAnswer(const CancelToken& cancel) {
+    return ReceiveWithin(kAnswerPatienceMs, cancel);
+}
+
+Expected<gpu::Received> GpuConnection::ReceiveWithin(std::optional<int> patience_ms,
+                                                     const CancelToken& cancel) {
+    const TimestampTz start = GetCurrentTimestamp();
     for (;;) {
         if (cancel.IsCancelled())
             return Status::Cancelled();
         DLENT_ASSIGN_OR_RETURN(std::optional<gpu::Received> received, channel_.Receive());
         if (received)
             return std::move(*received);
+        if (patience_ms && Passed(start, *patience_ms))
+            return Status(StatusCode::kUnsupported,
+                          "the process of GPU " + std::to_string(device_) + " does not answer", {},
+                          "The server's log may say why.");
         Sleep(channel_.fd(), kLongestWaitMs);
     }
+}
+
+void GpuConnection::WaitForAny(std::span<const GpuConnection* const> connections, long milliseconds) {
+    // one descriptor that is readable when any of them is
+    const gpu::FileDescriptor all(epoll_create1(EPOLL_CLOEXEC));
+    bool complete = all.valid();
+    for (const GpuConnection* const connection : connections) {
+        epoll_event event{};
+        event.events = EPOLLIN;
+        complete = complete && epoll_ctl(all.get(), EPOLL_CTL_ADD, connection->channel_.fd(), &event) == 0;
+    }
+    Sleep(complete ? all.get() : -1, complete ? milliseconds : kPollMs);
 }
 
 }  // namespace dlent::pg

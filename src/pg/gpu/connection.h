@@ -1,6 +1,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -33,12 +34,18 @@ class GpuConnection {
     /// Device `device`, or the one with the fewest jobs. Starts what is not running, and waits for it. On
     /// failure a Status that says why no GPU is to be had; kCancelled. Throws PgError when interrupted.
     static Expected<GpuConnection> Open(std::optional<int> device, const CancelToken& cancel);
-    /// The same, only where the process runs already.
+    /// The same, all devices that are to be had, by number; without a connection where that is not `device`
+    /// or its process does not run just now. There is one connection at least.
+    static Expected<std::vector<std::optional<GpuConnection>>> OpenAll(std::optional<int> device,
+                                                                       const CancelToken& cancel);
+    /// Only where the process runs already; kNotFound.
     static Expected<GpuConnection> OpenRunning(int device, const CancelToken& cancel);
 
     int device() const { return device_; }
-    /// As it was when the connection was made.
+    /// As it was when the connection was made, or it was asked again.
     const gpu::DeviceStatus& status() const { return status_; }
+    /// Asks for the status, on a connection without a job.
+    Status AskStatus(const CancelToken& cancel);
     /// How versions call it: "cuda:0".
     std::string name() const { return status_.kind + ":" + std::to_string(device_); }
 
@@ -48,10 +55,17 @@ class GpuConnection {
     /// Waits for the next message, interruptibly. A kError message is returned as such. kNotFound when the
     /// process is gone; kCancelled.
     Expected<gpu::Received> Receive(const CancelToken& cancel);
+    /// The next message where there is one already.
+    Expected<std::optional<gpu::Received>> ReceiveNow() { return channel_.Receive(); }
+    /// Sleeps until one of them has a message, an interrupt, or the time.
+    static void WaitForAny(std::span<const GpuConnection* const> connections, long milliseconds);
 
  private:
     GpuConnection(gpu::Channel channel, int device) : channel_(std::move(channel)), device_(device) {}
     Status Greet(const CancelToken& cancel);
+    /// What a process answers at once, or it does not work: kUnsupported.
+    Expected<gpu::Received> ReceiveAnswer(const CancelToken& cancel);
+    Expected<gpu::Received> ReceiveWithin(std::optional<int> patience_ms, const CancelToken& cancel);
 
     gpu::Channel channel_;
     int device_;

@@ -20,10 +20,8 @@ void ThrowDeviceFailure(const Status& failure, const char* refused, const char* 
                    failure.hint().empty() ? hint : FromUtf8(failure.hint()));
 }
 
-void ReportDeviceFailure(const Status& failure, const char* instead, const char* refused) {
-    if (CurrentGpuPolicy() == GpuPolicy::kRequire)
-        ThrowDeviceFailure(failure, refused, "With dlent.gpu = try the CPU would take over.");
-    const std::string message = std::string(instead) + ": " + FromUtf8(failure.message());
+void WarnOfDeviceFailure(const Status& failure, const std::string& instead) {
+    const std::string message = instead + ": " + FromUtf8(failure.message());
     const std::string detail = FromUtf8(failure.detail());
     const std::string hint = FromUtf8(failure.hint());
     CallPostgres([&] {
@@ -31,6 +29,12 @@ void ReportDeviceFailure(const Status& failure, const char* instead, const char*
                           detail.empty() ? 0 : errdetail_internal("%s", detail.c_str()),
                           hint.empty() ? 0 : errhint("%s", hint.c_str())));
     });
+}
+
+void ReportDeviceFailure(const Status& failure, const char* instead, const char* refused) {
+    if (CurrentGpuPolicy() == GpuPolicy::kRequire)
+        ThrowDeviceFailure(failure, refused, "With dlent.gpu = try the CPU would take over.");
+    WarnOfDeviceFailure(failure, instead);
 }
 
 }  // namespace dlent::pg

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <new>
+#include <string>
 
 #include "core/base/status.h"
 #include "pg/bridge/error.h"
@@ -36,6 +37,9 @@ Status ProcessEnded(const char* what);
 
 /// 55000, with a message that begins with `refused`.
 [[noreturn]] void ThrowDeviceFailure(const Status& failure, const char* refused, const char* hint);
+
+/// A warning that begins with `instead`: what follows from the failure.
+void WarnOfDeviceFailure(const Status& failure, const std::string& instead);
 
 /// What becomes of work whose GPU failed: with dlent.gpu = require an error that begins with `refused`; else
 /// a warning that begins with `instead`, and the CPU does it all again.

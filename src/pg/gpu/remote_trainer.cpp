@@ -3,15 +3,42 @@
 #include "pg/gpu/remote_trainer.h"
 
 #include <algorithm>
-#include <chrono>
 
+#include "core/train/place_choice.h"
 #include "pg/bridge/error.h"
 
 namespace dlent::pg {
+namespace {
+
+/// How often a training that could use more cards looks whether others have left them.
+constexpr std::chrono::milliseconds kLookAgain{500};
+/// A network that this many cards have failed with is not given to another: it may be what fails them.
+constexpr int kMostFailures = 2;
+
+/// Whether it was the training that failed, which it would have done anywhere, rather than the device.
+bool IsOfTraining(const Status& status) {
+    switch (status.code()) {
+        case StatusCode::kOk:
+        case StatusCode::kCancelled:
+        case StatusCode::kNonFinite:
+        case StatusCode::kInvalidArgument:
+        case StatusCode::kInsufficientData:
+            return true;
+        default:
+            return false;
+    }
+}
+
+std::string Count(int count, const char* what) {
+    return std::to_string(count) + " " + what + (count == 1 ? "" : "s");
+}
+
+}  // namespace
 
 Expected<bool> RemoteTrainer::Begin(const TrainingPlan& plan, const CancelToken& cancel) {
     takes_them_ = false;
-    connection_.reset();
+    cards_.clear();
+    last_failure_ = Status::Ok();
     if (choice_ == Choice::kAuto) {
         DLENT_ASSIGN_OR_RETURN(const bool worthwhile,
                                error_.Guard<Expected<bool>>([&] { return Route(plan, cancel); }));
@@ -26,44 +53,50 @@ Expected<bool> RemoteTrainer::Begin(const TrainingPlan& plan, const CancelToken&
 Expected<bool> RemoteTrainer::Route(const TrainingPlan& plan, const CancelToken& cancel) {
     decision_ = RoutingDecision();
     const DeviceRates cpu = MeasureCpuRates(cpu_);
-    // a card that is idle and fast is the most that there could be: no process is asked for less
-    decision_ = RouteTraining(plan, cpu, threads_, {kAssumedGpuRates, true, 0});
+    // cards that are idle and fast are the most that there could be: no process is asked for less
+    decision_ = RouteTraining(plan, cpu, threads_, {kAssumedGpuRates, true, 0, plan.beside});
     if (!decision_->gpu)
         return false;
-    Expected<GpuConnection> connection = GpuConnection::Open(wanted_, cancel);
-    if (!connection.ok()) {
-        if (connection.status().code() == StatusCode::kCancelled)
-            return connection.status();
+    const Status opened = OpenCards(cancel);
+    if (!opened.ok()) {
+        if (opened.code() == StatusCode::kCancelled)
+            return opened;
         decision_ = RoutingDecision();
-        decision_->reason = connection.status().message();
+        decision_->reason = opened.message();
         return false;
     }
-    const gpu::DeviceStatus& status = connection->status();
+    const auto least = std::min_element(cards_.begin(), cards_.end(), [](const auto& a, const auto& b) {
+        const auto rank = [](const TrainingCard& card) {
+            return std::pair(card.connection() == nullptr, card.others());
+        };
+        return rank(a) < rank(b);
+    });
+    const gpu::DeviceStatus& status = least->status();
     GpuOffer offer;
     if (status.flops_per_second > 0.0 && status.step_seconds > 0.0)
         offer.rates = {std::max(status.flops_per_second, kAssumedGpuRates.flops_per_second),
                        status.step_seconds, true};
     offer.is_warm = status.jobs + status.jobs_done > 0;
-    offer.jobs = static_cast<int>(status.jobs + status.waiting);
+    offer.jobs = least->others();
+    offer.cards = IdleCards();
     decision_ = RouteTraining(plan, cpu, threads_, offer);
-    if (decision_->gpu)
-        connection_ = std::move(*connection);
     return decision_->gpu;
 }
 
-Expected<TrainerResult> RemoteTrainer::Train(Network& network, std::span<const uint32_t> train_rows,
-                                             std::span<const uint32_t> validation_rows,
-                                             const TrainerOptions& options, const CancelToken& cancel,
-                                             const ProgressCallback& progress) {
-    Expected<TrainerResult> result = error_.Guard<Expected<TrainerResult>>(
-        [&] { return TrainGuarded(network, train_rows, validation_rows, options, cancel, progress); });
-    if (!result.ok())
-        return Blame(result.status());
-    return result;
+Status RemoteTrainer::OpenCards(const CancelToken& cancel) {
+    DLENT_ASSIGN_OR_RETURN(std::vector<std::optional<GpuConnection>> connections,
+                           GpuConnection::OpenAll(wanted_, cancel));
+    for (size_t i = 0; i < connections.size(); ++i) {
+        const int device = static_cast<int>(i);
+        if (!wanted_ || device == *wanted_)
+            cards_.emplace_back(device, std::move(connections[i]));
+    }
+    return Status::Ok();
 }
 
 Status RemoteTrainer::BeginGuarded(const TrainingPlan& plan, const CancelToken& cancel) {
-    const auto start = std::chrono::steady_clock::now();
+    const auto start = Clock::now();
+    no_place_since_.reset();
     gpu::ImageShape shape;
     shape.rows = plan.data->rows();
     shape.numeric = static_cast<uint32_t>(plan.numeric);
@@ -72,82 +105,183 @@ Status RemoteTrainer::BeginGuarded(const TrainingPlan& plan, const CancelToken& 
     shape.integer_targets = plan.integer_targets;
     shape.weights = plan.data->has_weights();
     DLENT_ASSIGN_OR_RETURN(const gpu::ImageLayout layout, gpu::ImageLayout::Of(shape));
-    if (!connection_) {
-        DLENT_ASSIGN_OR_RETURN(connection_, GpuConnection::Open(wanted_, cancel));
-    }
-    DLENT_ASSIGN_OR_RETURN(image_, gpu::SharedMemory::Create(layout.bytes, cancel));
-    DLENT_RETURN_IF_ERROR(gpu::WriteImage(layout, *plan.data, cancel, image_.data()));
-    image_seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    return connection_->Send(gpu::MessageType::kImage, shape.ToJson(), image_.fd());
+    if (cards_.empty())
+        DLENT_RETURN_IF_ERROR(OpenCards(cancel));
+    const int cards = static_cast<int>(cards_.size());
+    spread_ = wanted_            ? "this GPU was asked for"
+              : plan.beside <= 1 ? "there is one network at a time to be trained"
+                                 : Count(plan.beside, "network") + " can be trained beside each other, and " +
+                                       std::to_string(IdleCards()) + " of " + Count(cards, "GPU") +
+                                       " had no other training when this one began";
+    image_.shape = shape;
+    DLENT_ASSIGN_OR_RETURN(image_.memory, gpu::SharedMemory::Create(layout.bytes, cancel));
+    DLENT_RETURN_IF_ERROR(gpu::WriteImage(layout, *plan.data, cancel, image_.memory.data()));
+    image_seconds_ = std::chrono::duration<double>(Clock::now() - start).count();
+    return Status::Ok();
 }
 
-Expected<TrainerResult> RemoteTrainer::TrainGuarded(Network& network, std::span<const uint32_t> train_rows,
-                                                    std::span<const uint32_t> validation_rows,
-                                                    const TrainerOptions& options, const CancelToken& cancel,
-                                                    const ProgressCallback& progress) {
-    DLENT_ASSIGN_OR_RETURN(const std::vector<NamedTensorData> initial, network.Save());
-    {
-        DLENT_ASSIGN_OR_RETURN(
-            const gpu::Parcel job,
-            gpu::PackJob(network.spec(), initial, options, precision_, train_rows, validation_rows, cancel));
-        DLENT_RETURN_IF_ERROR(connection_->Send(gpu::MessageType::kTrain, job.body, job.memory.fd()));
-    }
-    for (;;) {
-        DLENT_ASSIGN_OR_RETURN(gpu::Received received, connection_->Receive(cancel));
-        const Json& body = received.message.body;
-        switch (received.message.type) {
-            case gpu::MessageType::kProgress: {
-                DLENT_ASSIGN_OR_RETURN(TrainingProgress report, gpu::ProgressFromJson(body));
-                report.phase = "training";
-                if (progress)
-                    progress(report);
-                break;
-            }
-            case gpu::MessageType::kResult: {
-                DLENT_ASSIGN_OR_RETURN(const size_t bytes, gpu::ResultBytes(body));
-                DLENT_ASSIGN_OR_RETURN(const gpu::SharedMemory memory,
-                                       gpu::SharedMemory::Map(std::move(received.memory), bytes));
-                DLENT_ASSIGN_OR_RETURN(gpu::JobResult job,
-                                       gpu::UnpackResult(body, {memory.data(), memory.size()}));
-                const size_t logits = validation_rows.size() * static_cast<size_t>(network.members()) *
-                                      static_cast<size_t>(network.outputs());
-                if (job.result.validation_logits.size() != logits)
-                    return Status::Corrupt("the GPU process returned another number of logits");
-                DLENT_RETURN_IF_ERROR(network.Load(job.tensors));
-                return std::move(job.result);
-            }
-            case gpu::MessageType::kError:
-                return gpu::StatusFromJson(body);
-            default:
-                return Status::Corrupt("the GPU process sent a message that is not its to send");
+int RemoteTrainer::IdleCards() const {
+    return static_cast<int>(
+        std::count_if(cards_.begin(), cards_.end(), [](const TrainingCard& card) { return card.is_idle(); }));
+}
+
+bool RemoteTrainer::AnyTrains() const {
+    return std::any_of(cards_.begin(), cards_.end(),
+                       [](const TrainingCard& card) { return card.is_training(); });
+}
+
+int RemoteTrainer::width() const {
+    const auto trains = std::count_if(cards_.begin(), cards_.end(),
+                                      [](const TrainingCard& card) { return card.is_training(); });
+    return std::max(1, static_cast<int>(trains) + IdleCards());
+}
+
+Expected<std::optional<int>> RemoteTrainer::FindPlace(const CancelToken& cancel) {
+    return error_.Guard<Expected<std::optional<int>>>([&] { return FindPlaceGuarded(cancel); });
+}
+
+Expected<std::optional<int>> RemoteTrainer::FindPlaceGuarded(const CancelToken& cancel) {
+    if (no_place_since_ && Clock::now() - *no_place_since_ < kLookAgain)
+        return std::optional<int>();
+    std::vector<PlaceState> places;
+    for (TrainingCard& card : cards_) {
+        if (!card.is_abandoned() && !card.is_training()) {
+            const Status looked = card.Look(cancel);
+            if (!looked.ok())
+                DLENT_RETURN_IF_ERROR(GiveUp(&card, looked));
         }
+        places.push_back({card.connection() != nullptr && !card.is_training(), card.others()});
     }
+    const bool some_train = AnyTrains();
+    const std::optional<int> place = ChoosePlace(places, some_train);
+    if (!place && !some_train)
+        return Blame(!last_failure_.ok() ? last_failure_
+                                         : Status(StatusCode::kUnsupported, "no GPU process answers", {},
+                                                  "The server's log may say why."));
+    no_place_since_.reset();
+    if (!place)
+        no_place_since_ = Clock::now();
+    return place;
+}
+
+Status RemoteTrainer::Start(int place, const PlacedTraining& training, const CancelToken& cancel) {
+    return error_.Guard<Status>([&] {
+        return Blame(cards_[static_cast<size_t>(place)].Start(training, image_, precision_, cancel));
+    });
+}
+
+Expected<std::optional<PlaceEvent>> RemoteTrainer::Wait(const CancelToken& cancel) {
+    return error_.Guard<Expected<std::optional<PlaceEvent>>>([&] { return WaitGuarded(cancel); });
+}
+
+Expected<std::optional<PlaceEvent>> RemoteTrainer::WaitGuarded(const CancelToken& cancel) {
+    std::vector<const GpuConnection*> connections;
+    for (TrainingCard& card : cards_) {
+        if (card.is_training())
+            connections.push_back(card.connection());
+        else
+            card.Release();  // so that a process that has nothing else to do may give its card back
+    }
+    const auto until = Clock::now() + kLookAgain;
+    for (;;) {
+        if (cancel.IsCancelled())
+            return Status::Cancelled();
+        Expected<std::optional<PlaceEvent>> event = ListenToAll();
+        const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(until - Clock::now());
+        if (!event.ok() || event->has_value() || left.count() <= 0)
+            return event;
+        GpuConnection::WaitForAny(connections, left.count());
+    }
+}
+
+Expected<std::optional<PlaceEvent>> RemoteTrainer::ListenToAll() {
+    for (size_t i = 0; i < cards_.size(); ++i) {
+        TrainingCard& card = cards_[i];
+        if (!card.is_training())
+            continue;
+        PlaceEvent event;
+        event.place = static_cast<int>(i);
+        Expected<std::optional<CardEvent>> said = card.Listen();
+        if (!said.ok()) {
+            DLENT_RETURN_IF_ERROR(GiveUp(&card, said.status()));
+            event.what = PlaceFailed();
+        } else if (said->has_value()) {
+            std::visit([&event](auto& what) { event.what = std::move(what); }, **said);
+        } else {
+            continue;
+        }
+        if (!card.is_training())
+            no_place_since_.reset();
+        return std::optional<PlaceEvent>(std::move(event));
+    }
+    return std::optional<PlaceEvent>();
+}
+
+Status RemoteTrainer::GiveUp(TrainingCard* card, const Status& failure) {
+    if (IsOfTraining(failure))
+        return failure;
+    const bool may_be_its_network = card->is_training() && card->failures() + 1 >= kMostFailures;
+    card->Abandon();
+    spread_ += "; " + card->name() + " failed";
+    const bool others_left = std::any_of(cards_.begin(), cards_.end(),
+                                         [](const TrainingCard& other) { return !other.is_abandoned(); });
+    if (may_be_its_network || !others_left)
+        return Blame(failure);
+    last_failure_ = failure.code() == StatusCode::kNotFound ? ProcessEnded("trained") : failure;
+    WarnOfDeviceFailure(last_failure_, "the training goes on without " + card->name());
+    return Status::Ok();
 }
 
 Status RemoteTrainer::Blame(Status status) {
-    switch (status.code()) {
-        case StatusCode::kOk:
-        case StatusCode::kCancelled:
-        case StatusCode::kNonFinite:
-        case StatusCode::kInvalidArgument:
-        case StatusCode::kInsufficientData:
-            break;
-        case StatusCode::kNotFound:
-            device_failure_ = ProcessEnded("trained");
-            break;
-        default:
-            device_failure_ = status;
-    }
+    if (!IsOfTraining(status))
+        device_failure_ = status.code() == StatusCode::kNotFound ? ProcessEnded("trained") : status;
     return status;
+}
+
+std::vector<const TrainingCard*> RemoteTrainer::CardsUsed() const {
+    std::vector<const TrainingCard*> used;
+    for (const TrainingCard& card : cards_) {
+        if (card.networks_trained() > 0)
+            used.push_back(&card);
+    }
+    if (!used.empty())
+        return used;
+    // all networks came from checkpoints
+    return {&*std::find_if(cards_.begin(), cards_.end(),
+                           [](const TrainingCard& card) { return card.was_reached(); })};
+}
+
+std::string RemoteTrainer::device_name() const {
+    if (!takes_them_)
+        return "cpu";
+    std::string names;
+    for (const TrainingCard* const card : CardsUsed())
+        names += (names.empty() ? "" : ",") + card->name();
+    return names;
+}
+
+Json RemoteTrainer::Routing() const {
+    if (!takes_them_)
+        return decision_ ? decision_->ToJson() : Json();
+    Json routing =
+        decision_ ? decision_->ToJson() : Json{{"device", "gpu"}, {"reason", "a GPU was asked for"}};
+    routing["gpus"] = CardsUsed().size();
+    routing["gpus_reason"] = spread_;
+    return routing;
 }
 
 Json RemoteTrainer::Describe() const {
     if (!takes_them_)
         return nullptr;
-    return {{"name", connection_->status().name},
-            {"driver", connection_->status().driver},
+    const std::vector<const TrainingCard*> used = CardsUsed();
+    Json gpus = Json::array();
+    for (const TrainingCard* const card : used)
+        gpus.push_back({{"gpu", card->device()}, {"networks", card->networks_trained()}});
+    return {{"name", used[0]->status().name},
+            {"driver", used[0]->status().driver},
             {"precision", gpu::PrecisionName(precision_)},
-            {"image_bytes", image_.size()},
+            {"gpus", std::move(gpus)},
+            {"image_bytes", image_.memory.size()},
             {"image_seconds", image_seconds_}};
 }
 

@@ -1,18 +1,20 @@
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/train/network_trainer.h"
 #include "core/train/routing.h"
-#include "gpu/protocol/job.h"
-#include "pg/gpu/connection.h"
 #include "pg/gpu/failure.h"
+#include "pg/gpu/training_card.h"
 
 namespace dlent::pg {
 
-/// Trains in the process of a GPU: one data image a model, one job a network. No exception passes the core:
-/// what PostgreSQL raises meanwhile is kept, ends the training, and is thrown by ThrowIfFailed().
+/// Trains in the processes of GPUs, each of which is a place: one data image a model, one job a network. No
+/// thread: whatever the cards say is read here. No exception passes the core: what PostgreSQL raises
+/// meanwhile is kept, ends the training, and is thrown by ThrowIfFailed().
 class RemoteTrainer final : public NetworkTrainer {
  public:
     /// Whether the user asked for a GPU, or for what is best.
@@ -24,30 +26,38 @@ class RemoteTrainer final : public NetworkTrainer {
         : choice_(choice), wanted_(device), precision_(precision), cpu_(cpu), threads_(threads) {}
 
     Expected<bool> Begin(const TrainingPlan& plan, const CancelToken& cancel) override;
-    Expected<TrainerResult> Train(Network& network, std::span<const uint32_t> train_rows,
-                                  std::span<const uint32_t> validation_rows, const TrainerOptions& options,
-                                  const CancelToken& cancel, const ProgressCallback& progress) override;
+    int width() const override;
+    Expected<std::optional<int>> FindPlace(const CancelToken& cancel) override;
+    Status Start(int place, const PlacedTraining& training, const CancelToken& cancel) override;
+    Expected<std::optional<PlaceEvent>> Wait(const CancelToken& cancel) override;
 
-    /// Whether it was the device, or the way to it, that failed, rather than the training: then why.
+    /// Whether it was the devices, or the way to them, that failed, rather than the training: then why.
     const std::optional<Status>& device_failure() const { return device_failure_; }
     void ThrowIfFailed() const { error_.Throw(); }
-    /// "cuda:0", or "cpu" where trainings are left to it; once begun.
-    std::string device_name() const { return takes_them_ ? connection_->name() : "cpu"; }
-    /// Of kAuto: what was decided, and why.
-    const std::optional<RoutingDecision>& decision() const { return decision_; }
-    /// Of the device, for details of the version.
+    /// "cuda:0", "cuda:0,cuda:1", or "cpu" where trainings are left to it; once begun.
+    std::string device_name() const;
+    /// Where trainings went and why, for details of the version; null where nothing was decided.
+    Json Routing() const;
+    /// Of the devices, for details of the version; null where they were not used.
     Json Describe() const;
 
  private:
-    Status BeginGuarded(const TrainingPlan& plan, const CancelToken& cancel);
+    using Clock = std::chrono::steady_clock;
+
     /// Whether a GPU is to be had, and worth it.
     Expected<bool> Route(const TrainingPlan& plan, const CancelToken& cancel);
-    Expected<TrainerResult> TrainGuarded(Network& network, std::span<const uint32_t> train_rows,
-                                         std::span<const uint32_t> validation_rows,
-                                         const TrainerOptions& options, const CancelToken& cancel,
-                                         const ProgressCallback& progress);
+    Status BeginGuarded(const TrainingPlan& plan, const CancelToken& cancel);
+    Status OpenCards(const CancelToken& cancel);
+    Expected<std::optional<int>> FindPlaceGuarded(const CancelToken& cancel);
+    Expected<std::optional<PlaceEvent>> WaitGuarded(const CancelToken& cancel);
+    Expected<std::optional<PlaceEvent>> ListenToAll();
+    /// Goes on without a card, which a warning says, or fails.
+    Status GiveUp(TrainingCard* card, const Status& failure);
     /// Keeps what failed, unless it was the training itself.
     Status Blame(Status status);
+    int IdleCards() const;
+    bool AnyTrains() const;
+    std::vector<const TrainingCard*> CardsUsed() const;
 
     const Choice choice_;
     const std::optional<int> wanted_;
@@ -56,8 +66,11 @@ class RemoteTrainer final : public NetworkTrainer {
     const int threads_;
     bool takes_them_ = false;
     std::optional<RoutingDecision> decision_;
-    std::optional<GpuConnection> connection_;
-    gpu::SharedMemory image_;
+    std::string spread_;  ///< why there are as many cards as there are
+    std::vector<TrainingCard> cards_;
+    TrainingImage image_;
+    std::optional<Clock::time_point> no_place_since_;  ///< asked in vain then, and no card has ended since
+    Status last_failure_;                              ///< of a card that the training goes on without
     std::optional<Status> device_failure_;
     KeptError error_;
     double image_seconds_ = 0.0;
