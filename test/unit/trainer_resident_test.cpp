@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "backend_parity.h"
 #include "core/train/trainer.h"
 #include "gpu/fake/forwarding_backend.h"
 #include "network_testing.h"
@@ -125,6 +126,17 @@ TEST(TrainerResident, DataThatOutgrowTheDeviceAreFed) {
     boastful.largest = 5000;
     ExpectSame(expected, Train(boastful, options, 101));
     EXPECT_EQ(boastful.gathers, 0);
+}
+
+TEST(TrainerResident, DevicesThatAreFedGiveTheBytesOfThoseThatHoldTheData) {
+    TrainerOptions options;
+    options.max_epochs = 3;
+    for (const parity::BackendCase& device : parity::DeviceBackends()) {
+        const std::unique_ptr<Backend> holds = device.make();
+        gpu::ForwardingBackend is_fed(device.make());
+        ASSERT_EQ(is_fed.ResidentBytes(), 0u);
+        ExpectSame(Train(*holds, options, 101), Train(is_fed, options, 101));
+    }
 }
 
 TEST(TrainerResident, DivergenceIsNoticed) {

@@ -54,8 +54,8 @@ Expected<bool> BatchFeeder::MakeResident(const CancelToken& cancel) {
         std::iota(rows.begin(), rows.end(), static_cast<uint32_t>(first));
         data_.Gather(rows, {numeric_.Host(), plain_.Host(), codes_.Host(), targets_.Host(), weights_.Host()});
         ForEach([&](auto& part) { part.UploadTable(backend_, first, rows.size()); });
-        DLENT_RETURN_IF_ERROR(backend_.Synchronize());
     }
+    DLENT_RETURN_IF_ERROR(backend_.Synchronize());
     return true;
 }
 

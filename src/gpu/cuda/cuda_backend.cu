@@ -22,6 +22,7 @@
 #include "gpu/cuda/normalization.cuh"
 #include "gpu/cuda/optimizer.cuh"
 #include "gpu/cuda/reductions.cuh"
+#include "gpu/cuda/staging_ring.h"
 
 namespace dlent::cuda {
 namespace {
@@ -83,7 +84,7 @@ class CudaBackend final : public Backend {
     }
     void Upload(void* device, const void* host, size_t bytes) override {
         if (bytes != 0)
-            Check(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, stream_));
+            Check(staging_.Upload(device, host, bytes, stream_));
     }
     void Download(void* host, const void* device, size_t bytes) override {
         if (bytes != 0)
@@ -677,6 +678,7 @@ class CudaBackend final : public Backend {
     const DlentMemoryGate& gate_;
     Matmul matmul_;
     cudaStream_t stream_ = nullptr;
+    StagingRing staging_;
     Status fault_;
     std::unordered_map<void*, size_t> sizes_;
     void* workspace_ = nullptr;

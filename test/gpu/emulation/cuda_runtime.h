@@ -2,9 +2,10 @@
 
 // What src/gpu/cuda uses of CUDA's runtime, carried out on the CPU: kernels run block after block, the
 // threads of a block as fibers that meet at barriers, shared memory is static, a stream is the order of
-// calls, and a graph is the list of what was enqueued while it was recorded. Slow, and for one purpose: the
-// kernels' own source meets the operators' tests where there is no card. What it cannot show: races between
-// threads, memory models, what the real cuBLASLt chooses, and speed.
+// calls, which waits where a copy from pinned memory is in it (as late as that may happen, so that memory
+// which is used again too soon shows), and a graph is the list of what was enqueued while it was recorded.
+// Slow, and for one purpose: the kernels' own source meets the operators' tests where there is no card. What
+// it cannot show: races between threads, memory models, what the real cuBLASLt chooses, and speed.
 
 #include <ucontext.h>
 
@@ -14,8 +15,12 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <functional>
+#include <iterator>
+#include <map>
 #include <memory>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -166,6 +171,8 @@ inline void sincospif(float x, float* sine, float* cosine) {
 using std::isfinite;
 
 enum cudaError_t { cudaSuccess = 0, cudaErrorMemoryAllocation = 2 };
+constexpr unsigned cudaEventDisableTiming = 2;
+constexpr unsigned cudaHostAllocDefault = 0;
 enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
 enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal };
 constexpr unsigned cudaStreamNonBlocking = 1;
@@ -177,11 +184,25 @@ typedef cuda_emulation_graph* cudaGraph_t;
 typedef cuda_emulation_graph* cudaGraphExec_t;
 struct cuda_emulation_stream {
     cudaGraph_t recording = nullptr;
+    std::deque<std::function<void()>> late;  ///< what stands behind a copy that has not happened yet
+    uint64_t late_done = 0;
+
     void Enqueue(std::function<void()> work) {
         if (recording != nullptr)
             recording->work.push_back(std::move(work));
+        else if (!late.empty())
+            late.push_back(std::move(work));
         else
             work();
+    }
+    /// Carries out late work until so much of it is done.
+    void Drain(uint64_t until = static_cast<uint64_t>(-1)) {
+        while (!late.empty() && late_done < until) {
+            const std::function<void()> work = std::move(late.front());
+            late.pop_front();
+            ++late_done;
+            work();
+        }
     }
 };
 typedef cuda_emulation_stream* cudaStream_t;
@@ -212,7 +233,32 @@ inline cudaError_t cudaMalloc(void** pointer, size_t bytes) {
         std::memset(*pointer, 0xA5, bytes);  // not zero, whatever comes of it
     return *pointer == nullptr ? cudaErrorMemoryAllocation : cudaSuccess;
 }
+namespace cuda_emulation {
+inline std::set<cudaStream_t> streams;
+inline std::map<const char*, size_t> pinned;
+
+inline bool IsPinned(const void* host) {
+    const auto* const byte = static_cast<const char*>(host);
+    const auto after = pinned.upper_bound(byte);
+    return after != pinned.begin() && byte < std::prev(after)->first + std::prev(after)->second;
+}
+}  // namespace cuda_emulation
+
 inline cudaError_t cudaFree(void* pointer) {
+    for (const cudaStream_t stream : cuda_emulation::streams)
+        stream->Drain();
+    std::free(pointer);
+    return cudaSuccess;
+}
+inline cudaError_t cudaHostAlloc(void** pointer, size_t bytes, unsigned) {
+    *pointer = std::malloc(bytes);
+    if (*pointer == nullptr)
+        return cudaErrorMemoryAllocation;
+    cuda_emulation::pinned[static_cast<const char*>(*pointer)] = bytes;
+    return cudaSuccess;
+}
+inline cudaError_t cudaFreeHost(void* pointer) {
+    cuda_emulation::pinned.erase(static_cast<const char*>(pointer));
     std::free(pointer);
     return cudaSuccess;
 }
@@ -223,9 +269,16 @@ inline cudaError_t cudaMemGetInfo(size_t* free_bytes, size_t* total) {
 inline cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cudaMemcpyKind kind,
                                    cudaStream_t stream) {
     if (stream->recording != nullptr && kind != cudaMemcpyDeviceToDevice) {
-        std::fprintf(stderr, "a copy from or to pageable memory while a graph is recorded\n");
+        std::fprintf(stderr, "a copy from or to host memory while a graph is recorded\n");
         std::abort();
     }
+    if (kind == cudaMemcpyHostToDevice && cuda_emulation::IsPinned(from)) {
+        stream->late.push_back([=] { std::memcpy(to, from, bytes); });
+        return cudaSuccess;
+    }
+    // with pageable memory the stream is waited for
+    if (kind != cudaMemcpyDeviceToDevice)
+        stream->Drain();
     stream->Enqueue([=] { std::memcpy(to, from, bytes); });
     return cudaSuccess;
 }
@@ -235,9 +288,12 @@ inline cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream
 }
 inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
     *stream = new cuda_emulation_stream;
+    cuda_emulation::streams.insert(*stream);
     return cudaSuccess;
 }
 inline cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+    stream->Drain();
+    cuda_emulation::streams.erase(stream);
     delete stream;
     return cudaSuccess;
 }
@@ -246,6 +302,32 @@ inline cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
         std::fprintf(stderr, "a wait while a graph is recorded\n");
         std::abort();
     }
+    if (stream != nullptr)
+        stream->Drain();
+    return cudaSuccess;
+}
+
+/// A place in a stream; complete before it was ever recorded.
+struct cuda_emulation_event {
+    cudaStream_t stream = nullptr;
+    uint64_t done = 0;  ///< of the stream's late work
+};
+typedef cuda_emulation_event* cudaEvent_t;
+inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
+    *event = new cuda_emulation_event;
+    return cudaSuccess;
+}
+inline cudaError_t cudaEventDestroy(cudaEvent_t event) {
+    delete event;
+    return cudaSuccess;
+}
+inline cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+    *event = {stream, stream->late_done + stream->late.size()};
+    return cudaSuccess;
+}
+inline cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+    if (event->stream != nullptr)
+        event->stream->Drain(event->done);
     return cudaSuccess;
 }
 inline cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
@@ -268,9 +350,9 @@ inline cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) {
     delete graph;
     return cudaSuccess;
 }
-inline cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t) {
+inline cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {
     for (const std::function<void()>& work : graph->work)
-        work();
+        stream->Enqueue(work);
     return cudaSuccess;
 }
 
