@@ -131,6 +131,7 @@ Expected<std::vector<std::optional<GpuConnection>>> GpuConnection::OpenAll(std::
                       "GPUs are numbered from 0; the server has " + std::to_string(count) + ".");
     const TimestampTz start = GetCurrentTimestamp();
     TimestampTz asked_at = 0;
+    bool missed = false;
     for (;;) {
         std::vector<std::optional<GpuConnection>> all(listing.devices.size());
         bool found = false;
@@ -143,6 +144,8 @@ Expected<std::vector<std::optional<GpuConnection>>> GpuConnection::OpenAll(std::
                 problem = connection.status();
             found = found || connection.ok();
         }
+        if (problem.code() == StatusCode::kNotFound && !std::exchange(missed, true))
+            WantGpus();
         if (found)
             return all;
         // a process that is there and refuses us will not do otherwise later

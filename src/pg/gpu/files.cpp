@@ -73,6 +73,15 @@ bool SupervisorIsThere() {
     return lock.valid() && flock(lock.get(), LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
 }
 
+void WantGpus() {
+    const gpu::FileDescriptor file(
+        open(PathOf("wanted").c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, S_IRUSR | S_IWUSR));
+}
+
+bool TakeGpusWanted() {
+    return unlink(PathOf("wanted").c_str()) == 0;
+}
+
 void WriteGpuDevices(const Json& devices) {
     const std::string path = PathOf("devices");
     const std::string temporary = path + "." + std::to_string(getpid());

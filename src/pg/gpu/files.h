@@ -26,6 +26,11 @@ void MakeGpuDirectory();
 gpu::FileDescriptor TakeSupervisorLock();
 bool SupervisorIsThere();
 
+/// A session misses processes: those that went when they were idle are to come again.
+void WantGpus();
+/// Whether a session has said so since the last call; for the supervisor.
+bool TakeGpusWanted();
+
 /// What the supervisor found when it started: {"devices": [...]} or {"error": {...}}.
 void WriteGpuDevices(const Json& devices);
 struct GpuDevices {

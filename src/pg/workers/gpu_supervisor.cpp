@@ -39,8 +39,9 @@ constexpr int kRestartSeconds = 5;      ///< of a supervisor that failed
 constexpr int kProbeTimeoutMs = 60000;  ///< a driver that wakes a card up takes its time
 constexpr int kFirstPauseMs = 200;      ///< before a process that died starts again; doubles
 constexpr int kLongestPauseMs = 60000;
-constexpr int kSteadyMs = 60000;  ///< a process that lived so long begins with the first pause again
-constexpr int kIdleExit = 10;     ///< gpu::ServerEnd::kIdle
+constexpr int kSteadyMs = 60000;     ///< a process that lived so long begins with the first pause again
+constexpr long kWantedPollMs = 500;  ///< how often it is asked whether one that retired is wanted
+constexpr int kIdleExit = 10;        ///< gpu::ServerEnd::kIdle
 
 /// A dlent-gpud and when it may start next.
 struct GpuProcess {
@@ -241,11 +242,15 @@ void Supervise(bool stays) {
     std::vector<GpuProcess> processes(found.at("devices").size());
     for (size_t i = 0; i < processes.size(); ++i)
         processes[i].device = static_cast<int>(i);
+    TakeGpusWanted();  // what was missed before there was a supervisor comes now anyway
     while (!ShutdownRequestPending) {
         long pause = 60000;
         bool wanted = false;
+        const bool come_again = TakeGpusWanted();
         for (GpuProcess& process : processes) {
-            pause = std::min(pause, Tend(&process, stays));
+            process.retired = process.retired && !come_again;
+            const long until_next = Tend(&process, stays);
+            pause = std::min(pause, process.retired ? kWantedPollMs : until_next);
             wanted = wanted || !process.retired;
         }
         if (!wanted)

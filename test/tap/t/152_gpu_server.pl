@@ -97,6 +97,19 @@ trains('on demand');
 is(scalar(supervisors()), 1, 'now there is a supervisor');
 @pids = grep { $_ } pids();
 cmp_ok(scalar(@pids), '>', 0, 'and a process');
+
+# ---- a process that went while another works comes when it is wanted again
+order('devices=2', 'slow=2000');
+my ($busy, $busy_pid) = start_session($node, q{SELECT dlent_train('busy', 'point', 'z', '{"preset": "fast", "epochs": 100000, "device": "cuda:0"}')});
+my $unused = gpu_pid($node, 1);
+ok(wait_until('the other one goes', sub { !alive($unused) }, 30), 'a process without work goes while another works');
+is($node->safe_psql('postgres', q{SELECT string_agg(state, ',' ORDER BY gpu) FROM dlent.gpus}), 'ready,stopped', 'and stays away');
+order('devices=2');
+is($node->safe_psql('postgres', q{SELECT device FROM dlent_train('second', 'point', 'z', '{"preset": "fast", "epochs": 1, "device": "cuda:1"}')}),
+    'fake:1', 'and comes when its device is named');
+$node->safe_psql('postgres', "SELECT pg_terminate_backend($busy_pid)");
+$busy->{run}->kill_kill;
+@pids = grep { $_ } pids();
 ok(wait_until('idle', sub { !supervisors() && !grep { alive($_) } @pids }, 30), 'idle, all of them go');
 trains('again');
 
