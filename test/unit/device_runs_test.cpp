@@ -214,6 +214,42 @@ TEST(DeviceRuns, EndsWhenNoDeviceIsLeft) {
     EXPECT_EQ(there.status().message(), "no device is left");
 }
 
+/// Keeps networks, and breaks off when it has enough.
+class BoundedStore final : public CheckpointStore {
+ public:
+    Expected<std::optional<Checkpoint>> Find(const std::string& key) override {
+        const auto found = kept.find(key);
+        return found == kept.end() ? std::optional<Checkpoint>() : found->second;
+    }
+    Status Keep(const std::string& key, const Checkpoint& checkpoint) override {
+        kept[key] = checkpoint;
+        return kept.size() == most ? Status::Cancelled() : Status::Ok();
+    }
+
+    std::map<std::string, Checkpoint> kept;
+    size_t most = static_cast<size_t>(-1);
+};
+
+TEST(DeviceRuns, GoesOnOnAnotherNumberOfDevices) {
+    const ColumnarTable table = MixedRows(Task::kBinary, 400, 1).Build();
+    const TrainingOptions options = ParseOptions(kFiveMembers);
+    const std::unique_ptr<Backend> backend = MakeCpuBackend();
+    const Expected<TrainedModel> here = Train(table, kFiveMembers);
+    BoundedStore store;
+    store.most = 3;
+    SimulatedDevices three(3);
+    const auto train = [&](NetworkTrainer* devices) {
+        return TrainModel(table, options, *backend, NeverCancelled(), {}, nullptr, devices, &store);
+    };
+    EXPECT_EQ(train(&three).status().code(), StatusCode::kCancelled);
+    store.most = static_cast<size_t>(-1);
+    SimulatedDevices two(2);
+    const Expected<TrainedModel> there = train(&two);
+    ASSERT_TRUE(there.ok()) << there.status().message();
+    ExpectSame(*here, *there);
+    EXPECT_EQ(two.trained[0] + two.trained[1], static_cast<int>(store.kept.size()) - 3);
+}
+
 TEST(DeviceRuns, ReportsMembersAndNeverGoesBack) {
     const ColumnarTable table = MixedRows(Task::kBinary, 400, 1).Build();
     SimulatedDevices devices(3);

@@ -134,6 +134,18 @@ for my $policy ('try', 'require') {
 }
 is(weights('none_try'), weights('one_folds'), 'the CPU did it all again');
 
+# ---- a process that does not answer is waited for only so long
+gpus_are('all run before one is stopped', 'state', 'ready,ready,ready');
+my $stopped = gpu_pid($node, 2);
+order('devices=3');
+signal_process('STOP', $stopped);
+$node->psql('postgres', train_sql('stopped', 'cuda', '"epochs": 3'), stdout => \$out, stderr => \$err);
+signal_process('CONT', $stopped);
+is($out, 'fake:0,fake:1', 'the others train');
+like($err, qr/WARNING:  the training goes on without GPU 2: the process of GPU 2 does not answer/, 'and a warning says so');
+is(weights('stopped'), weights('one_folds'), 'to the same bytes');
+order('devices=3', 'slow=4000');
+
 # ---- one that is named stays alone
 gpus_are('all run once more', 'state', 'ready,ready,ready');
 ($session) = start_session($node, "SET dlent.gpu = require; " . train_sql('named', 'cuda:1', $long));
