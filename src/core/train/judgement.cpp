@@ -1,0 +1,116 @@
+#include "core/train/judgement.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/metrics/metrics.h"
+#include "core/train/calibration.h"
+#include "core/train/embedding_choice.h"
+
+namespace dlent {
+
+HeldOutJudge::HeldOutJudge(const ColumnarTable& table, const TargetEncoder& target,
+                           std::vector<uint32_t> rows, bool folds, int width, int weight_cell,
+                           Backend& backend, const CancelToken& cancel)
+    : table_(table),
+      target_(target),
+      rows_(std::move(rows)),
+      folds_(folds),
+      width_(static_cast<size_t>(width)),
+      outputs_(static_cast<size_t>(target.output_count())),
+      weight_cell_(weight_cell),
+      backend_(backend),
+      cancel_(cancel) {}
+
+Expected<Judgement> HeldOutJudge::Judge(const std::vector<const std::vector<float>*>& logits) const {
+    Judgement judgement;
+    if (rows_.empty())
+        return judgement;
+    const std::vector<float> joined = Join(logits);
+    const size_t answers_per_row = AnswersPerRow(logits.size());
+    std::vector<float> values(rows_.size());
+    std::vector<int32_t> classes(rows_.size());
+    std::vector<float> weights;
+    if (weight_cell_ >= 0) {
+        for (const uint32_t row : rows_)
+            weights.push_back(table_.Float(weight_cell_, row));
+    }
+    DLENT_ASSIGN_OR_RETURN(const TargetEncoder::Binding truth, target_.Bind(table_));
+    if (target_.task() == Task::kMulticlass)
+        truth.Classes(rows_, classes.data());
+    else
+        truth.Values(rows_, values.data());
+
+    if (target_.task() != Task::kRegression) {
+        LabelledLogits labelled;
+        labelled.rows = rows_.size();
+        labelled.members = static_cast<int>(answers_per_row);
+        labelled.outputs = static_cast<int>(outputs_);
+        labelled.logits = joined.data();
+        labelled.targets = values.data();
+        labelled.labels = classes.data();
+        labelled.row_weights = weights.empty() ? nullptr : weights.data();
+        DLENT_ASSIGN_OR_RETURN(const double temperature, FitTemperature(labelled, cancel_));
+        judgement.temperature = static_cast<float>(temperature);
+    }
+
+    judgement.answers = Average(joined, answers_per_row, judgement.temperature);
+    judgement.row_losses = RowLosses(target_.task(), judgement.answers, values, classes, weights);
+    if (target_.task() == Task::kRegression) {
+        std::vector<double> predicted(rows_.size());
+        std::vector<double> actual(rows_.size());
+        for (size_t i = 0; i < rows_.size(); ++i) {
+            predicted[i] = target_.Decode(judgement.answers[i]);
+            actual[i] = truth.RawValue(rows_[i]);
+            judgement.answers[i] = static_cast<float>(predicted[i]);
+        }
+        judgement.metrics = ToJson(EvaluateRegression(predicted, actual, weights));
+    } else if (target_.task() == Task::kBinary) {
+        const std::vector<int32_t> labels(values.begin(), values.end());
+        judgement.metrics = ToJson(EvaluateBinary(judgement.answers, labels, weights));
+    } else {
+        judgement.metrics = ToJson(EvaluateMulticlass(judgement.answers, classes, target_.labels(), weights));
+    }
+    return judgement;
+}
+
+std::vector<float> HeldOutJudge::Join(const std::vector<const std::vector<float>*>& logits) const {
+    std::vector<float> joined;
+    if (folds_ || logits.size() == 1) {
+        for (const std::vector<float>* of_network : logits)
+            joined.insert(joined.end(), of_network->begin(), of_network->end());
+        return joined;
+    }
+    const size_t block = width_ * outputs_;
+    joined.resize(rows_.size() * logits.size() * block);
+    for (size_t row = 0; row < rows_.size(); ++row) {
+        for (size_t network = 0; network < logits.size(); ++network)
+            std::copy_n(&(*logits[network])[row * block], block,
+                        &joined[(row * logits.size() + network) * block]);
+    }
+    return joined;
+}
+
+std::vector<float> HeldOutJudge::Average(const std::vector<float>& logits, size_t count,
+                                         float temperature) const {
+    std::vector<float> probabilities;
+    const float* values = logits.data();
+    if (target_.task() != Task::kRegression) {
+        probabilities.resize(logits.size());
+        backend_.Probabilities(static_cast<int>(logits.size() / outputs_), static_cast<int>(outputs_),
+                               1.0f / temperature, logits.data(), probabilities.data());
+        values = probabilities.data();
+    }
+    std::vector<float> answers(rows_.size() * outputs_);
+    for (size_t row = 0; row < rows_.size(); ++row) {
+        for (size_t c = 0; c < outputs_; ++c) {
+            double sum = 0.0;
+            for (size_t answer = 0; answer < count; ++answer)
+                sum += values[(row * count + answer) * outputs_ + c];
+            answers[row * outputs_ + c] = static_cast<float>(sum / static_cast<double>(count));
+        }
+    }
+    return answers;
+}
+
+}  // namespace dlent
