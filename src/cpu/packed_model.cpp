@@ -45,8 +45,10 @@ Status Damaged() {
 Expected<PackedModel> PackedModel::Pack(const Model& model) {
     try {
         DLENT_RETURN_IF_ERROR(model.Validate());
-        const Expected<RowNetworkLayout> layout = RowNetworkLayout::FromSpec(model.network);
-        if (!layout.ok() && layout.status().code() != StatusCode::kUnsupported)
+        const Quantization* quantization = model.quantization ? &*model.quantization : nullptr;
+        const Expected<RowNetworkLayout> layout = RowNetworkLayout::FromSpec(model.network, quantization);
+        // what has no row kernels is run by Network, which knows no int8
+        if (!layout.ok() && (layout.status().code() != StatusCode::kUnsupported || quantization != nullptr))
             return layout.status();
 
         ImageHeader header = {};
@@ -75,9 +77,13 @@ Expected<PackedModel> PackedModel::Pack(const Model& model) {
         std::memcpy(packed.bytes_.data(), &header, sizeof(header));
         std::memcpy(packed.bytes_.data() + sizeof(header), description.data(), description.size());
         auto* weights = reinterpret_cast<float*>(packed.bytes_.data() + weights_at);
-        for (const std::vector<NamedTensorData>& tensors : model.members) {
+        for (size_t member = 0; member < model.members.size(); ++member) {
+            const std::vector<NamedTensorData>& tensors = model.members[member];
             if (layout.ok()) {
-                DLENT_RETURN_IF_ERROR(RowNetwork::Pack(*layout, tensors, weights));
+                std::span<const InputQuantization> inputs;
+                if (quantization != nullptr)
+                    inputs = quantization->inputs[member];
+                DLENT_RETURN_IF_ERROR(RowNetwork::Pack(*layout, tensors, inputs, weights));
             } else {
                 DLENT_RETURN_IF_ERROR(network->Load(tensors));
                 const FlatTensors flat = network->tensors();

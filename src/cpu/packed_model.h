@@ -13,7 +13,8 @@ namespace dlent {
 /// can map it from a file and score from where it lies. Every array begins a cache line.
 class PackedModel {
  public:
-    /// Packs a validated copy: kCorrupt when the model's parts do not fit each other, kOutOfMemory.
+    /// Packs a validated copy: kCorrupt when the model's parts do not fit each other, kUnsupported when it is
+    /// quantized and has layers without row kernels, kOutOfMemory.
     static Expected<PackedModel> Pack(const Model& model);
 
     std::span<const std::byte> image() const { return {bytes_.data(), bytes_.size()}; }

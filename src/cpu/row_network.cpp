@@ -58,6 +58,35 @@ float ActivationValue(Activation activation, float x) {
     return x;
 }
 
+/// Bytes of an int8 layer's weights, in floats.
+size_t Int8WeightFloats(const RowNetworkLayout::Dense& dense) {
+    return static_cast<size_t>(Padded(dense.inputs)) * dense.padded_outputs / sizeof(float);
+}
+
+/// Packs an int8 layer whose `weight` is [inputs × outputs]: each output's weights by their own scale, and
+/// what the zero point of the inputs adds to its sum. Double precision, so that it is the same everywhere.
+void PackInt8(const RowNetworkLayout::Dense& dense, const InputQuantization& input, const float* weight,
+              float* packed) {
+    auto* bytes = reinterpret_cast<int8_t*>(packed + dense.weight_at);
+    auto* start = reinterpret_cast<int32_t*>(packed + dense.start_at);
+    packed[dense.input_at] = 1.0f / input.scale;
+    packed[dense.input_at + 1] = static_cast<float>(input.zero_point);
+    for (int64_t j = 0; j < dense.outputs; ++j) {
+        double largest = 0.0;
+        for (int64_t i = 0; i < dense.inputs; ++i)
+            largest = std::max(largest, std::abs(static_cast<double>(weight[i * dense.outputs + j])));
+        if (largest == 0.0)
+            continue;
+        const double scale = largest / kMaxInt8Weight;
+        packed[dense.scale_at + j] = static_cast<float>(scale * input.scale);
+        for (int64_t i = 0; i < dense.inputs; ++i) {
+            const double level = std::nearbyint(weight[i * dense.outputs + j] / scale);
+            bytes[(i / 4 * dense.padded_outputs + j) * 4 + i % 4] = static_cast<int8_t>(level);
+            start[j] -= input.zero_point * static_cast<int32_t>(level);
+        }
+    }
+}
+
 /// Whether the kernels of a dense layer have done it when they store a sum.
 bool IsFused(Activation activation) {
     return activation == Activation::kIdentity || activation == Activation::kRelu;
@@ -70,7 +99,8 @@ void Activate(Activation activation, float* x, int count) {
 
 }  // namespace
 
-Expected<RowNetworkLayout> RowNetworkLayout::FromSpec(const NetworkSpec& spec) {
+Expected<RowNetworkLayout> RowNetworkLayout::FromSpec(const NetworkSpec& spec,
+                                                      const Quantization* quantization) {
     RowNetworkLayout layout;
     layout.numeric = spec.numeric;
     layout.plain = spec.plain;
@@ -163,6 +193,11 @@ Expected<RowNetworkLayout> RowNetworkLayout::FromSpec(const NetworkSpec& spec) {
             } else {
                 return NotPackable(layer);
             }
+            dense.int8 = quantization != nullptr &&
+                         std::find(quantization->layers.begin(), quantization->layers.end(), layer.name) !=
+                             quantization->layers.end();
+            if (dense.int8 && dense.inputs > kMaxInt8Inputs)
+                return NotPackable(layer);
             layout.dense.push_back(std::move(dense));
             last = layer.name;
         } else {
@@ -193,10 +228,15 @@ void RowNetworkLayout::Place() {
         tables_at.push_back(place(static_cast<size_t>(cardinalities[embedded_fields[i]]) * embedded_dims[i]));
     for (size_t i = 0; i < dense.size(); ++i) {
         Dense& layer = dense[i];
-        layer.weight_at =
-            place(i > 0 && layer.outputs == 1 ? Padded(layer.inputs)
-                                              : static_cast<size_t>(layer.inputs) * layer.padded_outputs);
+        layer.weight_at = place(layer.int8        ? Int8WeightFloats(layer)
+                                : layer.is_dot(i) ? Padded(layer.inputs)
+                                                  : static_cast<size_t>(layer.inputs) * layer.padded_outputs);
         layer.bias_at = place(layer.padded_outputs);
+        if (layer.int8) {
+            layer.start_at = place(layer.padded_outputs);
+            layer.scale_at = place(layer.padded_outputs);
+            layer.input_at = place(2);
+        }
     }
 }
 
@@ -217,15 +257,20 @@ RowNetwork::Workspace::Workspace(const RowNetworkLayout& layout) {
     const size_t one_hot = layout.one_hot_fields.size();
     rows = AlignedArray<int32_t>(std::max<size_t>(widest + one_hot + 1, block * one_hot));
     nonzero = AlignedArray<float>(widest + one_hot + 1);
+    int widest_int8 = 0;
+    for (const RowNetworkLayout::Dense& dense : layout.dense)
+        widest_int8 = std::max(widest_int8, dense.int8 ? Padded(dense.inputs) : 0);
+    quantized = AlignedArray<uint8_t>(block * widest_int8);
 }
 
 size_t RowNetwork::Workspace::bytes() const {
     return numeric.bytes() + clipped.bytes() + plain.bytes() + codes.bytes() + bin.bytes() +
-           fraction.bytes() + values.bytes() + next.bytes() + rows.bytes() + nonzero.bytes();
+           fraction.bytes() + values.bytes() + next.bytes() + rows.bytes() + nonzero.bytes() +
+           quantized.bytes();
 }
 
 Status RowNetwork::Pack(const RowNetworkLayout& layout, const std::vector<NamedTensorData>& tensors,
-                        float* packed) {
+                        std::span<const InputQuantization> int8_inputs, float* packed) {
     if (!layout.embedding.empty()) {
         const int64_t columns = layout.numeric;
         const int64_t width = layout.embedding_width;
@@ -259,13 +304,19 @@ Status RowNetwork::Pack(const RowNetworkLayout& layout, const std::vector<NamedT
                                       {cardinality, layout.embedded_dims[i]}));
         std::copy_n(table, cardinality * layout.embedded_dims[i], packed + layout.tables_at[i]);
     }
-    for (const RowNetworkLayout::Dense& dense : layout.dense) {
+    size_t int8_layers = 0;
+    for (size_t index = 0; index < layout.dense.size(); ++index) {
+        const RowNetworkLayout::Dense& dense = layout.dense[index];
         DLENT_ASSIGN_OR_RETURN(const float* weight,
                                Tensor(tensors, dense.layer + ".weight", {dense.inputs, dense.outputs}));
         DLENT_ASSIGN_OR_RETURN(const float* bias, Tensor(tensors, dense.layer + ".bias", {dense.outputs}));
         for (int j = 0; j < dense.outputs; ++j)
             packed[dense.bias_at + j] = bias[j] + 0.0f;  // no negative zero
-        const int stride = &dense != &layout.dense.front() && dense.outputs == 1 ? 1 : dense.padded_outputs;
+        if (dense.int8) {
+            PackInt8(dense, int8_inputs[int8_layers++], weight, packed);
+            continue;
+        }
+        const int stride = dense.is_dot(index) ? 1 : dense.padded_outputs;
         for (int64_t i = 0; i < dense.inputs; ++i)
             std::copy_n(weight + i * dense.outputs, dense.outputs, packed + dense.weight_at + i * stride);
     }
@@ -311,8 +362,19 @@ void RowNetwork::GatherInputs(const RowNetworkLayout& layout, const RowKernels& 
     }
 }
 
-void RowNetwork::Forward(const RowNetworkLayout& layout, const RowKernels& kernels, Workspace* w,
-                         float* logits) const {
+void RowNetwork::ForwardInt8(const RowNetworkLayout::Dense& dense, const Int8Kernels& kernels, int rows,
+                             Workspace* w) const {
+    const int inputs = Padded(dense.inputs);  // the layer below is padded as well
+    const float* input = packed_ + dense.input_at;
+    kernels.quantize(w->values.data(), rows * inputs, input[0], input[1], w->quantized.data());
+    kernels.dense(reinterpret_cast<const int8_t*>(packed_ + dense.weight_at), dense.padded_outputs,
+                  w->quantized.data(), inputs, rows,
+                  reinterpret_cast<const int32_t*>(packed_ + dense.start_at), packed_ + dense.scale_at,
+                  packed_ + dense.bias_at, dense.activation == Activation::kRelu, w->next.data());
+}
+
+void RowNetwork::Forward(const RowNetworkLayout& layout, const RowKernels& kernels,
+                         const Int8Kernels& int8_kernels, Workspace* w, float* logits) const {
     GatherInputs(layout, kernels, 0, *w, w->values.data());
     int count = kernels.compress(w->values.data(), layout.float_inputs, w->rows.data(), w->nonzero.data());
     for (size_t i = 0; i < layout.one_hot_fields.size(); ++i) {
@@ -326,8 +388,9 @@ void RowNetwork::Forward(const RowNetworkLayout& layout, const RowKernels& kerne
         const RowNetworkLayout::Dense& dense = layout.dense[i];
         const float* weight = packed_ + dense.weight_at;
         const float* bias = packed_ + dense.bias_at;
-        const bool single_output = i > 0 && dense.outputs == 1;
-        if (single_output) {
+        if (dense.int8) {
+            ForwardInt8(dense, int8_kernels, 1, w);
+        } else if (dense.is_dot(i)) {
             // the padding of the layer below is 0: its weights and biases are, and every activation maps 0 to
             // 0 but the sigmoid, whose padding meets weights of 0
             w->next[0] = bias[0] + kernels.dot(w->values.data(), weight, layout.dense[i - 1].padded_outputs);
@@ -338,15 +401,15 @@ void RowNetwork::Forward(const RowNetworkLayout& layout, const RowKernels& kerne
             kernels.affine(weight, dense.padded_outputs, w->rows.data(), w->nonzero.data(), count, bias, relu,
                            w->next.data());
         }
-        if (single_output || !IsFused(dense.activation))
+        if (dense.is_dot(i) || !IsFused(dense.activation))
             Activate(dense.activation, w->next.data(), dense.outputs);
         std::swap(w->values, w->next);
     }
     std::copy_n(w->values.data(), layout.dense.back().outputs, logits);
 }
 
-void RowNetwork::ForwardBlock(const RowNetworkLayout& layout, const RowKernels& kernels, int rows,
-                              Workspace* w, float* logits) const {
+void RowNetwork::ForwardBlock(const RowNetworkLayout& layout, const RowKernels& kernels,
+                              const Int8Kernels& int8_kernels, int rows, Workspace* w, float* logits) const {
     // clipped numbers alone are the first layer's inputs as they lie
     const bool direct = layout.embedding.empty() && layout.sources.size() == 1 &&
                         layout.sources[0] == RowNetworkLayout::Source::kNumbers;
@@ -367,7 +430,7 @@ void RowNetwork::ForwardBlock(const RowNetworkLayout& layout, const RowKernels& 
         const float* bias = packed_ + dense.bias_at;
         const float* values = i == 0 && direct ? w->clipped.data() : w->values.data();
         float* next = w->next.data();
-        if (i > 0 && dense.outputs == 1) {
+        if (dense.is_dot(i)) {
             for (int row = 0; row < rows; ++row)
                 next[row] = bias[0] + kernels.dot(values + static_cast<size_t>(row) * stride, weight,
                                                   layout.dense[i - 1].padded_outputs);
@@ -375,9 +438,12 @@ void RowNetwork::ForwardBlock(const RowNetworkLayout& layout, const RowKernels& 
             stride = 1;
         } else {
             const bool relu = dense.activation == Activation::kRelu;
-            kernels.affine_block(weight, dense.padded_outputs, values, stride,
-                                 i == 0 ? layout.float_inputs : dense.inputs, w->rows.data(),
-                                 i == 0 ? one_hot : 0, rows, bias, relu, next);
+            if (dense.int8)
+                ForwardInt8(dense, int8_kernels, rows, w);
+            else
+                kernels.affine_block(weight, dense.padded_outputs, values, stride,
+                                     i == 0 ? layout.float_inputs : dense.inputs, w->rows.data(),
+                                     i == 0 ? one_hot : 0, rows, bias, relu, next);
             stride = dense.padded_outputs;
             for (int row = 0; row < rows && !IsFused(dense.activation); ++row)
                 Activate(dense.activation, next + static_cast<size_t>(row) * stride, dense.outputs);

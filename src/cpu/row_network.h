@@ -1,11 +1,14 @@
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "core/base/status.h"
 #include "core/model/model.h"
+#include "core/model/quantization.h"
 #include "core/nn/backend.h"
 #include "cpu/aligned_array.h"
+#include "cpu/int8_kernels.h"
 #include "cpu/row_kernels.h"
 
 namespace dlent {
@@ -24,6 +27,15 @@ struct RowNetworkLayout {
         Activation activation = Activation::kIdentity;
         size_t weight_at = 0;  ///< [inputs × padded outputs]; a single output's weights as one padded row
         size_t bias_at = 0;    ///< [padded outputs]
+
+        /// Computed in int8: its weights are bytes, as Int8Kernels::dense reads them, of padded inputs.
+        bool int8 = false;
+        size_t start_at = 0;  ///< [padded outputs], integers
+        size_t scale_at = 0;  ///< [padded outputs]
+        size_t input_at = 0;  ///< inverse scale and zero point of its inputs
+
+        /// Whether it is one sum for a row, stored and computed as such.
+        bool is_dot(size_t index) const { return index > 0 && outputs == 1 && !int8; }
     };
 
     int numeric = 0;
@@ -56,8 +68,11 @@ struct RowNetworkLayout {
     std::vector<size_t> tables_at;  ///< of each embedded field: [cardinality × dim]
     size_t packed_floats = 0;       ///< of a member; whole cache lines
 
-    /// kUnsupported when the graph is of another kind; the caller then runs it by Network.
-    static Expected<RowNetworkLayout> FromSpec(const NetworkSpec& spec);
+    /// kUnsupported when the graph is of another kind; the caller then runs it by Network. With a
+    /// `quantization`, which must be one of the network, its layers are int8; kUnsupported when one is too
+    /// wide for that.
+    static Expected<RowNetworkLayout> FromSpec(const NetworkSpec& spec,
+                                               const Quantization* quantization = nullptr);
 
  private:
     /// Gives the packed weights their places: each array begins a cache line.
@@ -67,10 +82,11 @@ struct RowNetworkLayout {
 /// One member, whose packed weights are elsewhere.
 class RowNetwork {
  public:
-    /// Packs a member's tensors into `packed` [layout.packed_floats, zeroed]. kCorrupt when a tensor is
-    /// missing or has another shape than the layout asks for.
+    /// Packs a member's tensors into `packed` [layout.packed_floats, zeroed]; `int8_inputs` are those of the
+    /// layout's int8 layers, in order. kCorrupt when a tensor is missing or has another shape than the layout
+    /// asks for.
     static Status Pack(const RowNetworkLayout& layout, const std::vector<NamedTensorData>& tensors,
-                       float* packed);
+                       std::span<const InputQuantization> int8_inputs, float* packed);
     /// `packed` must outlive it, on a cache line.
     explicit RowNetwork(const float* packed) : packed_(packed) {}
 
@@ -91,14 +107,15 @@ class RowNetwork {
         AlignedArray<float> next;
         AlignedArray<int32_t> rows;  ///< of the first layer's weight: non-zero inputs, or one-hot codes
         AlignedArray<float> nonzero;
+        AlignedArray<uint8_t> quantized;  ///< inputs of the int8 layer at hand
     };
 
     /// Logits of the first row in `workspace` (numbers clipped and located, plain, codes).
-    void Forward(const RowNetworkLayout& layout, const RowKernels& kernels, Workspace* workspace,
-                 float* logits) const;
+    void Forward(const RowNetworkLayout& layout, const RowKernels& kernels, const Int8Kernels& int8_kernels,
+                 Workspace* workspace, float* logits) const;
     /// Logits [rows × outputs] of its first rows, to the same bits.
-    void ForwardBlock(const RowNetworkLayout& layout, const RowKernels& kernels, int rows,
-                      Workspace* workspace, float* logits) const;
+    void ForwardBlock(const RowNetworkLayout& layout, const RowKernels& kernels,
+                      const Int8Kernels& int8_kernels, int rows, Workspace* workspace, float* logits) const;
 
     const float* edges(const RowNetworkLayout& layout) const { return packed_ + layout.edges_at; }
 
@@ -106,6 +123,9 @@ class RowNetwork {
     /// Writes row `row`'s float inputs of the first dense layer.
     void GatherInputs(const RowNetworkLayout& layout, const RowKernels& kernels, int row,
                       const Workspace& workspace, float* values) const;
+    /// An int8 layer, from the workspace's values to its next.
+    void ForwardInt8(const RowNetworkLayout::Dense& dense, const Int8Kernels& kernels, int rows,
+                     Workspace* workspace) const;
 
     const float* packed_;
 };

@@ -77,6 +77,7 @@ class PackedScorer final : public Scorer {
         : Scorer(std::move(image.model)),
           owner_(std::move(owner)),
           kernels_(SelectRowKernels(max_isa)),
+          int8_kernels_(SelectInt8Kernels(max_isa)),
           explainer_kernels_(SelectExplainerKernels(max_isa)),
           layout_(std::move(layout)),
           numeric_(model_.pipeline.numeric_entries()),
@@ -111,9 +112,9 @@ class PackedScorer final : public Scorer {
         std::fill_n(outputs, static_cast<ptrdiff_t>(rows) * output_count(), 0.0f);
         for (const RowNetwork& network : networks_) {
             if (rows == 1)
-                network.Forward(layout_, kernels_, &workspace_, logits_.data());
+                network.Forward(layout_, kernels_, int8_kernels_, &workspace_, logits_.data());
             else
-                network.ForwardBlock(layout_, kernels_, rows, &workspace_, logits_.data());
+                network.ForwardBlock(layout_, kernels_, int8_kernels_, rows, &workspace_, logits_.data());
             for (int row = 0; row < rows; ++row)
                 answer_.Add(logits_.data() + static_cast<ptrdiff_t>(row) * output_count(),
                             outputs + static_cast<ptrdiff_t>(row) * output_count());
@@ -141,6 +142,7 @@ class PackedScorer final : public Scorer {
 
     const std::shared_ptr<const void> owner_;
     const RowKernels& kernels_;
+    const Int8Kernels& int8_kernels_;
     const ExplainerKernels& explainer_kernels_;
     RowNetworkLayout layout_;
     std::vector<RowNetwork> networks_;
@@ -226,7 +228,10 @@ Expected<std::unique_ptr<Scorer>> MakeCpuScorer(std::span<const std::byte> image
         DLENT_ASSIGN_OR_RETURN(ModelImage opened, ModelImage::Open(image));
         if (opened.form == ModelImage::Form::kNetwork)
             return NetworkScorer::Create(std::move(opened), std::move(owner), max_isa);
-        DLENT_ASSIGN_OR_RETURN(RowNetworkLayout layout, RowNetworkLayout::FromSpec(opened.model.network));
+        const std::optional<Quantization>& quantization = opened.model.quantization;
+        DLENT_ASSIGN_OR_RETURN(
+            RowNetworkLayout layout,
+            RowNetworkLayout::FromSpec(opened.model.network, quantization ? &*quantization : nullptr));
         if (layout.packed_floats != opened.member_floats)
             return Status::Corrupt("the packed model does not fit its network");
         return std::unique_ptr<Scorer>(

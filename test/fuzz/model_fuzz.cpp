@@ -62,7 +62,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     Require(again.ok() && again->SpecificationJson() == written &&
             again->WeightsBytes() == model->WeightsBytes());
     auto scorer = dlent::MakeCpuScorer(*model);
-    Require(scorer.ok());
+    if (!scorer.ok()) {
+        // int8 asks for a plainer network than a model does
+        Require(model->quantization && scorer.status().code() == StatusCode::kUnsupported);
+        return 0;
+    }
     ScoreRows(**scorer);
     return 0;
 }

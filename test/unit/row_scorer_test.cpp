@@ -316,6 +316,21 @@ INSTANTIATE_TEST_SUITE_P(
                    R"({"kind":"tabm","members":3,"preset":"fast","epochs":2,"hidden":[16,16]})", false}),
     [](const auto& param) { return std::string(param.param.name); });
 
+TEST(RowScorer, RefusesInt8WithoutRowKernels) {
+    const auto spec = ParseSpec(R"({"version":1,"inputs":{"plain":2},"layers":[
+        {"name":"a","type":"dense","inputs":["plain"],"units":5,"bias":false},
+        {"name":"b","type":"dense","inputs":["a"],"units":5},
+        {"name":"c","type":"dense","inputs":["b"],"units":1}],"output":"c"})");
+    ASSERT_TRUE(spec.ok());
+    Model model = ModelAround(*spec, false);
+    ASSERT_TRUE(MakeCpuScorer(model).ok());
+    model.quantization = Quantization{{"b"}, {{InputQuantization()}, {InputQuantization()}}};
+    ASSERT_TRUE(model.Validate().ok());
+    const auto scorer = MakeCpuScorer(model);
+    ASSERT_FALSE(scorer.ok());
+    EXPECT_EQ(scorer.status().code(), StatusCode::kUnsupported);
+}
+
 TEST(RowScorer, SaysWhatItHolds) {
     const auto spec = ParseSpec(kNetworkCases[0].spec);
     ASSERT_TRUE(spec.ok());

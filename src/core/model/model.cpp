@@ -15,6 +15,7 @@ namespace dlent {
 namespace {
 
 constexpr const char* kFormat = "dlent.model/1";
+constexpr const char* kQuantization = "quantization";
 constexpr int64_t kMaxMembers = 256;
 constexpr size_t kMaxKindLength = 63;
 constexpr size_t kQuotedBytes = 64;  ///< of an untrusted name in a message
@@ -129,6 +130,10 @@ Expected<Model> ReadDescription(const Json& specification, const Json& pipeline)
             return Bad(network.status().message());
         }
         model.network = std::move(*network);
+        if (specification.contains(kQuantization)) {
+            DLENT_ASSIGN_OR_RETURN(model.quantization,
+                                   Quantization::FromJson(specification.at(kQuantization)));
+        }
     } catch (const Json::exception& error) {
         return Bad(error.what());
     }
@@ -167,13 +172,18 @@ Status Model::Validate() const {
     const Declarations declarations = DeclarationsOf(network, *graph);
     for (size_t member = 0; member < members.size(); ++member)
         DLENT_RETURN_IF_ERROR(CheckTensors(declarations, member, members[member]));
+    if (quantization)
+        DLENT_RETURN_IF_ERROR(quantization->Check(network, members.size()));
     return CheckEdges(*this);
 }
 
 Json Model::SpecificationJson() const {
-    return {{"format", kFormat},          {"kind", kind},
-            {"target", target.ToJson()},  {"members", members.size()},
-            {"temperature", temperature}, {"network", network.ToJson()}};
+    Json json = {{"format", kFormat},          {"kind", kind},
+                 {"target", target.ToJson()},  {"members", members.size()},
+                 {"temperature", temperature}, {"network", network.ToJson()}};
+    if (quantization)
+        json[kQuantization] = quantization->ToJson();
+    return json;
 }
 
 std::string Model::WeightsBytes() const {

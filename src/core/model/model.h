@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -9,6 +10,7 @@
 #include "core/base/status.h"
 #include "core/features/pipeline.h"
 #include "core/features/target.h"
+#include "core/model/quantization.h"
 #include "core/nn/named_tensor.h"
 #include "core/nn/network_spec.h"
 
@@ -23,9 +25,11 @@ struct Model {
     NetworkSpec network;                                ///< the members share one architecture
     std::vector<std::vector<NamedTensorData>> members;  ///< weights of each; none where a Scorer has them
     float temperature = 1.0f;                           ///< logits are divided by it
+    std::optional<Quantization> quantization;           ///< how it is scored in int8; absent: in fp32
 
-    /// The artifact: a readable specification (kind, target, network, temperature), the pipeline's
-    /// statistics, and all weights as one safetensors file whose tensors are named "<member>/<tensor>".
+    /// The artifact: a readable specification (kind, target, network, temperature, quantization), the
+    /// pipeline's statistics, and all weights as one safetensors file whose tensors are named
+    /// "<member>/<tensor>".
     Json SpecificationJson() const;
     Json PipelineJson() const { return pipeline.ToJson(); }
     std::string WeightsBytes() const;
