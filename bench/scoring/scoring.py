@@ -4,7 +4,7 @@
 Usage: /usr/bin/python3 scoring.py [--rows N] [--rounds N] [--build DIR] [--only wide|adult] [--save FILE]
 
 Rows of 30 float8 and a 30-128-64-1 ReLU network, one thread, everything included, medians of rounds that alternate:
- - dlent_predict batched, row by row (dlent.batch off) and with 2 parallel workers;
+ - dlent_predict batched, row by row (dlent.batch off) and with 2 parallel workers, and of the same network scored in int8;
  - PyTorch in PL/Python on the same weights, a row a call and by batches;
  - ONNX Runtime on the same weights and the same rows in memory, without a database, at its best batch;
  - a C function of the same arguments that does nothing, and sum() of the columns: what the scan alone costs;
@@ -39,6 +39,7 @@ LARGE = "dlent_bench.wide_large"  # four times its rows: what workers cost to st
 WIDTH = 30
 COLUMNS = ", ".join(f"f{i}" for i in range(1, WIDTH + 1))
 MODEL = "bench_score"
+INT8 = "bench_score_int8"  # the same network, scored in int8
 OPTIONS = '{"kind": "mlp", "hidden": [128, 64], "numeric_embedding": "none", "members": 1, "epochs": 1}'
 CHECKED = 2000  # rows whose scores are compared
 CHUNK = 4096  # rows of a PL/Python batch
@@ -251,9 +252,11 @@ def wide(arguments):
 
     subprocess.run(["psql", "-X", "-v", f"rows={rows}", "-f", str(HERE.parent / "sql" / "wide_table.sql")], check=True,
                    stdout=subprocess.DEVNULL)
-    psql(f"""{SETTINGS} SELECT count(dlent_drop_model(model)) FROM dlent.models WHERE model = '{MODEL}';
+    int8_options = json.dumps(json.loads(OPTIONS) | {"score_precision": "int8"})
+    psql(f"""{SETTINGS} SELECT count(dlent_drop_model(model)) FROM dlent.models WHERE model IN ('{MODEL}', '{INT8}');
              SET dlent.progress_messages = off;
-             SELECT train_rows FROM dlent_train('{MODEL}', 'SELECT * FROM {WIDE} LIMIT 20000', 'y', '{OPTIONS}');""")
+             SELECT train_rows FROM dlent_train('{MODEL}', 'SELECT * FROM {WIDE} LIMIT 20000', 'y', '{OPTIONS}');
+             SELECT train_rows FROM dlent_train('{INT8}', 'SELECT * FROM {WIDE} LIMIT 20000', 'y', '{int8_options}');""")
     psql(f"""DROP TABLE IF EXISTS {LARGE};
              CREATE UNLOGGED TABLE {LARGE} AS SELECT w.* FROM {WIDE} AS w, generate_series(1, 4);
              VACUUM (FREEZE, ANALYZE) {LARGE};""")
@@ -278,6 +281,8 @@ def wide(arguments):
         "dlent_predict, batched, columns": (f"SELECT sum(dlent_predict('{MODEL}', {COLUMNS})) FROM {WIDE}", rows, ""),
         "dlent_predict, row by row, record": (f"SELECT sum(dlent_predict('{MODEL}', w)) FROM {WIDE} AS w", rows, "SET dlent.batch = off;"),
         "dlent_predict, row by row, columns": (f"SELECT sum(dlent_predict('{MODEL}', {COLUMNS})) FROM {WIDE}", rows, "SET dlent.batch = off;"),
+        "dlent_predict in int8, batched, record": (f"SELECT sum(dlent_predict('{INT8}', w)) FROM {WIDE} AS w", rows, ""),
+        "dlent_predict in int8, row by row, record": (f"SELECT sum(dlent_predict('{INT8}', w)) FROM {WIDE} AS w", rows, "SET dlent.batch = off;"),
         "dlent_predict, batched, 2 workers": (f"SELECT sum(dlent_predict('{MODEL}', w)) FROM {WIDE} AS w", rows, PARALLEL),
         "dlent_predict, batched, four times the rows": (f"SELECT sum(dlent_predict('{MODEL}', w)) FROM {LARGE} AS w", 4 * rows, ""),
         "dlent_predict, batched, four times the rows, 2 workers": (f"SELECT sum(dlent_predict('{MODEL}', w)) FROM {LARGE} AS w", 4 * rows, PARALLEL),
@@ -328,6 +333,11 @@ def wide(arguments):
         lines += [f"| the network's floor: {multiply_adds:,} multiply-adds at {rate / 1e9:.1f} G/s | {floor:.3f} | {floor / ours_cost:.2f} |", "",
                   f"Ours over the floors of scan and network: {ours_cost / (scan + floor):.2f} (asked: at most 2)."]
     large = "dlent_predict, batched, four times the rows"
+    check = json.loads(value(f"SELECT details -> 'score_precision' FROM dlent.versions WHERE model = '{INT8}'"))
+    result["int8"] = check
+    lines.append(f"int8 beside fp32, without the scan: {check['score_us']['int8']['batched']:.3f} and {check['score_us']['fp32']['batched']:.3f} µs a row in batches, "
+                 f"{check['score_us']['int8']['single']:.3f} and {check['score_us']['fp32']['single']:.3f} alone; roc_auc {check['metrics']['int8']['roc_auc']:.5f} and "
+                 f"{check['metrics']['fp32']['roc_auc']:.5f}; answers differ by {check['rms_difference']:.5f} root mean square, {check['largest_difference']:.5f} at most.")
     lines.append(f"2 workers over one backend: {cost['dlent_predict, batched, record'] / cost['dlent_predict, batched, 2 workers']:.2f} times, "
                  f"with four times the rows {cost[large] / cost[large + ', 2 workers']:.2f} (asked: at least 1.7).")
     psql(f"DROP TABLE {LARGE};")

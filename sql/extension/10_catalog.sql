@@ -35,6 +35,7 @@ CREATE TABLE dlent.version (
     digest            uuid NOT NULL, -- of specification, pipeline and weights: src/pg/catalog/digest.h
     score_us_single   float8,
     score_us_batched  float8,
+    score_precision   text NOT NULL GENERATED ALWAYS AS (CASE WHEN specification OPERATOR(pg_catalog.?) 'quantization' THEN 'int8' ELSE 'fp32' END) STORED,
     explainer         jsonb, -- what explanations need to know of the training rows
     metrics           jsonb NOT NULL,
     details           jsonb NOT NULL,

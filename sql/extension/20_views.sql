@@ -63,6 +63,7 @@ SELECT m.name AS model,
        v.weights_bytes,
        v.score_us_single,
        v.score_us_batched,
+       v.score_precision,
        pg_catalog.encode(v.weights_sha256, 'hex') AS weights_sha256,
        v.digest,
        v.library_version,
@@ -102,6 +103,7 @@ COMMENT ON COLUMN dlent.versions.pipeline IS 'What was learnt about each input c
 COMMENT ON COLUMN dlent.versions.weights_bytes IS 'Size of the weights';
 COMMENT ON COLUMN dlent.versions.score_us_single IS 'Microseconds to score a row alone, as measured where it was trained, the reading of the row not counted';
 COMMENT ON COLUMN dlent.versions.score_us_batched IS 'Microseconds a row when rows are scored in batches, likewise; the planner''s costs follow it';
+COMMENT ON COLUMN dlent.versions.score_precision IS 'How its hidden layers are computed when rows are scored: fp32, or int8 by option score_precision';
 COMMENT ON COLUMN dlent.versions.weights_sha256 IS 'SHA-256 of the weights, checked whenever they are loaded';
 COMMENT ON COLUMN dlent.versions.digest IS 'Content address: versions that share it score alike, in any database; dlent_score takes it';
 COMMENT ON COLUMN dlent.versions.library_version IS 'Version of the library that trained it';

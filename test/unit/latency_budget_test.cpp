@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "cpu/cpu_backend.h"
+#include "cpu/row_scorer.h"
 #include "cpu/score_cost.h"
 #include "model_testing.h"
 
@@ -37,7 +38,8 @@ Expected<TrainedModel> TrainFor(const char* more, const ScoreCostFunction& measu
         return options.status();
     const ColumnarTable table = MixedRows(task, 400, 1).Build();
     const auto backend = MakeCpuBackend();
-    return TrainWithinBudget(table, *options, *backend, NeverCancelled(), {}, measure);
+    return TrainWithinBudget(table, *options, *backend, NeverCancelled(), {}, measure,
+                             [](const Model& model) { return MakeCpuScorer(model); });
 }
 
 const Finding* Shrunk(const TrainedModel& trained) {

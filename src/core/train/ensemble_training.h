@@ -68,6 +68,8 @@ class EnsembleTraining {
     /// Trains each member again on all rows, for the share of the schedule that proved best.
     Status Refit();
 
+    /// By the rows that members have not seen.
+    const HeldOutJudge& judge() const { return *judge_; }
     const std::vector<uint32_t>& held_out_rows() const { return judge_->rows(); }
     /// Of the members before a refit, in the target's units: [held-out rows × outputs].
     const std::vector<float>& held_out_answers() const { return held_out_answers_; }

@@ -23,53 +23,74 @@ HeldOutJudge::HeldOutJudge(const ColumnarTable& table, const TargetEncoder& targ
       cancel_(cancel) {}
 
 Expected<Judgement> HeldOutJudge::Judge(const std::vector<const std::vector<float>*>& logits) const {
-    Judgement judgement;
     if (rows_.empty())
-        return judgement;
+        return Judgement();
     const std::vector<float> joined = Join(logits);
     const size_t answers_per_row = AnswersPerRow(logits.size());
-    std::vector<float> values(rows_.size());
-    std::vector<int32_t> classes(rows_.size());
-    std::vector<float> weights;
-    if (weight_cell_ >= 0) {
-        for (const uint32_t row : rows_)
-            weights.push_back(table_.Float(weight_cell_, row));
-    }
-    DLENT_ASSIGN_OR_RETURN(const TargetEncoder::Binding truth, target_.Bind(table_));
-    if (target_.task() == Task::kMulticlass)
-        truth.Classes(rows_, classes.data());
-    else
-        truth.Values(rows_, values.data());
-
+    DLENT_ASSIGN_OR_RETURN(const Truth truth, ReadTruth());
+    float temperature = 1.0f;
     if (target_.task() != Task::kRegression) {
         LabelledLogits labelled;
         labelled.rows = rows_.size();
         labelled.members = static_cast<int>(answers_per_row);
         labelled.outputs = static_cast<int>(outputs_);
         labelled.logits = joined.data();
-        labelled.targets = values.data();
-        labelled.labels = classes.data();
-        labelled.row_weights = weights.empty() ? nullptr : weights.data();
-        DLENT_ASSIGN_OR_RETURN(const double temperature, FitTemperature(labelled, cancel_));
-        judgement.temperature = static_cast<float>(temperature);
+        labelled.targets = truth.values.data();
+        labelled.labels = truth.classes.data();
+        labelled.row_weights = truth.weights.empty() ? nullptr : truth.weights.data();
+        DLENT_ASSIGN_OR_RETURN(const double fitted, FitTemperature(labelled, cancel_));
+        temperature = static_cast<float>(fitted);
     }
+    Judgement judgement = Compare(Average(joined, answers_per_row, temperature), truth);
+    judgement.temperature = temperature;
+    return judgement;
+}
 
-    judgement.answers = Average(joined, answers_per_row, judgement.temperature);
-    judgement.row_losses = RowLosses(target_.task(), judgement.answers, values, classes, weights);
+Expected<Judgement> HeldOutJudge::JudgeAnswers(std::vector<float> answers) const {
+    if (rows_.empty())
+        return Judgement();
+    DLENT_ASSIGN_OR_RETURN(const Truth truth, ReadTruth());
+    return Compare(std::move(answers), truth);
+}
+
+Expected<HeldOutJudge::Truth> HeldOutJudge::ReadTruth() const {
+    Truth truth;
+    truth.values.resize(rows_.size());
+    truth.classes.resize(rows_.size());
+    if (weight_cell_ >= 0) {
+        for (const uint32_t row : rows_)
+            truth.weights.push_back(table_.Float(weight_cell_, row));
+    }
+    DLENT_ASSIGN_OR_RETURN(const TargetEncoder::Binding target, target_.Bind(table_));
+    if (target_.task() == Task::kMulticlass)
+        target.Classes(rows_, truth.classes.data());
+    else
+        target.Values(rows_, truth.values.data());
     if (target_.task() == Task::kRegression) {
-        std::vector<double> predicted(rows_.size());
-        std::vector<double> actual(rows_.size());
-        for (size_t i = 0; i < rows_.size(); ++i) {
-            predicted[i] = target_.Decode(judgement.answers[i]);
-            actual[i] = truth.RawValue(rows_[i]);
-            judgement.answers[i] = static_cast<float>(predicted[i]);
+        for (const uint32_t row : rows_)
+            truth.raw.push_back(target.RawValue(row));
+    }
+    return truth;
+}
+
+Judgement HeldOutJudge::Compare(std::vector<float> answers, const Truth& truth) const {
+    Judgement judgement;
+    judgement.answers = std::move(answers);
+    judgement.row_losses =
+        RowLosses(target_.task(), judgement.answers, truth.values, truth.classes, truth.weights);
+    if (target_.task() == Task::kRegression) {
+        std::vector<double> predicted;
+        for (float& answer : judgement.answers) {
+            answer = target_.Decode(answer);
+            predicted.push_back(answer);
         }
-        judgement.metrics = ToJson(EvaluateRegression(predicted, actual, weights));
+        judgement.metrics = ToJson(EvaluateRegression(predicted, truth.raw, truth.weights));
     } else if (target_.task() == Task::kBinary) {
-        const std::vector<int32_t> labels(values.begin(), values.end());
-        judgement.metrics = ToJson(EvaluateBinary(judgement.answers, labels, weights));
+        const std::vector<int32_t> labels(truth.values.begin(), truth.values.end());
+        judgement.metrics = ToJson(EvaluateBinary(judgement.answers, labels, truth.weights));
     } else {
-        judgement.metrics = ToJson(EvaluateMulticlass(judgement.answers, classes, target_.labels(), weights));
+        judgement.metrics =
+            ToJson(EvaluateMulticlass(judgement.answers, truth.classes, target_.labels(), truth.weights));
     }
     return judgement;
 }

@@ -34,8 +34,19 @@ class HeldOutJudge {
     /// `logits` are, for each network, [its held-out rows × width × outputs]. Without rows an empty
     /// judgement. kCancelled.
     Expected<Judgement> Judge(const std::vector<const std::vector<float>*>& logits) const;
+    /// The same of answers, which are probabilities or standardised values: [held-out rows × outputs].
+    Expected<Judgement> JudgeAnswers(std::vector<float> answers) const;
 
  private:
+    /// What is true of the held-out rows.
+    struct Truth {
+        std::vector<float> values;     ///< standardised, or 0 and 1
+        std::vector<int32_t> classes;  ///< of more than two
+        std::vector<float> weights;    ///< may be empty
+        std::vector<double> raw;       ///< of a regression, in the target's units
+    };
+    Expected<Truth> ReadTruth() const;
+    Judgement Compare(std::vector<float> answers, const Truth& truth) const;
     /// How many answers there are for each held-out row, one after another in Join().
     size_t AnswersPerRow(size_t networks) const { return (folds_ ? 1 : networks) * width_; }
     /// One array [held-out rows × AnswersPerRow × outputs].

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "core/train/recipe.h"
+#include "core/train/score_precision.h"
 
 namespace dlent {
 namespace {
@@ -24,7 +25,7 @@ std::vector<int> Halved(std::vector<int> hidden, int times) {
     return hidden;
 }
 
-/// A model as the options would make it, but for its weights.
+/// A model as the options would make it, but for its weights; in int8 where they say so.
 Expected<Model> UntrainedModel(const TrainedModel& like, const TrainingOptions& options, Backend& backend) {
     Model model;
     model.target = like.model.target;
@@ -39,6 +40,11 @@ Expected<Model> UntrainedModel(const TrainedModel& like, const TrainingOptions& 
     DLENT_RETURN_IF_ERROR(SetPipelineEdges(model.pipeline, network.get()));
     DLENT_ASSIGN_OR_RETURN(std::vector<NamedTensorData> tensors, network->Save());
     model.members.assign(static_cast<size_t>(recipe.members), tensors);
+    if (options.score_precision == ScorePrecision::kInt8) {
+        const std::vector<std::string> layers = QuantizableLayers(model.network);
+        const std::vector<InputQuantization> inputs(layers.size());
+        model.quantization = Quantization{layers, {model.members.size(), inputs}};
+    }
     return model;
 }
 
@@ -61,11 +67,15 @@ std::string Number(double value) {
 }
 
 /// Options that repeat the choice, beside those that the user gave.
-Json ChosenOptions(const TrainingOptions& options, const TrainingOptions& full, const Recipe& full_recipe) {
+Json ChosenOptions(const TrainedModel& model, const TrainingOptions& options, const TrainingOptions& full,
+                   const Recipe& full_recipe) {
     Json chosen = {{"kind", options.kind},
                    {"members", options.members.value_or(1)},
                    {"hidden", options.hidden.value_or(std::vector<int>{})},
                    {"numeric_embedding", NumericEmbeddingName(options.numeric_embedding)}};
+    if (options.score_precision != ScorePrecision::kFp32)
+        chosen["score_precision"] =
+            ScorePrecisionName(model.model.quantization ? ScorePrecision::kInt8 : ScorePrecision::kFp32);
     if (options.teacher != nullptr && full.teacher == nullptr)
         chosen["teacher"] = {{"kind", full_recipe.kind},
                              {"members", std::max(full_recipe.members, full_recipe.ensemble_width)},
@@ -87,7 +97,7 @@ void DescribeShrinking(const TrainedModel& full, const TrainingOptions& options,
                        const TrainingOptions& chosen, const TrainedModel* plain, TrainedModel* model) {
     Json& budget = model->details["latency_budget"] = {
         {"max_score_us", *options.max_score_us},
-        {"chosen", ChosenOptions(chosen, options, full.recipe)},
+        {"chosen", ChosenOptions(*model, chosen, options, full.recipe)},
         {"score_us", {{"single", model->score_cost.single}, {"batched", model->score_cost.batched}}},
         {"without_budget",
          {{"recipe", full.recipe.ToJson()},
@@ -132,7 +142,8 @@ std::vector<TrainingOptions> LatencyCandidates(const TrainingOptions& options, c
             break;
         add(NumericEmbedding::kNone, hidden);
     }
-    if (!recipe.hidden.empty())
+    // which has no layer for int8
+    if (!recipe.hidden.empty() && options.score_precision != ScorePrecision::kInt8)
         add(NumericEmbedding::kNone, {});
     return candidates;
 }
@@ -140,16 +151,18 @@ std::vector<TrainingOptions> LatencyCandidates(const TrainingOptions& options, c
 Expected<TrainedModel> TrainWithinBudget(const ColumnarTable& table, const TrainingOptions& options,
                                          Backend& backend, const CancelToken& cancel,
                                          const std::function<void(const TrainingProgress&)>& progress,
-                                         const ScoreCostFunction& measure, TrainingPool* pool,
-                                         NetworkTrainer* device, CheckpointStore* checkpoints) {
+                                         const ScoreCostFunction& measure, const ScorerFactory& make_scorer,
+                                         TrainingPool* pool, NetworkTrainer* device,
+                                         CheckpointStore* checkpoints) {
     const auto start = std::chrono::steady_clock::now();
     const auto seconds = [start] {
         return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     };
     const bool teaches = options.max_score_us && options.teacher == nullptr;
-    DLENT_ASSIGN_OR_RETURN(TrainedModel full, TrainModel(table, options, backend, cancel, progress, pool,
-                                                         device, checkpoints, {.wanted = teaches}));
-    DLENT_ASSIGN_OR_RETURN(full.score_cost, measure(full.model));
+    DLENT_ASSIGN_OR_RETURN(TrainedModel full,
+                           TrainModel(table, options, backend, cancel, progress, pool, device, checkpoints,
+                                      {.wanted = teaches}, make_scorer));
+    DLENT_RETURN_IF_ERROR(ChooseScorePrecision(options, measure, &full));
     if (!options.max_score_us || full.score_cost.batched <= *options.max_score_us) {
         full.labels.reset();
         return full;
@@ -159,9 +172,10 @@ Expected<TrainedModel> TrainWithinBudget(const ColumnarTable& table, const Train
     const auto train = [&](TrainingOptions how, const TeacherLabels* teacher) -> Expected<TrainedModel> {
         if (how.max_seconds)
             how.max_seconds = std::max(*how.max_seconds - seconds(), 0.01);
-        DLENT_ASSIGN_OR_RETURN(TrainedModel model, TrainModel(table, how, backend, cancel, progress, pool,
-                                                              device, checkpoints, {.teacher = teacher}));
-        DLENT_ASSIGN_OR_RETURN(model.score_cost, measure(model.model));
+        DLENT_ASSIGN_OR_RETURN(TrainedModel model,
+                               TrainModel(table, how, backend, cancel, progress, pool, device, checkpoints,
+                                          {.teacher = teacher}, make_scorer));
+        DLENT_RETURN_IF_ERROR(ChooseScorePrecision(how, measure, &model));
         least = std::min(least, model.score_cost.batched);
         return model;
     };
@@ -181,6 +195,7 @@ Expected<TrainedModel> TrainWithinBudget(const ColumnarTable& table, const Train
             TrainingOptions student = candidate;
             auto teacher = std::make_shared<TrainingOptions>(options);
             teacher->max_score_us.reset();
+            teacher->score_precision = ScorePrecision::kFp32;
             student.teacher = std::move(teacher);
             DLENT_ASSIGN_OR_RETURN(taught, train(student, full.labels ? &*full.labels : nullptr));
             if (taught->score_cost.batched <= budget && HeldOutLoss(*taught) < HeldOutLoss(model)) {

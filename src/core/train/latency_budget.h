@@ -5,7 +5,8 @@
 
 namespace dlent {
 
-/// TrainModel(), and what the model's rows cost to score. With options.max_score_us, when the model costs
+/// TrainModel(), what the model's rows cost to score, and in which precision that is done
+/// (ChooseScorePrecision; `make_scorer` as in TrainModel). With options.max_score_us, when the model costs
 /// more: the first network of ever smaller ones that costs less (LatencyCandidates) is trained in its place,
 /// and a finding says what that cost in quality; details.latency_budget has the numbers of both. The choice
 /// is made by measurement, so it may differ between machines; details.latency_budget.chosen are options that
@@ -13,8 +14,8 @@ namespace dlent {
 Expected<TrainedModel> TrainWithinBudget(const ColumnarTable& table, const TrainingOptions& options,
                                          Backend& backend, const CancelToken& cancel,
                                          const std::function<void(const TrainingProgress&)>& progress,
-                                         const ScoreCostFunction& measure, TrainingPool* pool = nullptr,
-                                         NetworkTrainer* device = nullptr,
+                                         const ScoreCostFunction& measure, const ScorerFactory& make_scorer,
+                                         TrainingPool* pool = nullptr, NetworkTrainer* device = nullptr,
                                          CheckpointStore* checkpoints = nullptr);
 
 /// Options in falling order of what we expect of their networks: one network instead of several; its hidden

@@ -12,6 +12,7 @@
 #include "core/features/split.h"
 #include "core/train/ensemble_training.h"
 #include "core/train/label_options.h"
+#include "core/train/quantization_trial.h"
 #include "core/train/recipe.h"
 #include "core/train/table_training_data.h"
 #include "core/train/validation_plan.h"
@@ -41,12 +42,13 @@ class ModelTraining {
  public:
     ModelTraining(const ColumnarTable& table, const TrainingOptions& options,
                   const TrainingServices& services, const Teaching& teaching,
-                  const SplitPlan* student_plan = nullptr)
+                  const ScorerFactory& make_scorer, const SplitPlan* student_plan = nullptr)
         : table_(table),
           options_(options),
           services_(services),
           cancel_(services.cancel),
           teaching_(teaching),
+          make_scorer_(make_scorer),
           student_plan_(student_plan) {}
 
     Expected<TrainedModel> Run() {
@@ -74,10 +76,13 @@ class ModelTraining {
                                    .weight_cell = weight_cell_,
                                    .taught = teacher_.has_value()},
                                   services_, start_, &recipe_, &result_);
+        DLENT_RETURN_IF_ERROR(CheckScorePrecision());
         DLENT_RETURN_IF_ERROR(ensemble.Train());
+        DLENT_RETURN_IF_ERROR(TryInt8(ensemble));
         DLENT_RETURN_IF_ERROR(Label(&TeacherLabels::judged));
         DLENT_RETURN_IF_ERROR(Refit(&ensemble));
         DLENT_RETURN_IF_ERROR(Label(&TeacherLabels::finished));
+        DLENT_RETURN_IF_ERROR(TryInt8Again(ensemble));
         if (student_plan_ == nullptr) {
             DLENT_RETURN_IF_ERROR(KeepReference(ensemble));
             DLENT_RETURN_IF_ERROR(FitExplainer());
@@ -162,8 +167,9 @@ class ModelTraining {
             TrainingOptions options = *options_.teacher;
             if (options.max_seconds)  // half of the time, which the student's counts too
                 options.max_seconds = *options.max_seconds / 2;
-            DLENT_ASSIGN_OR_RETURN(TrainedModel teacher,
-                                   ModelTraining(table_, options, services_, {.wanted = true}, &plan_).Run());
+            DLENT_ASSIGN_OR_RETURN(
+                TrainedModel teacher,
+                ModelTraining(table_, options, services_, {.wanted = true}, make_scorer_, &plan_).Run());
             teacher_ = std::move(*teacher.labels);
         }
         std::vector<float> says(table_.rows(), std::numeric_limits<float>::quiet_NaN());
@@ -274,6 +280,59 @@ class ModelTraining {
         return Status::Ok();
     }
 
+    /// Before anything is trained: whether the network will have layers for int8, where that is asked for.
+    Status CheckScorePrecision() const {
+        if (options_.score_precision != ScorePrecision::kInt8)
+            return Status::Ok();
+        NetworkSpec network;
+        if (options_.initial != nullptr) {
+            network = options_.initial->network;
+        } else {
+            DLENT_ASSIGN_OR_RETURN(network,
+                                   BuildNetworkSpec(recipe_, result_.model.pipeline, result_.model.target));
+        }
+        if (!QuantizableLayers(network).empty())
+            return Status::Ok();
+        return Status::Invalid(
+            "option \"score_precision\" does not fit the network",
+            "It has no layer that can be computed in int8: those are hidden layers that read hidden layers, "
+            "of "
+            "kind mlp without periodic embeddings.",
+            "Use two hidden layers or more, or {\"score_precision\": \"auto\"}, which takes fp32 here.");
+    }
+
+    QuantizationTrialInputs TrialInputs() const {
+        return {table_, *data_, make_scorer_, services_.backend, cancel_};
+    }
+
+    /// Finds out what the members as they are would answer to held-out rows in int8.
+    Status TryInt8(const EnsembleTraining& ensemble) {
+        if (options_.score_precision == ScorePrecision::kFp32 ||
+            QuantizableLayers(result_.model.network).empty())
+            return Status::Ok();
+        if (!make_scorer_)
+            return Status::Internal("there is no scorer to try int8 with");
+        std::vector<std::span<const uint32_t>> folds;
+        if (recipe_.plan == MemberPlan::kFolds) {
+            for (const Split& split : plan_.splits)
+                folds.emplace_back(split.validation);
+        }
+        // in folds every row has trained some member
+        DLENT_ASSIGN_OR_RETURN(
+            result_.quantized,
+            TryQuantization(result_.model, TrialInputs(),
+                            folds.empty() ? std::span<const uint32_t>(plan_.splits[0].train) : rows_,
+                            ensemble.judge(), folds));
+        return Status::Ok();
+    }
+
+    Status TryInt8Again(const EnsembleTraining& ensemble) {
+        if (!result_.quantized || !ensemble.WillRefit())
+            return Status::Ok();
+        return QuantizeRefitted(result_.model, TrialInputs(), rows_, ensemble.held_out_rows(),
+                                &*result_.quantized);
+    }
+
     /// What later rows will be compared with.
     Status KeepReference(const EnsembleTraining& ensemble) {
         DLENT_ASSIGN_OR_RETURN(
@@ -360,6 +419,7 @@ class ModelTraining {
     const TrainingServices services_;
     const CancelToken& cancel_;
     const Teaching teaching_;
+    const ScorerFactory& make_scorer_;
     const SplitPlan* const student_plan_;  ///< of the student that this model is to teach; null: none
     const Clock::time_point start_ = Clock::now();
 
@@ -381,10 +441,10 @@ Expected<TrainedModel> TrainModel(const ColumnarTable& table, const TrainingOpti
                                   Backend& backend, const CancelToken& cancel,
                                   const ProgressCallback& progress, TrainingPool* pool,
                                   NetworkTrainer* device, CheckpointStore* checkpoints,
-                                  const Teaching& teaching) {
+                                  const Teaching& teaching, const ScorerFactory& make_scorer) {
     try {
         const TrainingServices services{backend, cancel, progress, pool, device, checkpoints};
-        return ModelTraining(table, options, services, teaching).Run();
+        return ModelTraining(table, options, services, teaching, make_scorer).Run();
     } catch (const std::bad_alloc&) {
         return Status(StatusCode::kOutOfMemory, "out of memory while training");
     }

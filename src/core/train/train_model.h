@@ -13,10 +13,12 @@
 #include "core/features/table.h"
 #include "core/model/model.h"
 #include "core/model/score_cost.h"
+#include "core/model/scorer_factory.h"
 #include "core/nn/backend.h"
 #include "core/train/checkpoint.h"
 #include "core/train/network_trainer.h"
 #include "core/train/progress.h"
+#include "core/train/quantized_candidate.h"
 #include "core/train/recipe.h"
 #include "core/train/teacher.h"
 #include "core/train/training_options.h"
@@ -46,6 +48,8 @@ struct TrainedModel {
     ScoreCost score_cost;                 ///< when measured (TrainWithinBudget)
     std::string data_fingerprint;         ///< hex, independent of row order
     std::optional<TeacherLabels> labels;  ///< for a student, when asked for and possible
+    /// Where options.score_precision is not fp32 and the network has layers for it (ChooseScorePrecision).
+    std::optional<QuantizedCandidate> quantized;
 };
 
 /// Learns a model from the rows of `table` (roles say which column is what). The same rows, options and seed
@@ -59,10 +63,15 @@ struct TrainedModel {
 /// With options.teacher that is trained first, on the same rows; what it says of them is then learnt beside
 /// their targets, in one split, where the teacher has not seen the held-out rows either. kInvalidArgument for
 /// more than two classes, and for losses other than the task's usual one.
+///
+/// With options.score_precision int8 or auto, what `make_scorer` makes scores the held-out rows in int8 too,
+/// which changes nothing of the model. kInvalidArgument when int8 is asked for and the network has no layer
+/// for it.
 Expected<TrainedModel> TrainModel(const ColumnarTable& table, const TrainingOptions& options,
                                   Backend& backend, const CancelToken& cancel,
                                   const std::function<void(const TrainingProgress&)>& progress,
                                   TrainingPool* pool = nullptr, NetworkTrainer* device = nullptr,
-                                  CheckpointStore* checkpoints = nullptr, const Teaching& teaching = {});
+                                  CheckpointStore* checkpoints = nullptr, const Teaching& teaching = {},
+                                  const ScorerFactory& make_scorer = {});
 
 }  // namespace dlent

@@ -280,6 +280,17 @@ const OptionReader kReaders[] = {
                        Options* o) { return ReadNumber(key, value, 0.01, 1e9, &o->max_seconds); }},
     {"max_score_us", [](Key key, const Json& value,
                         Options* o) { return ReadNumber(key, value, 1e-3, 1e9, &o->max_score_us); }},
+    {"score_precision",
+     [](Key key, const Json& value, Options* o) {
+         std::string name;
+         DLENT_RETURN_IF_ERROR(ReadChoice(key, value, {"fp32", "int8", "auto"}, &name));
+         for (const ScorePrecision candidate :
+              {ScorePrecision::kFp32, ScorePrecision::kInt8, ScorePrecision::kAuto}) {
+             if (name == ScorePrecisionName(candidate))
+                 o->score_precision = candidate;
+         }
+         return Status::Ok();
+     }},
     {"warm_start", [](Key key, const Json& value, Options* o) { return ReadWarmStart(key, value, o); }},
     {"members", [](Key key, const Json& value,
                    Options* o) { return ReadInteger(key, value, 1, kMaxMembers, &o->members); }},
@@ -388,6 +399,18 @@ const char* NumericEmbeddingName(NumericEmbedding embedding) {
     return "";
 }
 
+const char* ScorePrecisionName(ScorePrecision precision) {
+    switch (precision) {
+        case ScorePrecision::kFp32:
+            return "fp32";
+        case ScorePrecision::kInt8:
+            return "int8";
+        case ScorePrecision::kAuto:
+            return "auto";
+    }
+    return "";
+}
+
 namespace {
 
 /// What the teacher is trained with: what its own object says; its network is the preset's otherwise, and the
@@ -401,8 +424,8 @@ Status ReadTeacher(const Json& json, TrainingOptions* options) {
         "kind",       "label_smoothing", "learning_rate", "members",  "numeric_embedding",
         "optimizer",  "patience",        "preset",        "schedule", "weight_decay"};
     Json merged = json;
-    for (const char* key :
-         {kTeacher, "max_score_us", "promote", "kind", "hidden", "members", "numeric_embedding"})
+    for (const char* key : {kTeacher, "max_score_us", "score_precision", "promote", "kind", "hidden",
+                            "members", "numeric_embedding"})
         merged.erase(key);
     for (const auto& [key, value] : teacher.items()) {
         if (std::find(kOwn.begin(), kOwn.end(), key) == kOwn.end())

@@ -20,10 +20,12 @@ struct Model;
 enum class Preset : uint8_t { kFast, kDefault, kBest };
 enum class ValidationMethod : uint8_t { kAuto, kRandom, kTime, kGroup, kNone };
 enum class NumericEmbedding : uint8_t { kAuto, kNone, kPiecewiseLinear, kPeriodic };
+enum class ScorePrecision : uint8_t { kFp32, kInt8, kAuto };
 
 const char* PresetName(Preset preset);
 const char* ValidationMethodName(ValidationMethod method);
 const char* NumericEmbeddingName(NumericEmbedding embedding);
+const char* ScorePrecisionName(ScorePrecision precision);
 
 /// A user's word on one column, overriding what its type suggests.
 struct FeatureOverride {
@@ -54,7 +56,8 @@ struct TrainingOptions {
     std::optional<Activation> activation;
     std::optional<int> patience;
     std::optional<double> max_seconds;
-    std::optional<double> max_score_us;  ///< microseconds that a row may cost, in batches
+    std::optional<double> max_score_us;                      ///< microseconds that a row may cost, in batches
+    ScorePrecision score_precision = ScorePrecision::kFp32;  ///< of hidden layers when rows are scored
     /// How the network is trained whose predictions this one learns beside the rows' own targets; null: none.
     std::shared_ptr<const TrainingOptions> teacher;
     /// The version whose networks are trained further, its pipeline kept; 0: the champion; absent: training

@@ -116,6 +116,7 @@ void ReadVersion(HeapTuple tuple, Relation relation, FoundVersion* version) {
     bool unknown = true;
     const Datum score_us = heap_getattr(tuple, kVersionScoreUsBatched, RelationGetDescr(relation), &unknown);
     version->score_us = unknown ? 0.0 : DatumGetFloat8(score_us);
+    version->int8 = TextEquals(Column(tuple, kVersionScorePrecision, relation, "score_precision"), "int8");
 }
 
 [[noreturn]] void RaiseInvalidWeights(int64_t version_id) {

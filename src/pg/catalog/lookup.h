@@ -30,6 +30,7 @@ struct FoundVersion {
     VersionDigest digest;
     int64_t weights_bytes = 0;
     double score_us = 0.0;  ///< microseconds a row in batches; 0: not known
+    bool int8 = false;      ///< is scored in int8, by the CPU
 };
 
 /// False when there is no model of that name.

@@ -53,6 +53,7 @@ enum VersionColumn {
     kVersionDigest,
     kVersionScoreUsSingle,
     kVersionScoreUsBatched,
+    kVersionScorePrecision,
     kVersionExplainer
 };
 enum WeightChunkColumn { kWeightChunkVersionId = 1, kWeightChunkSequence, kWeightChunkData };

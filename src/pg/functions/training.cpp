@@ -149,8 +149,8 @@ Expected<TrainedOnDevice> TrainOnRows(const TrainingRequest& request, const Trai
         return TrainWithinBudget(
             rows.table, request.options, *backend, *monitor,
             [monitor](const TrainingProgress& progress) { monitor->Report(progress); },
-            [monitor](const Model& model) { return MeasureScoreCost(model, *monitor); }, pool.get(), on,
-            checkpoints);
+            [monitor](const Model& model) { return MeasureScoreCost(model, *monitor); },
+            [](const Model& model) { return MakeCpuScorer(model); }, pool.get(), on, checkpoints);
     };
     if (MayUseGpu(request.place)) {
         RemoteTrainer remote(request.place == TrainingPlace::kAuto ? RemoteTrainer::Choice::kAuto

@@ -70,6 +70,13 @@ Expected<std::unique_ptr<RemoteScorer>> OpenOnGpu(const VersionIdentity& identit
                                                   const ScoringWork& work, std::optional<int> index,
                                                   std::optional<RoutingDecision>* decision,
                                                   const CancelToken& cancel) {
+    if (local.model().quantization) {
+        if (!decision->has_value())
+            decision->emplace();
+        (*decision)->gpu = false;
+        (*decision)->reason = "the version is scored in int8, which the CPU does";
+        return std::unique_ptr<RemoteScorer>();
+    }
     Expected<GpuConnection> connection = GpuConnection::Open(index, cancel);
     if (decision->has_value() && !cancel.IsCancelled()) {
         *decision = connection.ok() ? RouteScoring(work, Offer(connection->status())) : RoutingDecision();

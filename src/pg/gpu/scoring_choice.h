@@ -20,8 +20,9 @@ ScoringWork EstimateScoring(const FoundVersion& version, double rows);
 /// where that is left open. 55000 when one is asked for that dlent.gpu forbids. For C++ frames.
 bool WantsGpu(const ScoringWork& work, std::optional<RoutingDecision>* decision);
 
-/// Opens the version on GPU `index`, or any. Null where that is left open (`decision`) and, by what the
-/// devices say, the CPU is better. A failure of the device; kCancelled. For C++ frames; throws PgError.
+/// Opens the version on GPU `index`, or any. Null where it is scored in int8, or where that is left open
+/// (`decision`) and, by what the devices say, the CPU is better. A failure of the device; kCancelled. For C++
+/// frames; throws PgError.
 Expected<std::unique_ptr<RemoteScorer>> OpenOnGpu(const VersionIdentity& identity, const Scorer& local,
                                                   const ScoringWork& work, std::optional<int> index,
                                                   std::optional<RoutingDecision>* decision,

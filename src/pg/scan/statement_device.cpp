@@ -38,8 +38,8 @@ bool CollectScans(PlanState* node, void* scans) {
     return WalkPlanStates(node, CollectScans, scans);
 }
 
-/// What the nodes are about to score. False when one of them does what only the CPU does: a rollout, or a
-/// model that is not known yet.
+/// What the nodes are about to score. False when one of them does what only the CPU does: int8, a rollout, or
+/// a model that is not known yet.
 bool Estimate(List* scans, ScoringWork* total) {
     ListCell* cell = nullptr;
     foreach (cell, scans) {
@@ -56,7 +56,8 @@ bool Estimate(List* scans, ScoringWork* total) {
                     ? FindDigestIfAllowed(DigestOfText(group->digest), Privilege::kPredict, &version, &name)
                     : group->model != nullptr &&
                           FindVersionIfAllowed(group->model, group->version, Privilege::kPredict, &version);
-            if (!found || group->rollout != nullptr || (group->version == 0 && version.model.rollout != 0))
+            if (!found || version.int8 || group->rollout != nullptr ||
+                (group->version == 0 && version.model.rollout != 0))
                 return false;
             total->Add(EstimateScoring(version, outerPlan(plan)->plan_rows));
         }

@@ -25,7 +25,7 @@ $node->safe_psql('source', q{
     SET ROLE owner;
     SELECT dlent_train('m', '"Odd Point"', 'z', '{"preset": "fast", "epochs": 2, "hidden": [300, 300]}');
     SELECT dlent_train('m', 'SELECT "X" + 1 AS more, z FROM "Odd Point" WHERE y > 2', 'z', '{"preset": "fast", "epochs": 2}');
-    SELECT dlent_train('two', '"Odd Point"', 'z', '{"preset": "fast", "epochs": 1}');
+    SELECT dlent_train('two', '"Odd Point"', 'z', '{"preset": "fast", "epochs": 1, "score_precision": "int8"}');
     SELECT dlent_expect('two', 'answers', 'prediction >= 0', '{"tolerance": 0.1}');
     SELECT dlent_check('two', '"Odd Point"', '{"store": true}');
     SELECT dlent_drift('two', '"Odd Point"', '{"store": true}');
@@ -43,7 +43,7 @@ is($node->safe_psql('source', q{SELECT count(*) > 1 FROM dlent.weight_chunk WHER
 my $scores = q{SET search_path = public, elsewhere;
     SELECT md5(string_agg(dlent_predict('m', p)::text || dlent_predict_version('two', 1, p) || dlent_score((SELECT digest FROM dlent.versions WHERE model = 'two'), p) || dlent_predict('m@2', price + 1), ',' ORDER BY price, y))
     FROM "Odd Point" AS p};
-my $state = q{SELECT (SELECT json_agg(m ORDER BY model) FROM dlent.models AS m), (SELECT json_agg(v.model || v.version || v.status || v.source || v.weights_sha256 || v.digest || v.contract || v.reference ORDER BY model, version) FROM dlent.versions AS v),
+my $state = q{SELECT (SELECT json_agg(m ORDER BY model) FROM dlent.models AS m), (SELECT json_agg(v.model || v.version || v.status || v.source || v.weights_sha256 || v.digest || v.score_precision || v.contract || v.reference ORDER BY model, version) FROM dlent.versions AS v),
     (SELECT json_agg(l ORDER BY model, version, step) FROM dlent.training_log AS l), (SELECT json_agg(e ORDER BY id) FROM dlent.events AS e),
     (SELECT json_agg(g ORDER BY model, grantee) FROM dlent.grants AS g WHERE grantee NOT LIKE 'unknown%'),
     (SELECT json_agg(d ORDER BY report, feature, kind) FROM dlent.drift_reports AS d), (SELECT json_agg(x) FROM dlent.expectations AS x), (SELECT json_agg(r) FROM dlent.expectation_results AS r)};

@@ -110,6 +110,17 @@ my ($out, $err) = ('', '');
 isnt($node->psql('postgres', 'SET dlent.gpu = off; ' . evaluate('binary', 'cuda'), stderr => \$err), 0, 'who asks for one then');
 like($err, qr/scoring device "cuda" is not available.*dlent\.gpu is off/s, 'is told');
 
+# ---- a version that is scored in int8 is the CPU's, alone and in a statement with others
+$node->safe_psql('postgres', q{SELECT dlent_train('int8', 'SELECT x, y, l, z FROM point', 'z', '{"preset": "fast", "epochs": 2, "score_precision": "int8"}')});
+for my $device ('auto', 'cuda') {
+    my $before = $scored->();
+    my $report = decode_json($node->safe_psql('postgres', evaluate('int8', $device)));
+    is($report->{device}, 'cpu', "$device: int8 stays on the CPU");
+    is($node->safe_psql('postgres', "SET dlent.scoring_device = $device; SELECT count(*) FROM point WHERE dlent_predict('int8', x, y, l) > 2 OR dlent_predict('binary', x, y, l) > 2"), '0', "$device: so does its statement");
+    is($scored->(), $before, "$device: no row is scored there");
+}
+is(decode_json($node->safe_psql('postgres', evaluate('int8', 'cuda')))->{routing}{reason}, 'the version is scored in int8, which the CPU does', 'and the report says why');
+
 # ---- the device fails: the CPU answers all of it, or nobody does
 sub both_policies
 {
