@@ -11,9 +11,9 @@ namespace dlent {
 namespace {
 
 constexpr size_t kCalibrationRows = 4096;
-/// Of the standard error of the mean loss: what it may rise by.
-constexpr double kLossShare = 0.1;
-constexpr double kMostAucLoss = 0.0005;
+/// Of the standard errors of the mean loss and of roc_auc: what the one may rise and the other fall by.
+constexpr double kErrorShare = 0.1;
+constexpr double kAlwaysAllowedAuc = 0.0005;
 /// Differences between answers: of probabilities, and of numbers in root mean squared errors.
 constexpr double kMostRmsProbability = 0.005;
 constexpr double kMostProbability = 0.05;
@@ -137,13 +137,28 @@ std::string ObjectionTo(const Difference& difference, Task task, double error) {
     return {};
 }
 
-std::string ObjectionTo(const Judgement& fp32, const Judgement& int8, double increase, double error) {
-    if (!(increase <= kLossShare * error))
-        return "its mean loss is " + Number(increase) + " higher";
+std::string ObjectionTo(double loss_increase, double error) {
+    return loss_increase <= kErrorShare * error ? std::string()
+                                                : "its mean loss is " + Number(loss_increase) + " higher";
+}
+
+/// The same of two classes' roc_auc, whose standard error is about that of a share of the rarer class.
+Expected<std::string> ObjectionToAuc(const Judgement& fp32, const Judgement& int8,
+                                     const TargetEncoder& target, const ColumnarTable& table,
+                                     std::span<const uint32_t> rows) {
     if (!fp32.metrics.value("roc_auc", Json()).is_number())
-        return {};
-    const double fall = fp32.metrics.at("roc_auc").get<double>() - int8.metrics.at("roc_auc").get<double>();
-    return fall <= kMostAucLoss ? std::string() : "its roc_auc is " + Number(fall) + " lower";
+        return std::string();
+    DLENT_ASSIGN_OR_RETURN(const TargetEncoder::Binding truth, target.Bind(table));
+    std::vector<float> values(rows.size());
+    truth.Values(rows, values.data());
+    const double positive = static_cast<double>(std::count(values.begin(), values.end(), 1.0f));
+    const double rarer = std::min(positive, static_cast<double>(rows.size()) - positive);
+    const double auc = fp32.metrics.at("roc_auc").get<double>();
+    const double fall = auc - int8.metrics.at("roc_auc").get<double>();
+    const double error = std::sqrt(auc * (1.0 - auc) / std::max(rarer, 1.0));
+    return fall <= std::max(kAlwaysAllowedAuc, kErrorShare * error)
+               ? std::string()
+               : "its roc_auc is " + Number(fall) + " lower";
 }
 
 double RootMeanSquaredError(const Json& metrics) {
@@ -186,9 +201,13 @@ Expected<QuantizedCandidate> TryQuantization(const Model& model, const Quantizat
         {"loss_increase", increase},
         {"loss_standard_error", error}};
     difference.Describe(&candidate.check);
-    candidate.objection = ObjectionTo(fp32, int8, increase, error);
+    candidate.objection = ObjectionTo(increase, error);
     if (candidate.objection.empty())
         candidate.objection = ObjectionTo(difference, task, RootMeanSquaredError(fp32.metrics));
+    if (candidate.objection.empty()) {
+        DLENT_ASSIGN_OR_RETURN(candidate.objection,
+                               ObjectionToAuc(fp32, int8, model.target, inputs.table, judge.rows()));
+    }
     candidate.metrics = std::move(int8.metrics);
     return candidate;
 }

@@ -31,7 +31,8 @@ struct QuantizationTrialInputs {
 /// the held-out rows of `judge` answered both ways: by all members, or where `folds` are given, each fold's
 /// rows by its own member. Accuracy holds (no objection) when
 ///  - the mean loss (log-loss, or squared error) rises by at most a tenth of its own standard error, and, of
-///    two classes, roc_auc falls by at most 0.0005;
+///    two classes, roc_auc falls by at most 0.0005 or a tenth of its standard error, √(auc · (1 − auc) / rows
+///    of the rarer class);
 ///  - answers differ by at most 0.005 root mean square and 0.05 anywhere (probabilities), or 5 % and 50 % of
 ///    the root mean squared error (numbers).
 /// Without held-out rows nothing is known, which is an objection too. kUnsupported, kNonFinite, kCancelled.

@@ -21,7 +21,7 @@ bool IsFaster(const ScoreCost& int8, const ScoreCost& fp32) {
 /// Why a model is not scored in int8 where that is left open; empty: it is.
 std::string ReasonAgainst(const QuantizedCandidate& candidate, const ScoreCost& int8, const ScoreCost& fp32) {
     if (!candidate.objection.empty())
-        return "in int8 " + candidate.objection;
+        return (candidate.check.empty() ? "" : "in int8 ") + candidate.objection;
     return IsFaster(int8, fp32) ? std::string() : "int8 is not faster on this machine";
 }
 
