@@ -318,6 +318,24 @@ TEST(TrainModelValidation, OrderedRowsAreHeldOutInBlocks) {
     EXPECT_FALSE(Codes(random).contains("ORDERED_ROWS"));
 }
 
+/// A block is another time than what is to come: several say more of when to stop, up to 50,000 rows.
+TEST(TrainModelValidation, OrderedRowsAreTrainedInFoldsOfBlocks) {
+    const ColumnarTable table = DriftingRows(12000);
+    const char* quick = R"({"epochs":1,"hidden":[4]})";
+    const TrainedModel trained = MustTrain(table, quick);
+    EXPECT_EQ(trained.details.at("recipe").at("plan"), "folds");
+    EXPECT_EQ(trained.model.members.size(), 5u);
+    EXPECT_EQ(trained.details.at("validation").at("method"), "blocks");
+    EXPECT_EQ(trained.validation_rows, 12000u);
+    // who says how many networks, or how much is held out, gets that
+    for (const char* options : {R"({"members":2})", R"({"validation":{"fraction":0.2}})"}) {
+        const TrainedModel asked = MustTrain(table, With(quick, options));
+        EXPECT_EQ(asked.details.at("recipe").at("plan"), "hold_out") << options;
+        EXPECT_EQ(asked.model.members.size(), 2u) << options;
+        EXPECT_EQ(asked.details.at("validation").at("method"), "blocks") << options;
+    }
+}
+
 // ---- findings ----
 
 TEST(TrainModelFindings, NameWhatIsWrongWithColumnsAndRows) {

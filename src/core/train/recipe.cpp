@@ -10,6 +10,10 @@ namespace {
 
 /// Below this, an early-stopped epoch is too noisy to refit by and folds pay.
 constexpr size_t kFoldRows = 10000;
+/// Below this they pay where rows are ordered: a single block is another time or place than what is to come,
+/// and says little about when to stop.
+constexpr size_t kOrderedFoldRows = 50000;
+constexpr int kFolds = 5;
 
 int DefaultBatchSize(size_t rows) {
     if (rows <= 1000)
@@ -87,10 +91,13 @@ Expected<Recipe> ResolveRecipe(const TrainingOptions& options, Task task, size_t
             recipe.refit = true;
             break;
         case Preset::kDefault:
-            recipe.members = small ? 5 : 2;
+            recipe.members = small ? kFolds : 2;
             recipe.plan = small && !single_split ? MemberPlan::kFolds : MemberPlan::kHoldOut;
             recipe.validation_fraction = 0.15;
             recipe.refit = recipe.plan == MemberPlan::kHoldOut;
+            if (rows < kOrderedFoldRows && !options.members && !options.validation.fraction &&
+                recipe.kind == "mlp")
+                recipe.ordered_folds = kFolds;
             break;
         case Preset::kBest:
             recipe.members = 10;
@@ -106,10 +113,8 @@ Expected<Recipe> ResolveRecipe(const TrainingOptions& options, Task task, size_t
         recipe.ensemble_width = options.members.value_or(options.preset == Preset::kBest ? 32 : 8);
         recipe.members = 1;
     }
-    if (recipe.members == 1 && recipe.plan == MemberPlan::kFolds) {
-        recipe.plan = MemberPlan::kHoldOut;
-        recipe.refit = true;
-    }
+    if (recipe.members == 1 && recipe.plan == MemberPlan::kFolds)
+        recipe.UseHoldOut();
     if (options.validation.fraction)
         recipe.validation_fraction = *options.validation.fraction;
     if (options.validation.method == ValidationMethod::kNone) {
@@ -149,14 +154,24 @@ Expected<Recipe> ResolveRecipe(const TrainingOptions& options, Task task, size_t
     return recipe;
 }
 
+void Recipe::UseFolds(int count) {
+    plan = MemberPlan::kFolds;
+    members = count;
+    refit = false;
+}
+
+void Recipe::UseHoldOut() {
+    plan = MemberPlan::kHoldOut;
+    refit = true;
+}
+
 void Recipe::AdoptNetworks(const Model& model) {
     kind = model.kind;
     members = static_cast<int>(model.members.size());
     ensemble_width = model.network.members;
-    if (members == 1 && plan == MemberPlan::kFolds) {
-        plan = MemberPlan::kHoldOut;
-        refit = true;
-    }
+    ordered_folds = 0;
+    if (members == 1 && plan == MemberPlan::kFolds)
+        UseHoldOut();
     choose_embedding = false;
     numeric_embedding = NumericEmbedding::kNone;
     hidden.clear();

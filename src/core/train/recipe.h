@@ -29,6 +29,8 @@ struct Recipe {
     int members = 1;         ///< networks trained
     int ensemble_width = 1;  ///< members inside one network (tabm)
     bool refit = false;      ///< train again on all rows for as long as proved best
+    /// Members, in folds of blocks, should the rows turn out to be ordered; 0: plan and members stay.
+    int ordered_folds = 0;
     double validation_fraction = 0.2;
     std::vector<int> hidden;
     Activation activation = Activation::kRelu;
@@ -40,6 +42,11 @@ struct Recipe {
     TrainerOptions trainer;
 
     Json ToJson() const;
+
+    /// Trains each member on all folds but one.
+    void UseFolds(int count);
+    /// Holds the same rows out from all members.
+    void UseHoldOut();
 
     /// Makes the networks those of `model`, which training goes on from; how they are trained stays.
     void AdoptNetworks(const Model& model);

@@ -57,9 +57,10 @@ class ModelTraining {
         DLENT_ASSIGN_OR_RETURN(recipe_, ResolveRecipe(options_, result_.model.target.task(), rows_.size()));
         if (options_.initial != nullptr)
             DLENT_RETURN_IF_ERROR(ContinueFrom(*options_.initial));
-        if (recipe_.plan == MemberPlan::kFolds && (options_.teacher != nullptr || student_plan_ != nullptr)) {
-            recipe_.plan = MemberPlan::kHoldOut;
-            recipe_.refit = true;
+        if (options_.teacher != nullptr || student_plan_ != nullptr) {
+            if (recipe_.plan == MemberPlan::kFolds)
+                recipe_.UseHoldOut();
+            recipe_.ordered_folds = 0;
         }
         DLENT_RETURN_IF_ERROR(CheckTeacher());
         DLENT_RETURN_IF_ERROR(AssignRows());
@@ -204,7 +205,7 @@ class ModelTraining {
         inputs.target = &result_.model.target;
         inputs.seed = options_.seed;
         inputs.cancel = &cancel_;
-        DLENT_ASSIGN_OR_RETURN(plan_, PlanValidation(inputs, options_, recipe_, &result_.findings));
+        DLENT_ASSIGN_OR_RETURN(plan_, PlanValidation(inputs, options_, &recipe_, &result_.findings));
         return Status::Ok();
     }
 

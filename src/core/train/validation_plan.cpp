@@ -24,38 +24,46 @@ Finding OrderedRows(double dependence) {
             "\"random\"}}; if they come after them, validate by time."};
 }
 
+/// Folds of the recipe's plan, or the parts of which a hold-out part is one.
+int FoldsOf(const Recipe& recipe) {
+    if (recipe.plan == MemberPlan::kFolds)
+        return recipe.members;
+    return static_cast<int>(std::lround(1.0 / std::clamp(recipe.validation_fraction, 0.01, 0.5)));
+}
+
 }  // namespace
 
-Expected<SplitPlan> PlanValidation(const SplitInputs& inputs, const TrainingOptions& options,
-                                   const Recipe& recipe, std::vector<Finding>* findings) {
-    const bool groups = options.validation.method == ValidationMethod::kGroup;
-    const int folds =
-        recipe.plan == MemberPlan::kFolds
-            ? recipe.members
-            : static_cast<int>(std::lround(1.0 / std::clamp(recipe.validation_fraction, 0.01, 0.5)));
+Expected<SplitPlan> PlanValidation(const SplitInputs& inputs, const TrainingOptions& options, Recipe* recipe,
+                                   std::vector<Finding>* findings) {
     if (options.validation.method == ValidationMethod::kAuto) {
         DLENT_ASSIGN_OR_RETURN(const double dependence, NeighbourDependence(inputs));
         if (dependence > kOrderedDependence) {
-            DLENT_ASSIGN_OR_RETURN(std::optional<SplitPlan> blocks, MakeBlockFolds(inputs, folds));
+            const int ordered_folds = recipe->ordered_folds;
+            DLENT_ASSIGN_OR_RETURN(
+                std::optional<SplitPlan> blocks,
+                MakeBlockFolds(inputs, ordered_folds > 0 ? ordered_folds : FoldsOf(*recipe)));
             if (blocks) {
-                if (recipe.plan == MemberPlan::kHoldOut)
+                if (ordered_folds > 0)
+                    recipe->UseFolds(ordered_folds);
+                if (recipe->plan == MemberPlan::kHoldOut)
                     blocks->splits.resize(1);
                 findings->push_back(OrderedRows(dependence));
                 return std::move(*blocks);
             }
         }
     }
-    if (recipe.plan == MemberPlan::kFolds)
-        return groups ? MakeGroupFolds(inputs, folds) : MakeFolds(inputs, folds);
-    if (recipe.validation_fraction <= 0.0) {
+    const bool groups = options.validation.method == ValidationMethod::kGroup;
+    if (recipe->plan == MemberPlan::kFolds)
+        return groups ? MakeGroupFolds(inputs, FoldsOf(*recipe)) : MakeFolds(inputs, FoldsOf(*recipe));
+    if (recipe->validation_fraction <= 0.0) {
         const std::vector<uint32_t> all(inputs.rows.begin(), inputs.rows.end());
         return SplitPlan{{{all, {}}}, {{"method", "none"}}};
     }
     if (groups)
-        return MakeGroupHoldOut(inputs, recipe.validation_fraction);
+        return MakeGroupHoldOut(inputs, recipe->validation_fraction);
     if (options.validation.method == ValidationMethod::kTime)
-        return MakeTimeHoldOut(inputs, recipe.validation_fraction);
-    return MakeHoldOut(inputs, recipe.validation_fraction);
+        return MakeTimeHoldOut(inputs, recipe->validation_fraction);
+    return MakeHoldOut(inputs, recipe->validation_fraction);
 }
 
 }  // namespace dlent
