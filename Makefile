@@ -59,10 +59,12 @@ asan: setup
 format:
 	@clang-format -i $(SOURCES)
 
-tidy: all
-	@clang-tidy -p $(BUILD_DIR) --quiet $(filter src/%.cpp,$(SOURCES))
+# it wants each file's own command line
+tidy:
+	@cmake -S . -B $(BUILD_DIR)-tidy $(GENERATOR) -DPG_CONFIG=$(PG_CONFIG) -DDLENT_UNITY=off >/dev/null
+	@clang-tidy -p $(BUILD_DIR)-tidy --quiet $(filter src/%.cpp,$(SOURCES))
 
 clean:
-	rm -rf $(BUILD_DIR) $(BUILD_DIR)-asan
+	rm -rf $(BUILD_DIR) $(BUILD_DIR)-asan $(BUILD_DIR)-tidy
 
 .PHONY: all setup install installcheck demo demo-stop test bench quality gpu-bundle asan format tidy clean

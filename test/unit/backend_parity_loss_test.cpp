@@ -3,11 +3,11 @@
 #include <limits>
 
 #include "backend_parity.h"
+#include "testing.h"
 
 namespace dlent::parity {
 namespace {
 
-constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 struct LossCase {
@@ -176,7 +176,7 @@ TEST_P(BackendParity, LossOfExtremeLogitsIsFinite) {
 TEST_P(BackendParity, LossOfNotANumberIsNotANumber) {
     for (const LossCase& c : LossCases()) {
         double* accumulator = Make<double>(2);
-        const Floats logits(static_cast<size_t>(c.members) * c.outputs, kNan);
+        const Floats logits(static_cast<size_t>(c.members) * c.outputs, kNanFloat);
         const void* target = c.outputs > 1 ? static_cast<const void*>(Put(Integers{1}))
                                            : static_cast<const void*>(Put(Floats{1.0f}));
         backend_->Loss(c.spec, c.members, c.outputs, c.members, Put(logits), target, nullptr, accumulator,
@@ -225,7 +225,7 @@ TEST_P(BackendParity, GradientClipScale) {
             backend_->GradientClipScale(count, Put(gradient), static_cast<float>(limit), scale);
             EXPECT_NEAR(Get(scale, 1)[0], limit > 0.0 && limit < norm ? 0.25 : 1.0, 1e-6);
         }
-        for (const float bad : {kNan, kInfinity, -kInfinity})
+        for (const float bad : {kNanFloat, kInfinity, -kInfinity})
             for (const float limit : {0.0f, 1.0f}) {
                 Floats broken = gradient;
                 broken[count / 2] = bad;
@@ -244,7 +244,7 @@ TEST_P(BackendParity, CheckFinite) {
         auto* flag = Make<int32_t>(1);
         backend_->CheckFinite(count, Put(values), flag);
         EXPECT_EQ(Get(flag, 1)[0], 0);
-        for (const float bad : {kNan, -kNan, kInfinity, -kInfinity})
+        for (const float bad : {kNanFloat, -kNanFloat, kInfinity, -kInfinity})
             for (const size_t at : {size_t{0}, count / 2, count - 1}) {
                 Floats broken = values;
                 broken[at] = bad;
@@ -319,7 +319,7 @@ TEST_P(BackendParity, SgdStep) {
 
 TEST_P(BackendParity, StepWithNotANumberScaleSpoilsParametersVisibly) {
     float* parameters = Put(Floats(kParameters, 1.0f));
-    backend_->AdamWStep({}, kSegments, Put(Floats(kParameters, 1.0f)), Put(Floats{kNan}), parameters,
+    backend_->AdamWStep({}, kSegments, Put(Floats(kParameters, 1.0f)), Put(Floats{kNanFloat}), parameters,
                         Make(kParameters), Make(kParameters));
     auto* flag = Make<int32_t>(1);
     backend_->CheckFinite(kParameters, parameters, flag);

@@ -6,13 +6,12 @@
 #include <limits>
 
 #include "backend_parity.h"
+#include "testing.h"
 
 namespace dlent::parity {
 namespace {
 
 INSTANTIATE_TEST_SUITE_P(All, BackendParity, ::testing::ValuesIn(AvailableBackends()), CaseName);
-
-constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
 struct Shape {
     int rows;
@@ -57,7 +56,7 @@ TEST_P(BackendParity, Gemm) {
                         const Floats c = RandomFloats(static_cast<size_t>(m) * ldc, 3);
                         Floats start = c;
                         if (beta == 0.0f)
-                            std::fill(start.begin(), start.end(), kNan);  // not to be read
+                            std::fill(start.begin(), start.end(), kNanFloat);  // not to be read
                         float* device = Put(start);
                         backend_->Gemm(transpose_a, transpose_b, m, n, k, alpha, Put(a), lda, Put(b), ldb,
                                        beta, device, ldc);
@@ -202,7 +201,7 @@ TEST_P(BackendParity, ActivationIsExactToSinglePrecision) {
 }
 
 TEST_P(BackendParity, ActivationPassesNotANumberOn) {
-    const Floats x(40, kNan);
+    const Floats x(40, kNanFloat);
     for (const Activation activation : kActivations) {
         float* y = Put(x);
         backend_->ActivationForward(activation, x.size(), y, y);

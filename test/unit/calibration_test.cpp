@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/base/random.h"
+#include "testing.h"
 
 namespace dlent {
 namespace {
@@ -136,11 +137,6 @@ TEST(Calibration, BestTemperatureForgivesOverConfidence) {
     EXPECT_NEAR(confident_loss, calm_loss, 0.005);
     EXPECT_LE(calm_loss, LogLoss(calm.view, 1.0) + 0.001);
 }
-
-class AlwaysCancelled final : public CancelToken {
- public:
-    bool IsCancelled() const override { return true; }
-};
 
 TEST(Calibration, ReportsCancelAndNonFiniteLogits) {
     Synthetic data(100, 3, 1, 1.0f);

@@ -12,6 +12,7 @@
 #include "core/base/random.h"
 #include "cpu/row_scorer.h"
 #include "model_testing.h"
+#include "testing.h"
 
 namespace dlent {
 namespace {
@@ -109,7 +110,7 @@ Problem MakeProblem(Task task) {
     return Problem(table.Build());
 }
 
-enum { kA, kB, kN, kC, kCity, kFlag };
+enum { kFirst, kSecond, kCount, kThird, kTown, kSwitch };
 constexpr double kLyon = 0.0;
 constexpr double kOslo = 1.0;
 constexpr double kRome = 2.0;
@@ -174,13 +175,13 @@ void ExpectSound(const Problem& problem, FormulaScorer* scorer, const std::vecto
 TEST(Counterfactual, OneNumberMovesToTheThresholdAndNoFurther) {
     const Problem problem = MakeProblem(Task::kBinary);
     const auto scorer = problem.MakeScorer(
-        [](const std::vector<double>& x, float* p) { *p = Sigmoid((x[kA] - 37.3) / 5.0); });
+        [](const std::vector<double>& x, float* p) { *p = Sigmoid((x[kFirst] - 37.3) / 5.0); });
     const std::vector<double> row = {80, 50, 10, 0, kLyon, 0};
     const std::vector<Counterfactual> found = Find(problem, scorer.get(), row, {});
     ASSERT_EQ(found.size(), 1u);
     ExpectSound(problem, scorer.get(), row, {}, found[0]);
     ASSERT_EQ(found[0].changes.size(), 1u);
-    EXPECT_EQ(found[0].changes[0].feature, kA);
+    EXPECT_EQ(found[0].changes[0].feature, kFirst);
     EXPECT_LT(found[0].changes[0].to, 37.3);
     EXPECT_GT(found[0].changes[0].to, 80 - 1.025 * (80 - 37.3)) << "rounded by a fiftieth at most";
     EXPECT_EQ(found[0].changes[0].to, 37.0) << "a number that one can say";
@@ -191,7 +192,7 @@ TEST(Counterfactual, IntegersStayWholeAndAreTheNearest) {
     const Problem problem = MakeProblem(Task::kBinary);
     for (const double threshold : {0.3, 0.5, 0.8}) {
         const auto scorer = problem.MakeScorer(
-            [](const std::vector<double>& x, float* p) { *p = Sigmoid((x[kN] - 21.0) / 3.0); });
+            [](const std::vector<double>& x, float* p) { *p = Sigmoid((x[kCount] - 21.0) / 3.0); });
         CounterfactualOptions options;
         options.threshold = threshold;
         for (int n = 0; n <= 50; ++n) {
@@ -226,10 +227,10 @@ TEST(Counterfactual, SingleChangesAreAsSmallAsBruteForceFinds) {
         }
         const double bias = random.Normal();
         auto score = [=](const std::vector<double>& x) {
-            double sum = bias + weight[4] * (x[kCity] == kOslo) - weight[4] * (x[kCity] == kRome) +
-                         weight[5] * x[kFlag];
-            const double scaled[] = {x[kA] / 100, std::isnan(x[kB]) ? 0.5 : x[kB] / 100, x[kN] / 50,
-                                     (x[kC] + 1) / 2};
+            double sum = bias + weight[4] * (x[kTown] == kOslo) - weight[4] * (x[kTown] == kRome) +
+                         weight[5] * x[kSwitch];
+            const double scaled[] = {x[kFirst] / 100, std::isnan(x[kSecond]) ? 0.5 : x[kSecond] / 100,
+                                     x[kCount] / 50, (x[kThird] + 1) / 2};
             for (int f = 0; f < 4; ++f)
                 sum += weight[f] * std::sin(phase[f] + wave[f] * 3.14 * scaled[f]);
             return Sigmoid(sum);
@@ -250,18 +251,18 @@ TEST(Counterfactual, SingleChangesAreAsSmallAsBruteForceFinds) {
             if ((score(changed) >= 0.5f) != positive)
                 least = std::min(least, distance);
         };
-        for (const int f : {kA, kB, kN, kC}) {
+        for (const int f : {kFirst, kSecond, kCount, kThird}) {
             const ExplainedFeature& feature = problem.statistics.features()[f];
             for (int step = 0; step <= 5000; ++step) {
                 double to = feature.minimum + (feature.maximum - feature.minimum) * step / 5000;
-                if (f == kN)
+                if (f == kCount)
                     to = std::round(to);
                 attempt(f, to, Deviations(problem, f, to - row[f]));
             }
         }
         for (const double level : {kOslo, kRome})
-            attempt(kCity, level, 1.0);
-        attempt(kFlag, 1.0, 1.0);
+            attempt(kTown, level, 1.0);
+        attempt(kSwitch, 1.0, 1.0);
 
         const std::vector<Counterfactual> found = Find(problem, scorer.get(), row, {});
         if (std::isinf(least)) {
@@ -282,8 +283,8 @@ TEST(Counterfactual, PairsAreFoundAndAreNearlyTheLeast) {
     const Problem problem = MakeProblem(Task::kBinary);
     // neither number can do it alone: the sum must fall by more than each has
     const auto scorer = problem.MakeScorer([](const std::vector<double>& x, float* p) {
-        const double b = std::isnan(x[kB]) ? 50.0 : x[kB];
-        *p = Sigmoid((x[kA] + 2.0 * b - 60.0) / 10.0);
+        const double b = std::isnan(x[kSecond]) ? 50.0 : x[kSecond];
+        *p = Sigmoid((x[kFirst] + 2.0 * b - 60.0) / 10.0);
     });
     const std::vector<double> row = {90, 90, 10, 0, kLyon, 0};
     const std::vector<Counterfactual> found = Find(problem, scorer.get(), row, {});
@@ -291,13 +292,13 @@ TEST(Counterfactual, PairsAreFoundAndAreNearlyTheLeast) {
     ExpectSound(problem, scorer.get(), row, {}, found[0]);
     ASSERT_EQ(found[0].changes.size(), 2u);
     // b counts double for the same deviation: all of it, and the rest from a
-    EXPECT_LE(found[0].distance, 1.05 * (Deviations(problem, kB, 90) + Deviations(problem, kA, 30)));
+    EXPECT_LE(found[0].distance, 1.05 * (Deviations(problem, kSecond, 90) + Deviations(problem, kFirst, 30)));
 }
 
 TEST(Counterfactual, InteractionsWithoutASlopeAreFound) {
     const Problem problem = MakeProblem(Task::kBinary);
     const auto scorer = problem.MakeScorer([](const std::vector<double>& x, float* p) {
-        *p = x[kA] < 20 && x[kFlag] == 1 && x[kCity] == kRome ? 0.2f : 0.8f;
+        *p = x[kFirst] < 20 && x[kSwitch] == 1 && x[kTown] == kRome ? 0.2f : 0.8f;
     });
     const std::vector<double> row = {90, 90, 10, 0, kLyon, 0};
     CounterfactualOptions options;
@@ -312,17 +313,17 @@ TEST(Counterfactual, InteractionsWithoutASlopeAreFound) {
 TEST(Counterfactual, ImmutableColumnsAndDirectionsAreRespected) {
     const Problem problem = MakeProblem(Task::kBinary);
     const auto scorer = problem.MakeScorer([](const std::vector<double>& x, float* p) {
-        *p = Sigmoid((x[kA] - 50.0) / 10.0 + 3.0 * x[kC] - (x[kN] - 25.0) / 10.0);
+        *p = Sigmoid((x[kFirst] - 50.0) / 10.0 + 3.0 * x[kThird] - (x[kCount] - 25.0) / 10.0);
     });
     const std::vector<double> row = {80, 50, 25, 0, kLyon, 0};
     CounterfactualOptions options;
     options.immutable.assign(6, false);
-    options.immutable[kA] = true;
+    options.immutable[kFirst] = true;
     options.direction.assign(6, 0);
-    options.direction[kC] = 1;
+    options.direction[kThird] = 1;
     const std::vector<Counterfactual> found = Find(problem, scorer.get(), row, options);
     ASSERT_EQ(found.size(), 0u) << "c may only rise, n is not enough";
-    options.direction[kC] = -1;
+    options.direction[kThird] = -1;
     const std::vector<Counterfactual> falling = Find(problem, scorer.get(), row, options);
     ASSERT_EQ(falling.size(), 1u);
     ExpectSound(problem, scorer.get(), row, options, falling[0]);
@@ -335,7 +336,7 @@ TEST(Counterfactual, NullsMayBecomeValuesAndNothingBecomesNull) {
     const Problem problem = MakeProblem(Task::kBinary);
     const auto scorer = problem.MakeScorer([](const std::vector<double>& x, float* p) {
         // a NULL declines, and so does a large number; for the category only NULL accepts
-        const bool accepts = (!std::isnan(x[kB]) && x[kB] < 30.0) || std::isnan(x[kCity]);
+        const bool accepts = (!std::isnan(x[kSecond]) && x[kSecond] < 30.0) || std::isnan(x[kTown]);
         *p = accepts ? 0.1f : 0.9f;
     });
     const std::vector<double> row = {80, kNull, 25, 0, kLyon, 0};
@@ -343,7 +344,7 @@ TEST(Counterfactual, NullsMayBecomeValuesAndNothingBecomesNull) {
     ASSERT_EQ(found.size(), 1u);
     ExpectSound(problem, scorer.get(), row, {}, found[0]);
     ASSERT_EQ(found[0].changes.size(), 1u);
-    EXPECT_EQ(found[0].changes[0].feature, kB);
+    EXPECT_EQ(found[0].changes[0].feature, kSecond);
     EXPECT_LT(found[0].changes[0].to, 30.0);
     EXPECT_GT(found[0].changes[0].to, 29.0) << "nearest to what is usual";
 }
@@ -351,7 +352,7 @@ TEST(Counterfactual, NullsMayBecomeValuesAndNothingBecomesNull) {
 TEST(Counterfactual, ClassesAndIntervalsAreReached) {
     const Problem classes = MakeProblem(Task::kMulticlass);
     const auto three = classes.MakeScorer([](const std::vector<double>& x, float* p) {
-        const double z[] = {x[kA] / 20.0, 2.0, 5.0 - std::abs(x[kC]) * 5.0};
+        const double z[] = {x[kFirst] / 20.0, 2.0, 5.0 - std::abs(x[kThird]) * 5.0};
         const double sum = std::exp(z[0]) + std::exp(z[1]) + std::exp(z[2]);
         for (int i = 0; i < 3; ++i)
             p[i] = static_cast<float>(std::exp(z[i]) / sum);
@@ -373,8 +374,9 @@ TEST(Counterfactual, ClassesAndIntervalsAreReached) {
     }
 
     const Problem numbers = MakeProblem(Task::kRegression);
-    const auto value = numbers.MakeScorer(
-        [](const std::vector<double>& x, float* y) { *y = static_cast<float>(3.0 * x[kA] + 10.0 * x[kC]); });
+    const auto value = numbers.MakeScorer([](const std::vector<double>& x, float* y) {
+        *y = static_cast<float>(3.0 * x[kFirst] + 10.0 * x[kThird]);
+    });
     CounterfactualOptions options;
     options.target_low = 120.0;
     options.target_high = 125.0;
@@ -388,7 +390,8 @@ TEST(Counterfactual, ClassesAndIntervalsAreReached) {
 TEST(Counterfactual, AlternativesDiffer) {
     const Problem problem = MakeProblem(Task::kBinary);
     const auto scorer = problem.MakeScorer([](const std::vector<double>& x, float* p) {
-        *p = Sigmoid((x[kA] - 60.0) / 10.0 + 4.0 * x[kC] + (x[kCity] == kLyon ? 1.5 : -1.0) - 1.5 * x[kFlag]);
+        *p = Sigmoid((x[kFirst] - 60.0) / 10.0 + 4.0 * x[kThird] + (x[kTown] == kLyon ? 1.5 : -1.0) -
+                     1.5 * x[kSwitch]);
     });
     const std::vector<double> row = {75, 50, 25, 0.2, kLyon, 0};
     CounterfactualOptions options;
@@ -424,7 +427,7 @@ TEST(Counterfactual, IsBoundedRepeatableAndCancellable) {
     }
 
     const auto scorer = problem.MakeScorer([](const std::vector<double>& x, float* p) {
-        *p = x[kA] < 20 && x[kFlag] == 1 && x[kC] < -0.5 ? 0.2f : 0.8f;
+        *p = x[kFirst] < 20 && x[kSwitch] == 1 && x[kThird] < -0.5 ? 0.2f : 0.8f;
     });
     const std::vector<Counterfactual> once = Find(problem, scorer.get(), row, options);
     const std::vector<Counterfactual> again = Find(problem, scorer.get(), row, options);
@@ -436,12 +439,9 @@ TEST(Counterfactual, IsBoundedRepeatableAndCancellable) {
             EXPECT_EQ(once[i].changes[c].to, again[i].changes[c].to);
     }
 
-    class Cancelled final : public CancelToken {
-     public:
-        bool IsCancelled() const override { return true; }
-    };
     const std::vector<Cell> cells = problem.Row(row);
-    const auto stopped = FindCounterfactuals(problem.statistics, *scorer, cells.data(), options, Cancelled());
+    const auto stopped =
+        FindCounterfactuals(problem.statistics, *scorer, cells.data(), options, AlwaysCancelled());
     ASSERT_FALSE(stopped.ok());
     EXPECT_EQ(stopped.status().code(), StatusCode::kCancelled);
 }

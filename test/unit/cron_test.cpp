@@ -8,8 +8,8 @@
 namespace dlent {
 namespace {
 
-constexpr int64_t kHour = 3600;
-constexpr int64_t kDay = 86400;
+constexpr int64_t kHourSeconds = 3600;
+constexpr int64_t kDaySeconds = 86400;
 
 /// Days from 1970-01-01, by counting: another way than the code's.
 int64_t DaysOf(int year, int month, int day) {
@@ -24,13 +24,13 @@ int64_t DaysOf(int year, int month, int day) {
 }
 
 int64_t Utc(int year, int month, int day, int hour = 0, int minute = 0) {
-    return DaysOf(year, month, day) * kDay + hour * kHour + minute * 60;
+    return DaysOf(year, month, day) * kDaySeconds + hour * kHourSeconds + minute * 60;
 }
 
 const UtcOffset kUtc = [](int64_t) { return 0; };
 /// Central European Time of 2026 alone: an hour ahead of UTC, two from 29 March 01:00 UTC to 25 October.
 const UtcOffset kBerlin = [](int64_t t) {
-    return static_cast<int>((t >= Utc(2026, 3, 29, 1) && t < Utc(2026, 10, 25, 1) ? 2 : 1) * kHour);
+    return static_cast<int>((t >= Utc(2026, 3, 29, 1) && t < Utc(2026, 10, 25, 1) ? 2 : 1) * kHourSeconds);
 };
 /// Lord Howe Island's clocks move by half an hour: 10:30 ahead, 11:00 until 5 April 2026, 02:00 local (15:00
 /// UTC the day before), and again from 4 October, 02:00 local (15:30 UTC the day before).
@@ -39,7 +39,7 @@ const UtcOffset kLordHowe = [](int64_t t) {
 };
 /// Midnight itself is left out: 4 November 2018 in São Paulo began at 01:00 (03:00 UTC).
 const UtcOffset kSaoPaulo = [](int64_t t) {
-    return static_cast<int>((t >= Utc(2018, 11, 4, 3) ? -2 : -3) * kHour);
+    return static_cast<int>((t >= Utc(2018, 11, 4, 3) ? -2 : -3) * kHourSeconds);
 };
 
 CronExpression Cron(const char* text) {
@@ -118,7 +118,7 @@ TEST(Cron, NextIsAfter) {
     EXPECT_EQ(cron.Next(Utc(2026, 1, 1, 3) - 1, kUtc), Utc(2026, 1, 1, 3));
     EXPECT_EQ(cron.Next(Utc(2026, 1, 1, 3), kUtc), Utc(2026, 1, 2, 3));
     EXPECT_EQ(cron.Next(Utc(2026, 1, 1, 3) + 59, kUtc), Utc(2026, 1, 2, 3));
-    EXPECT_EQ(cron.Next(-5 * kDay + 1, kUtc), -5 * kDay + 3 * kHour);
+    EXPECT_EQ(cron.Next(-5 * kDaySeconds + 1, kUtc), -5 * kDaySeconds + 3 * kHourSeconds);
 }
 
 TEST(Cron, RareDays) {

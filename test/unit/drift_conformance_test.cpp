@@ -12,11 +12,11 @@
 #include "core/drift/expected_performance.h"
 #include "core/drift/multivariate.h"
 #include "core/drift/tests.h"
+#include "testing.h"
 
 namespace dlent {
 namespace {
 
-const NeverCancelled kNever;
 const std::vector<double> kA = {38.7, 41.5, 43.8, 44.5, 45.5, 46, 47.7, 58};
 const std::vector<double> kB = {39.2, 39.3, 39.7, 41.4, 41.8, 42.9, 43.3, 45.8};
 const std::vector<double> kC = {16, 18, 16, 14, 12, 12};

@@ -9,13 +9,12 @@
 #include "core/drift/multivariate.h"
 #include "core/drift/reference.h"
 #include "table_testing.h"
+#include "testing.h"
 
 namespace dlent {
 namespace {
 
-const NeverCancelled kNever;
-
-DriftSample Normals(size_t rows, float mean, float spread, uint64_t seed) {
+DriftSample NormalSample(size_t rows, float mean, float spread, uint64_t seed) {
     RandomStream random(seed);
     std::vector<float> values(rows);
     for (float& value : values)
@@ -39,17 +38,18 @@ DriftOptions With(DriftProfile profile) {
 
 TEST(DriftProfile, DefaultWantsBothChanceAndSize) {
     // large and beyond chance
-    EXPECT_EQ(CompareOne(Normals(1000, 0, 1, 1), Normals(1000, 1, 1, 2)).drifted, true);
+    EXPECT_EQ(CompareOne(NormalSample(1000, 0, 1, 1), NormalSample(1000, 1, 1, 2)).drifted, true);
     // beyond chance, but small: a million rows make every ripple significant
-    const DriftFinding ripple = CompareOne(Normals(200000, 0, 1, 3), Normals(200000, 0.05f, 1, 4));
+    const DriftFinding ripple = CompareOne(NormalSample(200000, 0, 1, 3), NormalSample(200000, 0.05f, 1, 4));
     EXPECT_LT(*ripple.p_value, 1e-10);
     EXPECT_EQ(ripple.drifted, false);
     // a threshold of one's own finds it
     DriftOptions sharp;
     sharp.threshold = 0.01;
-    EXPECT_EQ(CompareOne(Normals(200000, 0, 1, 3), Normals(200000, 0.05f, 1, 4), sharp).drifted, true);
+    EXPECT_EQ(CompareOne(NormalSample(200000, 0, 1, 3), NormalSample(200000, 0.05f, 1, 4), sharp).drifted,
+              true);
     // large, but not beyond chance
-    const DriftFinding few = CompareOne(Normals(6, 0, 1, 5), Normals(6, 0.5f, 1, 6));
+    const DriftFinding few = CompareOne(NormalSample(6, 0, 1, 5), NormalSample(6, 0.5f, 1, 6));
     EXPECT_GT(*few.value, 0.1);
     EXPECT_EQ(few.drifted, false);
 }
@@ -80,7 +80,7 @@ TEST(DriftProfile, NothingIsInconclusive) {
     for (const DriftProfile profile : {DriftProfile::kDlent, DriftProfile::kEvidently, DriftProfile::kNannyml,
                                        DriftProfile::kBigquery, DriftProfile::kAlibi, DriftProfile::kDeequ}) {
         for (const DriftSample* current : {&none, &missing}) {
-            const DriftFinding finding = CompareOne(Normals(100, 0, 1, 1), *current, With(profile));
+            const DriftFinding finding = CompareOne(NormalSample(100, 0, 1, 1), *current, With(profile));
             EXPECT_FALSE(finding.drifted.has_value());
             EXPECT_FALSE(finding.value.has_value());
         }
@@ -93,19 +93,24 @@ TEST(DriftProfile, NothingIsInconclusive) {
 TEST(DriftProfile, EveryProfileSeesAGreatShift) {
     for (const DriftProfile profile : {DriftProfile::kDlent, DriftProfile::kEvidently, DriftProfile::kNannyml,
                                        DriftProfile::kBigquery, DriftProfile::kAlibi, DriftProfile::kDeequ}) {
-        EXPECT_EQ(CompareOne(Normals(2000, 0, 1, 1), Normals(2000, 4, 1, 2), With(profile)).drifted, true)
+        EXPECT_EQ(CompareOne(NormalSample(2000, 0, 1, 1), NormalSample(2000, 4, 1, 2), With(profile)).drifted,
+                  true)
             << DriftProfileName(profile);
-        EXPECT_EQ(CompareOne(Normals(20000, 0, 1, 1), Normals(20000, 0, 1, 2), With(profile)).drifted, false)
+        EXPECT_EQ(
+            CompareOne(NormalSample(20000, 0, 1, 1), NormalSample(20000, 0, 1, 2), With(profile)).drifted,
+            false)
             << DriftProfileName(profile);
     }
 }
 
 TEST(DriftProfile, EvidentlyChoosesByRows) {
     EXPECT_EQ(
-        CompareOne(Normals(1000, 0, 1, 1), Normals(50, 0, 1, 2), With(DriftProfile::kEvidently)).statistic,
+        CompareOne(NormalSample(1000, 0, 1, 1), NormalSample(50, 0, 1, 2), With(DriftProfile::kEvidently))
+            .statistic,
         "ks");
     EXPECT_EQ(
-        CompareOne(Normals(1001, 0, 1, 1), Normals(50, 0, 1, 2), With(DriftProfile::kEvidently)).statistic,
+        CompareOne(NormalSample(1001, 0, 1, 1), NormalSample(50, 0, 1, 2), With(DriftProfile::kEvidently))
+            .statistic,
         "wasserstein");
     const std::vector<std::string> labels = {"a", "b", "c"};
     const auto levels = [&](int rows, int of) {
@@ -142,7 +147,7 @@ TEST(DriftProfile, FewFalseAlarms) {
     for (int report = 0; report < kReports; ++report) {
         std::vector<DriftSample> samples;
         for (int i = 0; i < 20; ++i)
-            samples.push_back(Normals(100, 0, 1, static_cast<uint64_t>(report) * 100 + i));
+            samples.push_back(NormalSample(100, 0, 1, static_cast<uint64_t>(report) * 100 + i));
         std::vector<DriftComparison> comparisons;
         for (int i = 0; i < 10; ++i)
             comparisons.push_back({"x", "feature", &samples[2 * i], &samples[2 * i + 1]});
@@ -160,7 +165,7 @@ TEST(DriftProfile, FewFalseAlarms) {
 }
 
 TEST(QuantileSketch, KeepsTheDistribution) {
-    const DriftSample sample = Normals(10000, 5, 2, 1);
+    const DriftSample sample = NormalSample(10000, 5, 2, 1);
     EXPECT_LE(sample.sketch.edges.size(), 64u);
     EXPECT_EQ(sample.sketch.total(), 10000.0);
     EXPECT_NEAR(sample.sketch.Quantile(0.5), 5.0, 0.1);
@@ -189,13 +194,13 @@ TEST(QuantileSketch, ManyTiesAndOneOutlier) {
 }
 
 TEST(DriftSample, RoundTripsThroughJson) {
-    const DriftSample numbers = Normals(5000, 0, 1, 7);
+    const DriftSample numbers = NormalSample(5000, 0, 1, 7);
     const Expected<DriftSample> again = DriftSample::FromJson(Json::parse(numbers.ToJson().dump()));
     ASSERT_TRUE(again.ok());
     EXPECT_EQ(again->sketch.edges, numbers.sketch.edges);
     EXPECT_EQ(again->sketch.counts, numbers.sketch.counts);
-    EXPECT_EQ(CompareOne(*again, Normals(500, 0.2f, 1, 8)).value,
-              CompareOne(numbers, Normals(500, 0.2f, 1, 8)).value);
+    EXPECT_EQ(CompareOne(*again, NormalSample(500, 0.2f, 1, 8)).value,
+              CompareOne(numbers, NormalSample(500, 0.2f, 1, 8)).value);
     std::vector<int32_t> classes;
     std::vector<std::string> labels;
     for (int i = 0; i < 100; ++i)
@@ -210,7 +215,7 @@ TEST(DriftSample, RoundTripsThroughJson) {
 }
 
 TEST(DriftSample, RefusesDamagedJson) {
-    const Json good = Normals(100, 0, 1, 1).ToJson();
+    const Json good = NormalSample(100, 0, 1, 1).ToJson();
     ASSERT_TRUE(DriftSample::FromJson(good).ok());
     std::vector<Json> bad(6, good);
     bad[0].erase("rows");

@@ -12,6 +12,7 @@
 
 #include "cpu/row_scorer.h"
 #include "explain_scorer_testing.h"
+#include "testing.h"
 
 namespace dlent {
 namespace {
@@ -600,16 +601,11 @@ TEST(ExplainLime, RefusesOptionsThatDoNotGoTogether) {
     EXPECT_EQ(code([](LimeOptions* o) { o->kernel_width = 0.5; }, &*probe), StatusCode::kOk);
 }
 
-class Cancelled final : public CancelToken {
- public:
-    bool IsCancelled() const override { return true; }
-};
-
 TEST(ExplainLime, StopsWhenCancelled) {
     Explained explained(NormalRows(3, 300, 2),
                         [](const Cell* cells, float* outputs) { outputs[0] = Logistic(cells[0].f); });
     EXPECT_EQ(ExplainByLime(explained.statistics, *explained.scorer, explained.Row(0).data(), {}, nullptr,
-                            Cancelled())
+                            AlwaysCancelled())
                   .status()
                   .code(),
               StatusCode::kCancelled);

@@ -19,7 +19,7 @@
 namespace dlent {
 namespace {
 
-constexpr double kTolerance = 1e-9;
+constexpr double kFitTolerance = 1e-9;
 
 /// A case of the reference: rows as it perturbed them.
 struct ReplayCase {
@@ -70,12 +70,12 @@ void CheckWeights(const Neighbourhood& neighbourhood, const Json& expected) {
             continue;
         }
         const size_t row = static_cast<size_t>(row_of_slot[slot]) - 1;
-        EXPECT_NEAR(neighbourhood.weights()[slot], expected[row].get<double>(), kTolerance);
+        EXPECT_NEAR(neighbourhood.weights()[slot], expected[row].get<double>(), kFitTolerance);
         sum += expected[row].get<double>();
         ++found;
     }
     EXPECT_EQ(found, expected.size());
-    EXPECT_NEAR(neighbourhood.moments().weight_sum, sum, kTolerance * sum);
+    EXPECT_NEAR(neighbourhood.moments().weight_sum, sum, kFitTolerance * sum);
 }
 
 void CheckFit(const Neighbourhood& neighbourhood, const std::vector<double>& target, const Json& expected,
@@ -91,11 +91,11 @@ void CheckFit(const Neighbourhood& neighbourhood, const std::vector<double>& tar
     for (const Json& entry : expected.at("coefficients")) {
         const auto found = coefficients.find(entry[0].get<int>());
         ASSERT_NE(found, coefficients.end()) << what << ": feature " << entry[0];
-        EXPECT_NEAR(found->second, entry[1].get<double>(), kTolerance) << what;
+        EXPECT_NEAR(found->second, entry[1].get<double>(), kFitTolerance) << what;
     }
-    EXPECT_NEAR(fit.intercept, expected.at("intercept").get<double>(), kTolerance) << what;
-    EXPECT_NEAR(fit.r2, expected.at("r2").get<double>(), kTolerance) << what;
-    EXPECT_NEAR(fit.local_prediction, expected.at("local_pred").get<double>(), kTolerance) << what;
+    EXPECT_NEAR(fit.intercept, expected.at("intercept").get<double>(), kFitTolerance) << what;
+    EXPECT_NEAR(fit.r2, expected.at("r2").get<double>(), kFitTolerance) << what;
+    EXPECT_NEAR(fit.local_prediction, expected.at("local_pred").get<double>(), kFitTolerance) << what;
 }
 
 TEST(ExplainSurrogate, RepeatsTheReferencesFits) {
@@ -125,10 +125,10 @@ TEST(ExplainSurrogate, ElementaryFunctions) {
         EXPECT_NEAR(ExplainerLog(std::exp(x)), std::log(std::exp(x)), 2e-15 * std::max(1.0, std::abs(x)))
             << x;
         if (std::abs(x) < 12.0) {
-            EXPECT_NEAR(NormalCdf(x), 0.5 * std::erfc(-x / std::sqrt(2.0)), 2e-15) << x;
+            EXPECT_NEAR(PortableNormalCdf(x), 0.5 * std::erfc(-x / std::sqrt(2.0)), 2e-15) << x;
         }
         if (std::abs(x) < 6.0) {
-            EXPECT_NEAR(NormalQuantile(0.5 * std::erfc(-x / std::sqrt(2.0))), x,
+            EXPECT_NEAR(PortableNormalQuantile(0.5 * std::erfc(-x / std::sqrt(2.0))), x,
                         3e-7 * std::max(1.0, std::abs(x)))
                 << x;
         }
@@ -230,7 +230,7 @@ TEST(ExplainSurrogate, IsTheSameOnEveryInstructionSet) {
     PortableExplainerKernels().normal_quantiles(static_cast<int>(quantiles.size()),
                                                 expected_quantiles.data());
     for (size_t i = 0; i < quantiles.size(); ++i)
-        EXPECT_EQ(expected_quantiles[i], NormalQuantile(quantiles[i]));
+        EXPECT_EQ(expected_quantiles[i], PortableNormalQuantile(quantiles[i]));
     for (const CpuIsa isa : {CpuIsa::kGeneric, CpuIsa::kAvx2, CpuIsa::kAvx512}) {
         const ExplainerKernels& kernels = SelectExplainerKernels(isa);
         const auto binary = std::move(*MakeBinaryNeighbourhood(drawn.features, Drawn::kRows - 1, equal, 6.0,

@@ -9,6 +9,7 @@
 #include "core/explain/explanation_rows.h"
 #include "core/explain/row_explainer.h"
 #include "explain_scorer_testing.h"
+#include "testing.h"
 
 namespace dlent {
 namespace {
@@ -250,10 +251,6 @@ TEST(ExplanationDocument, OptionsThatDoNotFitAreRefused) {
 }
 
 TEST(ExplanationDocument, IsCancelled) {
-    class Cancelled final : public CancelToken {
-     public:
-        bool IsCancelled() const override { return true; }
-    };
     const Explained rows = Payments();
     const ExplainOptions options =
         *ExplainOptions::Parse({{"fresh", true}, {"num_samples", 1000000}}, ExplainOptions::Use::kRow);
@@ -261,7 +258,7 @@ TEST(ExplanationDocument, IsCancelled) {
     const RowExplainer explainer = *RowExplainer::Create(model, options, {});
     const std::vector<Cell> cells = rows.Row(0);
     const Json values = Values(rows, 0);
-    EXPECT_EQ(explainer.Explain({cells.data(), &values}, Cancelled()).status().code(),
+    EXPECT_EQ(explainer.Explain({cells.data(), &values}, AlwaysCancelled()).status().code(),
               StatusCode::kCancelled);
 }
 

@@ -9,6 +9,7 @@
 #include "core/explain/partial_dependence.h"
 #include "core/explain/permutation_importance.h"
 #include "model_testing.h"
+#include "testing.h"
 
 namespace dlent {
 namespace {
@@ -230,12 +231,9 @@ TEST(PermutationImportance, ClassesAndRefusals) {
     EXPECT_EQ(
         PermuteFeatures(world.statistics, *world.scorer, one_class, {}, NeverCancelled()).status().code(),
         StatusCode::kInsufficientData);
-    class Cancelled final : public CancelToken {
-     public:
-        bool IsCancelled() const override { return true; }
-    };
-    EXPECT_EQ(PermuteFeatures(world.statistics, *world.scorer, world.rows, {}, Cancelled()).status().code(),
-              StatusCode::kCancelled);
+    EXPECT_EQ(
+        PermuteFeatures(world.statistics, *world.scorer, world.rows, {}, AlwaysCancelled()).status().code(),
+        StatusCode::kCancelled);
 }
 
 TEST(PartialDependence, IsTheMeanOfTheRowsAtEachValue) {

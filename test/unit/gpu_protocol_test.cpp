@@ -14,11 +14,10 @@
 #include "gpu/protocol/image.h"
 #include "gpu/protocol/job.h"
 #include "network_testing.h"
+#include "testing.h"
 
 namespace dlent::gpu {
 namespace {
-
-const NeverCancelled kNever;
 
 /// Rows whose every value says which row and column it is.
 class CountedRows final : public TrainingData {
@@ -54,7 +53,7 @@ ImageShape CountedShape(size_t rows) {
     return shape;
 }
 
-NetworkSpec Spec() {
+NetworkSpec ImageSpec() {
     return *ParseSpec(R"({"version": 1, "inputs": {"numeric": 3, "plain": 0, "codes": [4, 4]}, "members": 1,
         "layers": [{"name": "output", "type": "dense", "inputs": ["numeric", "codes"], "units": 3}],
         "output": "output"})");
@@ -63,7 +62,7 @@ NetworkSpec Spec() {
 std::vector<NamedTensorData> Tensors() {
     CpuIsa isa = CpuIsa::kGeneric;
     const auto backend = MakeCpuBackend(isa);
-    const auto network = Network::Create(Spec(), *backend, 1, false);
+    const auto network = Network::Create(ImageSpec(), *backend, 1, false);
     EXPECT_TRUE((*network)->Initialize(7).ok());
     return *(*network)->Save();
 }
@@ -172,7 +171,7 @@ TEST(GpuImage, RowsAreWhatTheDataSays) {
     std::vector<std::byte> memory(layout->bytes);
     ASSERT_OK(WriteImage(*layout, data, kNever, memory.data()));
     const ImageData image(*layout, memory.data());
-    ASSERT_OK(image.Check(Spec(), 3, kNever));
+    ASSERT_OK(image.Check(ImageSpec(), 3, kNever));
     const std::vector<uint32_t> rows = {9999, 0, 4096, 4095, 1};
     std::vector<float> numeric[2];
     std::vector<int32_t> codes[2];
@@ -200,13 +199,13 @@ TEST(GpuImage, WhatADeviceCouldNotReadIsRefused) {
     std::vector<std::byte> memory(layout->bytes);
     ASSERT_OK(WriteImage(*layout, CountedRows(kRows), kNever, memory.data()));
     const ImageData image(*layout, memory.data());
-    EXPECT_FALSE(image.Check(Spec(), 1, kNever).ok()) << "labels for one output";
-    EXPECT_FALSE(image.Check(Spec(), 2, kNever).ok()) << "a label too large";
+    EXPECT_FALSE(image.Check(ImageSpec(), 1, kNever).ok()) << "labels for one output";
+    EXPECT_FALSE(image.Check(ImageSpec(), 2, kNever).ok()) << "a label too large";
     auto* codes = reinterpret_cast<int32_t*>(memory.data() + layout->codes);
     codes[77] = 4;
-    EXPECT_EQ(image.Check(Spec(), 3, kNever).code(), StatusCode::kCorrupt) << "a code too large";
+    EXPECT_EQ(image.Check(ImageSpec(), 3, kNever).code(), StatusCode::kCorrupt) << "a code too large";
     codes[77] = -5;
-    ASSERT_OK(image.Check(Spec(), 3, kNever));
+    ASSERT_OK(image.Check(ImageSpec(), 3, kNever));
     auto* labels = reinterpret_cast<int32_t*>(memory.data() + layout->targets);
     labels[9] = -1;
     ASSERT_OK(CheckRows(std::vector<uint32_t>{0, 8, 10}, image));
@@ -248,12 +247,12 @@ TEST(GpuJob, RoundTrip) {
     const std::vector<NamedTensorData> tensors = Tensors();
     const std::vector<uint32_t> train = {5, 4, 4294967295u};
     const std::vector<uint32_t> validation = {1};
-    const auto parcel = PackJob(Spec(), tensors, options, Precision::kBf16, train, validation, kNever);
+    const auto parcel = PackJob(ImageSpec(), tensors, options, Precision::kBf16, train, validation, kNever);
     ASSERT_TRUE(parcel.ok());
     EXPECT_EQ(*JobBytes(parcel->body), parcel->memory.size());
     const auto job = UnpackJob(parcel->body, {parcel->memory.data(), parcel->memory.size()});
     ASSERT_TRUE(job.ok()) << job.status().message();
-    EXPECT_EQ(job->network.ToJson(), Spec().ToJson());
+    EXPECT_EQ(job->network.ToJson(), ImageSpec().ToJson());
     EXPECT_EQ(job->precision, Precision::kBf16);
     EXPECT_EQ(job->train_rows, train);
     EXPECT_EQ(job->validation_rows, validation);
@@ -278,7 +277,7 @@ TEST(GpuJob, RoundTrip) {
 
 TEST(GpuJob, SizesThatDoNotFitAreRefused) {
     const auto parcel =
-        PackJob(Spec(), Tensors(), {}, Precision::kFp32, std::vector<uint32_t>{1, 2}, {}, kNever);
+        PackJob(ImageSpec(), Tensors(), {}, Precision::kFp32, std::vector<uint32_t>{1, 2}, {}, kNever);
     ASSERT_TRUE(parcel.ok());
     const std::span<const std::byte> memory(parcel->memory.data(), parcel->memory.size());
     EXPECT_FALSE(UnpackJob(parcel->body, memory.first(memory.size() - 1)).ok());

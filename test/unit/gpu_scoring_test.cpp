@@ -13,11 +13,10 @@
 #include "core/model/scoring_route.h"
 #include "gpu/protocol/channel.h"
 #include "network_testing.h"
+#include "testing.h"
 
 namespace dlent::gpu {
 namespace {
-
-const NeverCancelled kNever;
 
 NetworkSpec Spec() {
     return *ParseSpec(R"({"version": 1, "inputs": {"numeric": 3, "plain": 0, "codes": [4, 4]}, "members": 1,

@@ -7,14 +7,10 @@
 
 #include "core/base/random.h"
 #include "table_testing.h"
+#include "testing.h"
 
 namespace dlent {
 namespace {
-
-class AlwaysCancelled final : public CancelToken {
- public:
-    bool IsCancelled() const override { return true; }
-};
 
 Expected<std::vector<Finding>> Find(const ColumnarTable& table, Task task = Task::kAuto) {
     const OrderedRows ordered(table);

@@ -6,16 +6,12 @@
 #include "cpu/row_scorer.h"
 #include "cpu/score_cost.h"
 #include "model_testing.h"
+#include "testing.h"
 
 namespace dlent {
 namespace {
 
-constexpr const char* kOptions = R"({"preset":"default","epochs":2,"hidden":[64,32]})";
-
-class AlwaysCancelled final : public CancelToken {
- public:
-    bool IsCancelled() const override { return true; }
-};
+constexpr const char* kBudgetOptions = R"({"preset":"default","epochs":2,"hidden":[64,32]})";
 
 /// A machine that takes a nanosecond a weight of a dense layer, and whose times do not vary.
 Expected<ScoreCost> NanosecondAWeight(const Model& model) {
@@ -29,9 +25,9 @@ Expected<ScoreCost> NanosecondAWeight(const Model& model) {
     return ScoreCost{weights / 500.0, weights / 1000.0};
 }
 
-Expected<TrainedModel> TrainFor(const char* more, const ScoreCostFunction& measure = NanosecondAWeight,
-                                Task task = Task::kBinary) {
-    Json json = Json::parse(kOptions);
+Expected<TrainedModel> TrainWithin(const char* more, const ScoreCostFunction& measure = NanosecondAWeight,
+                                   Task task = Task::kBinary) {
+    Json json = Json::parse(kBudgetOptions);
     json.update(Json::parse(more));
     const auto options = TrainingOptions::Parse(json);
     if (!options.ok())
@@ -51,7 +47,7 @@ const Finding* Shrunk(const TrainedModel& trained) {
 }
 
 TEST(LatencyBudget, WithoutOneTheModelIsMeasuredAndKept) {
-    const auto trained = TrainFor("{}");
+    const auto trained = TrainWithin("{}");
     ASSERT_TRUE(trained.ok()) << trained.status().message();
     EXPECT_EQ(trained->model.members.size(), 5U);
     EXPECT_GT(trained->score_cost.batched, 0.0);
@@ -60,22 +56,22 @@ TEST(LatencyBudget, WithoutOneTheModelIsMeasuredAndKept) {
 }
 
 TEST(LatencyBudget, AModelWithinItIsKept) {
-    const auto free = TrainFor("{}");
-    const auto trained = TrainFor(R"({"max_score_us":1000})");
+    const auto free = TrainWithin("{}");
+    const auto trained = TrainWithin(R"({"max_score_us":1000})");
     ASSERT_TRUE(free.ok() && trained.ok());
     EXPECT_EQ(Artifact::Of(trained->model), Artifact::Of(free->model));
     EXPECT_EQ(Shrunk(*trained), nullptr);
 }
 
 TEST(LatencyBudget, TakesTheFirstCandidateThatFits) {
-    const auto free = TrainFor("{}");
+    const auto free = TrainWithin("{}");
     ASSERT_TRUE(free.ok());
     size_t members = free->model.members.size();
     int hidden = 1000;
     bool embedded = true;
     for (const double share : {0.5, 0.15, 0.05, 0.02, 0.005}) {
         const double budget = free->score_cost.batched * share;
-        const auto trained = TrainFor((R"({"max_score_us":)" + std::to_string(budget) + "}").c_str());
+        const auto trained = TrainWithin((R"({"max_score_us":)" + std::to_string(budget) + "}").c_str());
         ASSERT_TRUE(trained.ok()) << share << ": " << trained.status().message();
         EXPECT_TRUE(trained->model.Validate().ok());
         EXPECT_LE(trained->score_cost.batched, budget);
@@ -101,7 +97,7 @@ TEST(LatencyBudget, TakesTheFirstCandidateThatFits) {
         embedded = embeds;
 
         // what was chosen gives the same model when it is asked for
-        const auto again = TrainFor(chosen.dump().c_str());
+        const auto again = TrainWithin(chosen.dump().c_str());
         ASSERT_TRUE(again.ok()) << again.status().message();
         EXPECT_EQ(Artifact::Of(again->model), Artifact::Of(trained->model));
     }
@@ -114,7 +110,7 @@ TEST(LatencyBudget, AStudentIsTakenWhenHeldOutRowsPreferIt) {
         Json json = Json::parse(more);
         json.update(
             Json::parse(R"({"max_score_us":0.5,"members":2,"epochs":6,"validation":{"method":"random"}})"));
-        const auto trained = TrainFor(json.dump().c_str(), NanosecondAWeight, Task::kRegression);
+        const auto trained = TrainWithin(json.dump().c_str(), NanosecondAWeight, Task::kRegression);
         ASSERT_TRUE(trained.ok()) << trained.status().message();
         const Json& told = trained->details.at("latency_budget");
         const bool student = trained->details.contains("teacher");
@@ -130,7 +126,7 @@ TEST(LatencyBudget, AStudentIsTakenWhenHeldOutRowsPreferIt) {
         Json again = Json::parse(more);
         again.update(Json::parse(R"({"epochs":6,"validation":{"method":"random"}})"));
         again.update(told.at("chosen"));
-        const auto repeated = TrainFor(again.dump().c_str(), NanosecondAWeight, Task::kRegression);
+        const auto repeated = TrainWithin(again.dump().c_str(), NanosecondAWeight, Task::kRegression);
         ASSERT_TRUE(repeated.ok()) << repeated.status().message();
         EXPECT_EQ(Artifact::Of(repeated->model), Artifact::Of(trained->model));
     }
@@ -161,25 +157,25 @@ TEST(LatencyBudget, CandidatesShrinkToALinearModel) {
 }
 
 TEST(LatencyBudget, WhatCannotBeMetIsAnError) {
-    const auto trained = TrainFor(R"({"max_score_us":0.001})");
+    const auto trained = TrainWithin(R"({"max_score_us":0.001})");
     ASSERT_FALSE(trained.ok());
     EXPECT_EQ(trained.status().code(), StatusCode::kResourceLimit);
     EXPECT_NE(trained.status().detail().find("fastest"), std::string::npos);
     EXPECT_NE(trained.status().hint().find("max_score_us"), std::string::npos);
     for (const char* wrong :
          {R"({"max_score_us":0})", R"({"max_score_us":-1})", R"({"max_score_us":"fast"})"})
-        EXPECT_EQ(TrainFor(wrong).status().code(), StatusCode::kInvalidArgument) << wrong;
+        EXPECT_EQ(TrainWithin(wrong).status().code(), StatusCode::kInvalidArgument) << wrong;
 }
 
 TEST(LatencyBudget, AFailingMeasurementIsNotSwallowed) {
     const auto trained =
-        TrainFor("{}", [](const Model&) -> Expected<ScoreCost> { return Status::Cancelled(); });
+        TrainWithin("{}", [](const Model&) -> Expected<ScoreCost> { return Status::Cancelled(); });
     EXPECT_EQ(trained.status().code(), StatusCode::kCancelled);
 }
 
 TEST(LatencyBudget, EveryTask) {
     for (const Task task : {Task::kRegression, Task::kMulticlass}) {
-        const auto trained = TrainFor(R"({"max_score_us":1})", NanosecondAWeight, task);
+        const auto trained = TrainWithin(R"({"max_score_us":1})", NanosecondAWeight, task);
         ASSERT_TRUE(trained.ok()) << trained.status().message();
         ASSERT_NE(Shrunk(*trained), nullptr);
         EXPECT_NE(Shrunk(*trained)->message.find(task == Task::kRegression ? "rmse" : "accuracy"),
@@ -190,14 +186,14 @@ TEST(LatencyBudget, EveryTask) {
 TEST(ScoreCost, IsMeasuredOnEveryKindOfModel) {
     for (const char* more :
          {"{}", R"({"kind":"tabm","members":2})", R"({"numeric_embedding":"none","members":1})"}) {
-        const auto trained = TrainFor(more);
+        const auto trained = TrainWithin(more);
         ASSERT_TRUE(trained.ok()) << trained.status().message();
         const auto cost = MeasureScoreCost(trained->model, NeverCancelled());
         ASSERT_TRUE(cost.ok()) << cost.status().message();
         EXPECT_GT(cost->single, 0.0);
         EXPECT_GT(cost->batched, 0.0);
     }
-    const auto trained = TrainFor("{}");
+    const auto trained = TrainWithin("{}");
     ASSERT_TRUE(trained.ok());
     EXPECT_EQ(MeasureScoreCost(trained->model, AlwaysCancelled()).status().code(), StatusCode::kCancelled);
 }

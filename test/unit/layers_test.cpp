@@ -9,7 +9,7 @@
 namespace dlent {
 namespace {
 
-constexpr int kRows = 7;
+constexpr int kLayerRows = 7;
 
 class LayerTest : public testing::TestWithParam<NetworkCase> {
  protected:
@@ -20,7 +20,7 @@ class LayerTest : public testing::TestWithParam<NetworkCase> {
         backend_ = MakeCpuBackend();
     }
 
-    std::unique_ptr<Network> Make(bool for_training, int max_batch = kRows) {
+    std::unique_ptr<Network> Make(bool for_training, int max_batch = kLayerRows) {
         Expected<std::unique_ptr<Network>> network =
             Network::Create(spec_, *backend_, max_batch, for_training);
         EXPECT_TRUE(network.ok()) << network.status().message();
@@ -36,8 +36,9 @@ class LayerTest : public testing::TestWithParam<NetworkCase> {
 TEST_P(LayerTest, GradientsMatchFiniteDifferences) {
     const std::unique_ptr<Network> network = Make(true);
     Randomize(*network, 11);
-    const RandomInputs inputs(*backend_, spec_, kRows, 5);
-    std::vector<float> coefficients(static_cast<size_t>(kRows) * network->members() * network->outputs());
+    const RandomInputs inputs(*backend_, spec_, kLayerRows, 5);
+    std::vector<float> coefficients(static_cast<size_t>(kLayerRows) * network->members() *
+                                    network->outputs());
     RandomStream random(17);
     for (float& coefficient : coefficients) {
         coefficient = random.Normal();
@@ -45,7 +46,7 @@ TEST_P(LayerTest, GradientsMatchFiniteDifferences) {
     const auto objective = [&] {
         EXPECT_TRUE(network->Forward(inputs.batch(), true, 1, 2).ok());
         double sum = 0.0;
-        const std::vector<float> logits = Logits(*backend_, *network, kRows);
+        const std::vector<float> logits = Logits(*backend_, *network, kLayerRows);
         for (size_t i = 0; i < logits.size(); ++i) {
             sum += static_cast<double>(coefficients[i]) * logits[i];
         }
@@ -97,13 +98,13 @@ TEST_P(LayerTest, GradientsMatchFiniteDifferences) {
 
 /// The same for the numbers that the network reads.
 TEST_P(LayerTest, InputGradientsMatchFiniteDifferences) {
-    Expected<std::unique_ptr<Network>> made = Network::Create(spec_, *backend_, kRows, true, true);
+    Expected<std::unique_ptr<Network>> made = Network::Create(spec_, *backend_, kLayerRows, true, true);
     ASSERT_OK(made.status());
     Network& network = **made;
     ASSERT_OK(network.Initialize(3));
     Randomize(network, 11);
-    const RandomInputs inputs(*backend_, spec_, kRows, 5);
-    std::vector<float> coefficients(static_cast<size_t>(kRows) * network.members() * network.outputs());
+    const RandomInputs inputs(*backend_, spec_, kLayerRows, 5);
+    std::vector<float> coefficients(static_cast<size_t>(kLayerRows) * network.members() * network.outputs());
     RandomStream random(17);
     for (float& coefficient : coefficients) {
         coefficient = random.Normal();
@@ -111,14 +112,14 @@ TEST_P(LayerTest, InputGradientsMatchFiniteDifferences) {
     const auto objective = [&](const BatchInputs& batch) {
         EXPECT_TRUE(network.Forward(batch, true, 1, 2).ok());
         double sum = 0.0;
-        const std::vector<float> logits = Logits(*backend_, network, kRows);
+        const std::vector<float> logits = Logits(*backend_, network, kLayerRows);
         for (size_t i = 0; i < logits.size(); ++i) {
             sum += static_cast<double>(coefficients[i]) * logits[i];
         }
         return sum;
     };
     for (const bool plain : {false, true}) {
-        const size_t count = static_cast<size_t>(kRows) * (plain ? spec_.plain : spec_.numeric);
+        const size_t count = static_cast<size_t>(kLayerRows) * (plain ? spec_.plain : spec_.numeric);
         BatchInputs batch = inputs.batch();
         const float* original = plain ? batch.plain : batch.numeric;
         std::vector<float> gradient(count);
@@ -161,32 +162,32 @@ TEST_P(LayerTest, InputGradientsMatchFiniteDifferences) {
 TEST_P(LayerTest, InferencePlanGivesWhatTheTrainingNetworkGives) {
     const std::unique_ptr<Network> trained = Make(true);
     Randomize(*trained, 11);
-    const RandomInputs inputs(*backend_, spec_, kRows, 5);
+    const RandomInputs inputs(*backend_, spec_, kLayerRows, 5);
     // Running statistics that are not the initial ones.
     ASSERT_OK(trained->Forward(inputs.batch(), true, 1, 0));
     const Expected<std::vector<NamedTensorData>> weights = trained->Save();
     ASSERT_OK(weights.status());
 
-    const std::unique_ptr<Network> loaded = Make(false, 2 * kRows);
+    const std::unique_ptr<Network> loaded = Make(false, 2 * kLayerRows);
     ASSERT_OK(loaded->Load(*weights));
     ASSERT_OK(trained->Forward(inputs.batch(), false));
     ASSERT_OK(loaded->Forward(inputs.batch(), false));
-    const std::vector<float> expected = Logits(*backend_, *trained, kRows);
-    const std::vector<float> actual = Logits(*backend_, *loaded, kRows);
+    const std::vector<float> expected = Logits(*backend_, *trained, kLayerRows);
+    const std::vector<float> actual = Logits(*backend_, *loaded, kLayerRows);
     for (size_t i = 0; i < expected.size(); ++i) {
         EXPECT_FLOAT_EQ(actual[i], expected[i]);
     }
     // Again: nothing of the first pass may linger in shared memory.
     ASSERT_OK(loaded->Forward(inputs.batch(), false));
-    EXPECT_EQ(Logits(*backend_, *loaded, kRows), actual);
+    EXPECT_EQ(Logits(*backend_, *loaded, kLayerRows), actual);
 }
 
 TEST_P(LayerTest, RowsDoNotInfluenceEachOtherInInference) {
     const std::unique_ptr<Network> network = Make(false);
     Randomize(*network, 11);
-    const RandomInputs inputs(*backend_, spec_, kRows, 5);
+    const RandomInputs inputs(*backend_, spec_, kLayerRows, 5);
     ASSERT_OK(network->Forward(inputs.batch(), false));
-    const std::vector<float> together = Logits(*backend_, *network, kRows);
+    const std::vector<float> together = Logits(*backend_, *network, kLayerRows);
     BatchInputs first = inputs.batch();
     first.rows = 1;
     ASSERT_OK(network->Forward(first, false));

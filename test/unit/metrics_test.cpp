@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "core/base/random.h"
+#include "testing.h"
 
 namespace dlent {
 namespace {
@@ -14,7 +15,6 @@ namespace {
 // The expected numbers are scikit-learn 1.2's on the same rows, computed once; the function is named beside
 // each. The inputs are exact in binary, so only the order of summation differs.
 constexpr double kTolerance = 1e-12;
-constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
 std::vector<float> ThirtySeconds(const std::vector<int>& numbers) {
     std::vector<float> values;
@@ -182,7 +182,7 @@ TEST(BinaryMetrics, NanRanksBelowAllScores) {
     std::vector<float> scores = kScores;
     std::vector<float> lowest = kScores;
     for (const size_t row : {4u, 7u, 10u, 12u}) {  // negatives
-        scores[row] = kNan;
+        scores[row] = kNanFloat;
         lowest[row] = 0.0f;
     }
     EXPECT_EQ(RocAuc(scores, kLabels), RocAuc(lowest, kLabels));
@@ -287,7 +287,7 @@ TEST(MulticlassMetrics, EdgesAreFinite) {
     EXPECT_EQ(ToJson(report).dump().find("null"), std::string::npos);
     const MulticlassReport weightless = EvaluateMulticlass(certain, actual, kNames, std::vector<float>{0.0f});
     EXPECT_EQ(ToJson(weightless).dump().find("null"), std::string::npos);
-    const std::vector<float> broken(8, kNan);
+    const std::vector<float> broken(8, kNanFloat);
     EXPECT_FALSE(EvaluateMulticlass(broken, std::vector<int32_t>{0, 1}, kNames).confusion.empty());
 }
 
@@ -350,7 +350,7 @@ TEST(RegressionMetrics, WhatIsUndefinedIsAbsent) {
 TEST(RegressionMetrics, NanSpoilsSumsOnly) {
     std::vector<double> predicted = kPredicted;
     for (const size_t row : {1u, 4u, 5u, 9u})
-        predicted[row] = kNan;
+        predicted[row] = kNanFloat;
     const RegressionReport report = EvaluateRegression(predicted, kActual);
     EXPECT_TRUE(std::isnan(report.rmse));
     EXPECT_EQ(report.max_error, 3.0);

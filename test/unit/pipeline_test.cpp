@@ -9,11 +9,11 @@
 #include "core/base/random.h"
 #include "core/features/same_cells.h"
 #include "table_testing.h"
+#include "testing.h"
 
 namespace dlent {
 namespace {
 
-constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 Pipeline FitAll(const ColumnarTable& table, const PipelineOptions& options = {}) {
@@ -52,14 +52,6 @@ float EncodeNumber(const Pipeline& pipeline, float value) {
     return blocks.numeric[0];
 }
 
-std::vector<float> Normals(size_t count, uint64_t seed) {
-    RandomStream random(seed);
-    std::vector<float> values(count);
-    for (float& value : values)
-        value = random.Normal();
-    return values;
-}
-
 // ---- numbers ----
 
 TEST(Pipeline, ScalesNumbersByMedianAndQuartiles) {
@@ -91,7 +83,7 @@ TEST(Pipeline, ReadsNullAsTheMedianAndInfinitiesAsTheEnds) {
     builder.Floats("x", {1, 2, 3, 4, 5, kInfinity, -kInfinity});
     const Pipeline pipeline = FitAll(builder.Build());
     EXPECT_EQ(pipeline.plain_count(), 0);  // no NULL was seen, so there is no indicator
-    EXPECT_EQ(EncodeNumber(pipeline, kNan), 0.0f);
+    EXPECT_EQ(EncodeNumber(pipeline, kNanFloat), 0.0f);
     EXPECT_EQ(EncodeNumber(pipeline, kInfinity), EncodeNumber(pipeline, 5.0f));
     EXPECT_EQ(EncodeNumber(pipeline, -kInfinity), EncodeNumber(pipeline, 1.0f));
 }
@@ -115,7 +107,7 @@ TEST(Pipeline, HugeValuesStayFinite) {
 
 TEST(Pipeline, MarksNullWhereItWasSeen) {
     TableBuilder builder;
-    builder.Floats("x", {1, kNan, 3, 4, kNan, 6, 7, 8});
+    builder.Floats("x", {1, kNanFloat, 3, 4, kNanFloat, 6, 7, 8});
     const ColumnarTable table = builder.Build();
     const Pipeline pipeline = FitAll(table);
     ASSERT_EQ(pipeline.numeric_count(), 1);
@@ -298,10 +290,10 @@ std::string ExclusionOf(const TableBuilder& builder) {
 
 TEST(Exclusions, NameWhatCannotHelp) {
     EXPECT_EQ(ExclusionOf(TableBuilder().Floats("x", {3, 3, 3})), "EXCLUDED_CONSTANT");
-    EXPECT_EQ(ExclusionOf(TableBuilder().Floats("x", {kNan, kNan})), "EXCLUDED_ALL_NULL");
+    EXPECT_EQ(ExclusionOf(TableBuilder().Floats("x", {kNanFloat, kNanFloat})), "EXCLUDED_ALL_NULL");
     EXPECT_EQ(ExclusionOf(TableBuilder().Texts("c", {"a", "a"})), "EXCLUDED_CONSTANT");
     EXPECT_EQ(ExclusionOf(TableBuilder().Texts("c", {"NULL", "NULL"})), "EXCLUDED_ALL_NULL");
-    EXPECT_EQ(ExclusionOf(TableBuilder().Floats("x", {3, 3, kNan})), "");
+    EXPECT_EQ(ExclusionOf(TableBuilder().Floats("x", {3, 3, kNanFloat})), "");
     EXPECT_EQ(ExclusionOf(TableBuilder().Texts("c", {"a", "NULL"})), "");
 }
 
@@ -354,7 +346,7 @@ TableBuilder MixedTable(size_t rows) {
     std::vector<std::string> texts(rows);
     for (size_t row = 0; row < rows; ++row) {
         if (row % 10 == 0)
-            x[row] = kNan;
+            x[row] = kNanFloat;
         if (row % 101 == 0)
             x[row] = kInfinity;
         TimestampCells(row % 17 == 0 ? INT64_MAX : static_cast<int64_t>(random.NextU64() >> 14),
@@ -433,8 +425,8 @@ TEST(Pipeline, JsonKeepsEdgeCases) {
     // a constant vector element, an absent one, and a category of which only rare levels are left
     TableBuilder builder;
     builder
-        .Floats("v", {1, 5, kNan, 2, 5, kNan, 4, 5, kNan}, ColumnRole::kFeature, ColumnKind::kVector,
-                "real[]", 3)
+        .Floats("v", {1, 5, kNanFloat, 2, 5, kNanFloat, 4, 5, kNanFloat}, ColumnRole::kFeature,
+                ColumnKind::kVector, "real[]", 3)
         .Texts("c", {"a", "b", "NULL"});
     PipelineOptions options;
     options.min_level_count = 2;

@@ -9,17 +9,10 @@
 #include <limits>
 
 #include "core/base/random.h"
+#include "testing.h"
 
 namespace dlent {
 namespace {
-
-std::vector<float> Normals(size_t count, uint64_t seed) {
-    RandomStream random(seed);
-    std::vector<float> values(count);
-    for (float& value : values)
-        value = random.Normal();
-    return values;
-}
 
 std::vector<float> Sorted(std::vector<float> values) {
     std::sort(values.begin(), values.end());

@@ -6,11 +6,10 @@
 #include <limits>
 
 #include "table_testing.h"
+#include "testing.h"
 
 namespace dlent {
 namespace {
-
-constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
 TableBuilder Numbers(const std::vector<float>& values, const std::string& type = "double precision") {
     return TableBuilder().Floats("y", values, ColumnRole::kTarget, ColumnKind::kNumeric, type);
@@ -25,13 +24,13 @@ Expected<TargetEncoder> Fit(const ColumnarTable& table, Task task = Task::kAuto,
 }
 
 TEST(Target, RowsWithoutOneAreLeftOut) {
-    EXPECT_EQ(RowsWithTarget(Numbers({1, kNan, 3}).Build()), (std::vector<uint32_t>{0, 2}));
+    EXPECT_EQ(RowsWithTarget(Numbers({1, kNanFloat, 3}).Build()), (std::vector<uint32_t>{0, 2}));
     EXPECT_EQ(RowsWithTarget(Labels({"NULL", "a", "NULL", ""}).Build()), (std::vector<uint32_t>{1, 3}));
     EXPECT_TRUE(RowsWithTarget(TableBuilder().Floats("x", {1, 2}).Build()).empty());
 }
 
 TEST(Target, RegressionIsStandardisedAndDecodesWithinItsRange) {
-    const ColumnarTable table = Numbers({1, 2, 3, kNan, 6}).Build();
+    const ColumnarTable table = Numbers({1, 2, 3, kNanFloat, 6}).Build();
     const Expected<TargetEncoder> target = Fit(table);
     ASSERT_TRUE(target.ok());
     EXPECT_EQ(target->task(), Task::kRegression);
@@ -125,7 +124,7 @@ TEST(Target, RefusesWhatCannotBeLearnt) {
     };
     EXPECT_EQ(code(Labels({"a", "a"}), Task::kAuto), StatusCode::kInsufficientData);
     EXPECT_EQ(code(Numbers({2, 2}), Task::kAuto), StatusCode::kInsufficientData);
-    EXPECT_EQ(code(Numbers({kNan}), Task::kAuto), StatusCode::kInsufficientData);
+    EXPECT_EQ(code(Numbers({kNanFloat}), Task::kAuto), StatusCode::kInsufficientData);
     EXPECT_EQ(code(Labels({"a", "b"}), Task::kRegression), StatusCode::kInvalidArgument);
     EXPECT_EQ(code(Labels({"a", "b", "c"}), Task::kBinary), StatusCode::kInvalidArgument);
     EXPECT_EQ(code(Numbers({1, 2, 3}), Task::kBinary), StatusCode::kInvalidArgument);

@@ -11,9 +11,9 @@
 namespace dlent {
 namespace {
 
-class Rows final : public TrainingData {
+class ResidentRows final : public TrainingData {
  public:
-    explicit Rows(size_t rows) : rows_(rows) {}
+    explicit ResidentRows(size_t rows) : rows_(rows) {}
     size_t rows() const override { return rows_; }
     bool has_weights() const override { return true; }
     void Gather(std::span<const uint32_t> rows, const HostBatch& batch) const override {
@@ -62,7 +62,7 @@ struct Outcome {
 };
 
 Outcome Train(Backend& backend, TrainerOptions options, size_t validation_rows) {
-    const Rows data(500);
+    const ResidentRows data(500);
     const NetworkSpec spec =
         *ParseSpec(R"({"version": 1, "inputs": {"numeric": 3, "plain": 0, "codes": [3]}, "members": 1,
         "layers": [{"name": "h", "type": "dense", "inputs": ["numeric", "codes"], "units": 12, "activation": "gelu"},
@@ -140,7 +140,7 @@ TEST(TrainerResident, DevicesThatAreFedGiveTheBytesOfThoseThatHoldTheData) {
 }
 
 TEST(TrainerResident, DivergenceIsNoticed) {
-    const Rows data(200);
+    const ResidentRows data(200);
     ResidentBackend backend(size_t{1} << 30);
     const NetworkSpec spec =
         *ParseSpec(R"({"version": 1, "inputs": {"numeric": 3, "plain": 0, "codes": [3]}, "members": 1,

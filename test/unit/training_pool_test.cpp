@@ -16,9 +16,9 @@
 namespace dlent {
 namespace {
 
-Expected<TrainedModel> TrainOn(TrainingPool* pool, const ColumnarTable& table, const std::string& options,
-                               const CancelToken& cancel = NeverCancelled(),
-                               const std::function<void(const TrainingProgress&)>& progress = {}) {
+Expected<TrainedModel> TrainOnPool(TrainingPool* pool, const ColumnarTable& table, const std::string& options,
+                                   const CancelToken& cancel = NeverCancelled(),
+                                   const std::function<void(const TrainingProgress&)>& progress = {}) {
     const std::unique_ptr<Backend> backend = MakeCpuBackend();
     return TrainModel(table, ParseOptions(options), *backend, cancel, progress, pool);
 }
@@ -92,11 +92,11 @@ class TrainingOnAPool : public testing::TestWithParam<std::pair<Task, const char
 TEST_P(TrainingOnAPool, GivesTheBytesOfOneThread) {
     const auto& [task, options] = GetParam();
     const ColumnarTable table = MixedRows(task, 400, 1).Build();
-    const Expected<TrainedModel> alone = TrainOn(nullptr, table, options);
+    const Expected<TrainedModel> alone = TrainOnPool(nullptr, table, options);
     ASSERT_TRUE(alone.ok()) << alone.status().message();
     for (const int threads : {1, 2, 3}) {
         const auto pool = MakeCpuTrainingPool(threads);
-        const Expected<TrainedModel> beside = TrainOn(pool.get(), table, options);
+        const Expected<TrainedModel> beside = TrainOnPool(pool.get(), table, options);
         ASSERT_TRUE(beside.ok()) << beside.status().message();
         EXPECT_EQ(Artifact::Of(alone->model), Artifact::Of(beside->model)) << threads;
         EXPECT_EQ(alone->metrics, beside->metrics);
@@ -144,14 +144,14 @@ TEST(TrainModelOnAPool, IsCancelledAndReportsOnTheCallersThread) {
     WatchedToken token;
     const std::thread::id caller = std::this_thread::get_id();
     double fraction = 0.0;
-    const auto trained = TrainOn(pool.get(), table, R"({"epochs":100000,"patience":100000})", token,
-                                 [&](const TrainingProgress& progress) {
-                                     EXPECT_EQ(std::this_thread::get_id(), caller);
-                                     EXPECT_GE(progress.fraction, fraction);
-                                     fraction = progress.fraction;
-                                     if (progress.epoch_ended)
-                                         token.Cancel();
-                                 });
+    const auto trained = TrainOnPool(pool.get(), table, R"({"epochs":100000,"patience":100000})", token,
+                                     [&](const TrainingProgress& progress) {
+                                         EXPECT_EQ(std::this_thread::get_id(), caller);
+                                         EXPECT_GE(progress.fraction, fraction);
+                                         fraction = progress.fraction;
+                                         if (progress.epoch_ended)
+                                             token.Cancel();
+                                     });
     EXPECT_EQ(trained.status().code(), StatusCode::kCancelled);
     EXPECT_FALSE(token.was_read_elsewhere());
 }
@@ -205,7 +205,7 @@ TEST(TrainModelOnAPool, KeepsToTheTimeLimit) {
     const ColumnarTable table = MixedRows(Task::kBinary, 400, 8).Build();
     const auto pool = MakeCpuTrainingPool(2);
     const auto trained =
-        TrainOn(pool.get(), table, R"({"max_seconds":0.2,"epochs":100000,"patience":100000})");
+        TrainOnPool(pool.get(), table, R"({"max_seconds":0.2,"epochs":100000,"patience":100000})");
     ASSERT_TRUE(trained.ok()) << trained.status().message();
     EXPECT_EQ(trained->details.at("stop_reasons")[0], "time_limit");
     EXPECT_EQ(trained->model.members.size(), 5u);

@@ -11,8 +11,8 @@
 namespace dlent {
 namespace {
 
-Expected<TrainedModel> TrainOn(const ColumnarTable& table, const TrainedModel& from,
-                               const std::string& more) {
+Expected<TrainedModel> TrainFurther(const ColumnarTable& table, const TrainedModel& from,
+                                    const std::string& more) {
     Json json = Json::parse(more);
     json["warm_start"] = 3;
     TrainingOptions options = ParseOptions(json.dump());
@@ -41,7 +41,7 @@ TEST_P(WarmStart, GoesOnFromWhatWasLearnt) {
 
     // next to nothing is learnt: the answers are the first model's
     const Expected<TrainedModel> still =
-        TrainOn(later, *first, R"({"epochs":1,"learning_rate":1e-7,"weight_decay":0,"preset":"fast"})");
+        TrainFurther(later, *first, R"({"epochs":1,"learning_rate":1e-7,"weight_decay":0,"preset":"fast"})");
     ASSERT_TRUE(still.ok()) << still.status().message() << still.status().detail();
     ASSERT_TRUE(still->model.Validate().ok());
     EXPECT_EQ(still->model.members.size(), first->model.members.size());
@@ -57,10 +57,10 @@ TEST_P(WarmStart, GoesOnFromWhatWasLearnt) {
         EXPECT_NEAR(after[i], before[i], 2e-3f * scale) << i;
 
     // and with a rate that learns they are not
-    const Expected<TrainedModel> moved = TrainOn(later, *first, R"({"epochs":3,"preset":"fast"})");
+    const Expected<TrainedModel> moved = TrainFurther(later, *first, R"({"epochs":3,"preset":"fast"})");
     ASSERT_TRUE(moved.ok());
     EXPECT_NE(Answers(moved->model, 200), before);
-    const Expected<TrainedModel> again = TrainOn(later, *first, R"({"epochs":3,"preset":"fast"})");
+    const Expected<TrainedModel> again = TrainFurther(later, *first, R"({"epochs":3,"preset":"fast"})");
     ASSERT_TRUE(again.ok());
     EXPECT_EQ(Artifact::Of(moved->model), Artifact::Of(again->model));
 }
@@ -79,7 +79,7 @@ TEST(WarmStartRecipe, DescribesTheNetworksItTookOver) {
     const Expected<TrainedModel> first =
         Train(table, R"({"epochs":2,"hidden":[12, 8],"dropout":0.3,"numeric_embedding":"none"})");
     ASSERT_TRUE(first.ok());
-    const Expected<TrainedModel> next = TrainOn(table, *first, R"({"epochs":2})");
+    const Expected<TrainedModel> next = TrainFurther(table, *first, R"({"epochs":2})");
     ASSERT_TRUE(next.ok());
     for (const char* key : {"kind", "members", "hidden", "dropout", "numeric_embedding", "plan"})
         EXPECT_EQ(next->details.at("recipe").at(key), first->details.at("recipe").at(key)) << key;
@@ -94,7 +94,7 @@ TEST(WarmStartErrors, WhatDoesNotFitIsRefused) {
         Train(MixedRows(Task::kBinary, 400, 1).Build(), R"({"preset":"fast","epochs":2,"hidden":[8]})");
     ASSERT_TRUE(first.ok());
     const auto refused = [&](const ColumnarTable& table, const char* detail) {
-        const Expected<TrainedModel> trained = TrainOn(table, *first, R"({"preset":"fast","epochs":1})");
+        const Expected<TrainedModel> trained = TrainFurther(table, *first, R"({"preset":"fast","epochs":1})");
         ASSERT_FALSE(trained.ok());
         EXPECT_EQ(trained.status().code(), StatusCode::kInvalidArgument);
         EXPECT_EQ(trained.status().message(), "training cannot go on from version 3");

@@ -2,15 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numeric>
 
 #include "core/stats/distributions.h"
 
 namespace dlent {
 namespace {
-
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 bool Comparable(std::span<const double> p, std::span<const double> q) {
     return !p.empty() && p.size() == q.size();

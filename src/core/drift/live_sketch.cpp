@@ -10,7 +10,7 @@
 namespace dlent {
 namespace {
 
-constexpr const char* kFormat = "dlent.sketch/1";
+constexpr const char* kSketchFormat = "dlent.sketch/1";
 
 }  // namespace
 
@@ -164,7 +164,7 @@ Json LiveSketch::VariableJson(const Variable& variable, std::span<const uint64_t
 }
 
 Json LiveSketch::ToJson(std::span<const uint64_t> counters) const {
-    Json json = {{"format", kFormat}, {"rows", counters[kRows]}, {"squares", counters[kSquares]}};
+    Json json = {{"format", kSketchFormat}, {"rows", counters[kRows]}, {"squares", counters[kSquares]}};
     Json features = Json::array();
     for (size_t i = 0; i < feature_count_; ++i)
         features.push_back(VariableJson(variables_[i], counters));
@@ -182,9 +182,10 @@ Status LiveSketch::AddJson(const Json& json, std::span<uint64_t> counters) const
         *counter += object[key].get<uint64_t>();
         return true;
     };
-    if (!json.is_object() || json.value("format", "") != kFormat || !add(json, "rows", &counters[kRows]) ||
-        !add(json, "squares", &counters[kSquares]) || !json.contains("features") ||
-        !json["features"].is_array() || json["features"].size() != feature_count_ ||
+    if (!json.is_object() || json.value("format", "") != kSketchFormat ||
+        !add(json, "rows", &counters[kRows]) || !add(json, "squares", &counters[kSquares]) ||
+        !json.contains("features") || !json["features"].is_array() ||
+        json["features"].size() != feature_count_ ||
         json.contains("prediction") != (feature_count_ < variables_.size()))
         return corrupt();
     for (size_t i = 0; i < variables_.size(); ++i) {

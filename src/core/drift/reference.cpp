@@ -7,7 +7,7 @@ namespace dlent {
 namespace {
 
 constexpr size_t kMostRows = 65536;
-constexpr const char* kFormat = "dlent.reference/1";
+constexpr const char* kReferenceFormat = "dlent.reference/1";
 
 int FindColumn(const ColumnarTable& table, const std::string& name, ColumnRole role) {
     for (size_t i = 0; i < table.columns().size(); ++i) {
@@ -136,7 +136,7 @@ Expected<DriftReference> MakeDriftReference(const ColumnarTable& table, std::spa
 }
 
 Json DriftReference::ToJson() const {
-    Json json = {{"format", kFormat}};
+    Json json = {{"format", kReferenceFormat}};
     Json list = Json::array();
     for (const Feature& feature : features) {
         Json entry = {{"name", feature.variable.name},
@@ -160,7 +160,7 @@ Expected<DriftReference> DriftReference::FromJson(const Json& json) {
     const auto corrupt = [] { return Status::Corrupt("the stored reference is damaged"); };
     if (!json.is_object() || !json.contains("format") || !json["format"].is_string())
         return corrupt();
-    if (json["format"] != kFormat)
+    if (json["format"] != kReferenceFormat)
         return Status(StatusCode::kUnsupported, "the reference was stored by a newer version of dlent");
     if (!json.contains("features") || !json["features"].is_array() || !json.contains("target"))
         return corrupt();

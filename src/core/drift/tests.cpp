@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numeric>
 
 #include "core/stats/distributions.h"
@@ -11,7 +10,6 @@
 namespace dlent {
 namespace {
 
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr int64_t kExactValues = 10000;
 
 /// Calls step(width, F, G) for every interval between neighbouring values of both samples, and for the points

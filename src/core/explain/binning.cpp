@@ -7,7 +7,7 @@
 namespace dlent {
 namespace {
 
-constexpr const char* kNames[] = {"none", "quartile", "decile", "entropy"};
+constexpr const char* kDiscretizerNames[] = {"none", "quartile", "decile", "entropy"};
 
 /// Population mean and standard deviation of the values of one bin.
 void Summarise(std::span<const double> values, Binning::Bin* bin) {
@@ -34,12 +34,12 @@ std::vector<double> Percentiles(std::span<const double> sorted, int parts) {
 }  // namespace
 
 const char* DiscretizerName(Discretizer discretizer) {
-    return kNames[static_cast<int>(discretizer)];
+    return kDiscretizerNames[static_cast<int>(discretizer)];
 }
 
 Expected<Discretizer> ParseDiscretizer(std::string_view name) {
     for (int i = 0; i < 4; ++i) {
-        if (name == kNames[i])
+        if (name == kDiscretizerNames[i])
             return static_cast<Discretizer>(i);
     }
     return Status::Invalid("unknown discretizer \"" + std::string(name.substr(0, 64)) + "\"", {},

@@ -25,7 +25,6 @@ constexpr double kBarHeight = 15;
 constexpr double kLineHeight = 18;
 /// Columns of text that fit, at the pessimistic 0.62 em a column of 13 px.
 constexpr int kNameColumns = 33;
-constexpr int kLineColumns = 100;
 constexpr int kTitleColumns = 64;
 constexpr size_t kMaxAlternativesShown = 3;
 

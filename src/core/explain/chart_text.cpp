@@ -15,7 +15,6 @@ namespace {
 
 constexpr int kMaxNameColumns = 40;
 constexpr int kBarColumns = 32;
-constexpr int kLineColumns = 100;
 
 std::string Repeated(std::string_view text, int count) {
     std::string repeated;

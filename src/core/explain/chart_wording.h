@@ -12,6 +12,8 @@ namespace dlent {
 
 /// Half the width of a 95 % interval, in standard errors.
 inline constexpr double kIntervalDeviations = 1.959964;
+/// Of a line of text at most.
+inline constexpr int kLineColumns = 100;
 
 /// "fraud, version 3: true".
 std::string ChartTitle(const ExplanationView& view);

@@ -48,7 +48,7 @@ DLENT_ELEMENTARY double ExplainerLog(double x) {
 
 /// The normal distribution function by its Taylor series (Marsaglia 2004, "Evaluating the Normal
 /// Distribution"), to about 1e-15 absolute.
-DLENT_ELEMENTARY double NormalCdf(double x) {
+DLENT_ELEMENTARY double PortableNormalCdf(double x) {
     if (x < -8.3)
         return 0.0;
     if (x > 8.3)
@@ -64,7 +64,7 @@ DLENT_ELEMENTARY double NormalCdf(double x) {
     return 0.5 + sum * 0.3989422804014327 * ExplainerExp(-0.5 * x * x);
 }
 
-/// NormalQuantile(q + 0.5) for |q| < 0.425, of a number or of a vector of them.
+/// PortableNormalQuantile(q + 0.5) for |q| < 0.425, of a number or of a vector of them.
 template <typename Float>
 DLENT_ELEMENTARY Float CentralNormalQuantile(Float q) {
     const Float r = 0.180625 - q * q;
@@ -74,7 +74,7 @@ DLENT_ELEMENTARY Float CentralNormalQuantile(Float q) {
 
 /// Its inverse to 1e-7 of the value, for 0 < p < 1 (Wichura 1988, algorithm AS 241, PPND7): samples become
 /// floats.
-DLENT_ELEMENTARY double NormalQuantile(double p) {
+DLENT_ELEMENTARY double PortableNormalQuantile(double p) {
     const double q = p - 0.5;
     if (q > -0.425 && q < 0.425)
         return CentralNormalQuantile(q);

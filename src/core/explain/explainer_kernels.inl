@@ -151,13 +151,13 @@ void NormalQuantiles(int count, double* values) {
             outside |= inside[lane] == 0;
         if (outside != 0) {
             for (int lane = 0; lane < kLanes; ++lane)
-                values[i + lane] = NormalQuantile(p[lane]);
+                values[i + lane] = PortableNormalQuantile(p[lane]);
             continue;
         }
         *reinterpret_cast<UnalignedLanes*>(values + i) = CentralNormalQuantile(q);
     }
     for (; i < count; ++i)
-        values[i] = NormalQuantile(values[i]);
+        values[i] = PortableNormalQuantile(values[i]);
 }
 
 double Residuals(int k, int count, const double* columns, const double* coefficients, const double* weights,

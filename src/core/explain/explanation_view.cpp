@@ -16,9 +16,9 @@ constexpr size_t kMaxReasons = 1000;
 constexpr size_t kMaxAlternatives = 100;
 
 /// One object of the document and where it is; remembers the first thing that is wrong.
-class Reader {
+class ViewReader {
  public:
-    Reader(const Json& object, std::string path, Status* status)
+    ViewReader(const Json& object, std::string path, Status* status)
         : object_(object), path_(std::move(path)), status_(*status) {
         if (!object.is_object())
             Fail(path_, "an object");
@@ -69,10 +69,10 @@ class Reader {
         Fail(Path(key), "a text, a number, true, false or null");
         return {};
     }
-    Reader Object(const char* key) {
+    ViewReader Object(const char* key) {
         static const Json kNothing;
         const Json* value = Find(key);
-        return Reader(value != nullptr ? *value : kNothing, Path(key), &status_);
+        return ViewReader(value != nullptr ? *value : kNothing, Path(key), &status_);
     }
     /// Calls visit(element, its path) for each element.
     template <typename Visit>
@@ -108,7 +108,7 @@ class Reader {
     Status& status_;
 };
 
-ExplanationView::Label ReadLabel(Reader reader, Status* status) {
+ExplanationView::Label ReadLabel(ViewReader reader, Status* status) {
     ExplanationView::Label label;
     label.name = reader.OptionalText("class");
     label.has_numbers = !reader.IsNull("baseline");
@@ -121,7 +121,7 @@ ExplanationView::Label ReadLabel(Reader reader, Status* status) {
     label.fidelity_r2 = reader.OptionalNumber("fidelity_r2");
     label.completeness = reader.OptionalNumber("completeness");
     reader.Array("features", kMaxReasons, [&](const Json& element, const std::string& path) {
-        Reader feature(element, path, status);
+        ViewReader feature(element, path, status);
         ExplanationView::Reason reason;
         reason.feature = feature.Text("feature");
         reason.value = feature.Value("value");
@@ -140,22 +140,22 @@ ExplanationView::Label ReadLabel(Reader reader, Status* status) {
     return label;
 }
 
-ExplanationView::Alternative ReadAlternative(Reader reader, Status* status) {
+ExplanationView::Alternative ReadAlternative(ViewReader reader, Status* status) {
     ExplanationView::Alternative alternative;
     alternative.name = reader.OptionalText("class");
     alternative.value = reader.OptionalNumber("value");
     reader.Array("changes", kMaxReasons, [&](const Json& element, const std::string& path) {
-        Reader change(element, path, status);
+        ViewReader change(element, path, status);
         alternative.changes.push_back({change.Text("feature"), change.Value("from"), change.Value("to")});
     });
     return alternative;
 }
 
-void ReadQuality(Reader root, ExplanationView* view) {
+void ReadQuality(ViewReader root, ExplanationView* view) {
     view->grade = "ok";
     if (root.IsNull("quality"))
         return;
-    Reader quality = root.Object("quality");
+    ViewReader quality = root.Object("quality");
     view->grade = quality.Text("grade");
     if (quality.IsNull("warnings"))
         return;
@@ -169,27 +169,27 @@ void ReadQuality(Reader root, ExplanationView* view) {
 
 ExplanationView Read(const Json& document, Status* status) {
     ExplanationView view;
-    Reader root(document, "", status);
+    ViewReader root(document, "", status);
     if (root.Text("schema") != kSchema)
         root.Fail("schema", std::string("\"") + kSchema + "\"");
-    Reader model = root.Object("model");
+    ViewReader model = root.Object("model");
     view.model = model.Text("name");
     view.version = static_cast<int>(model.OptionalNumber("version").value_or(0.0));
-    Reader method = root.Object("method");
+    ViewReader method = root.Object("method");
     view.method = method.Text("name");
     view.link = method.OptionalText("link");
     view.samples = method.OptionalNumber("n");
-    Reader prediction = root.Object("prediction");
+    ViewReader prediction = root.Object("prediction");
     view.predicted = prediction.OptionalText("class");
     view.value = prediction.OptionalNumber("value");
     view.threshold = prediction.OptionalNumber("threshold");
     root.Array("labels", kMaxLabels, [&](const Json& element, const std::string& path) {
-        view.labels.push_back(ReadLabel(Reader(element, path, status), status));
+        view.labels.push_back(ReadLabel(ViewReader(element, path, status), status));
     });
     // several counterfactuals, the first of which is also given alone
     if (!root.IsNull("counterfactuals")) {
         root.Array("counterfactuals", kMaxAlternatives, [&](const Json& element, const std::string& path) {
-            view.alternatives.push_back(ReadAlternative(Reader(element, path, status), status));
+            view.alternatives.push_back(ReadAlternative(ViewReader(element, path, status), status));
         });
     } else if (!root.IsNull("counterfactual")) {
         view.alternatives.push_back(ReadAlternative(root.Object("counterfactual"), status));

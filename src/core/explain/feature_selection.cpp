@@ -10,7 +10,8 @@
 namespace dlent {
 namespace {
 
-constexpr const char* kNames[] = {"auto", "forward_selection", "highest_weights", "lasso_path", "none"};
+constexpr const char* kSelectionNames[] = {"auto", "forward_selection", "highest_weights", "lasso_path",
+                                           "none"};
 constexpr double kSelectionRidge = 0.01;  ///< the reference's alpha in highest_weights
 /// Gains closer than this share of the target's variation are one tie.
 constexpr double kTie = 1e-12;
@@ -88,7 +89,7 @@ std::vector<int> HighestWeights(int num_features, const Moments& moments,
 /// features that are not zero at each breakpoint.
 std::vector<std::vector<int>> LassoPath(const Moments& moments) {
     const int d = moments.features;
-    constexpr int kMaxSteps = 500;
+    constexpr int kMaxIterations = 500;
     constexpr double kTiny = std::numeric_limits<double>::min();
     std::vector<double> coefficients(static_cast<size_t>(d), 0.0);
     std::vector<double> correlations = moments.products;
@@ -99,7 +100,7 @@ std::vector<std::vector<int>> LassoPath(const Moments& moments) {
     double previous = std::numeric_limits<double>::infinity();
     bool drop = false;
     const double negligible = 1e-14 * std::sqrt(std::max(moments.target_squares, kTiny));
-    for (int step = 0; step < kMaxSteps;) {
+    for (int step = 0; step < kMaxIterations;) {
         int next = -1;
         double greatest = 0.0;
         for (int i = 0; i < d; ++i) {
@@ -196,12 +197,12 @@ std::vector<int> LassoSelection(int num_features, const Moments& moments) {
 }  // namespace
 
 const char* FeatureSelectionName(FeatureSelection selection) {
-    return kNames[static_cast<int>(selection)];
+    return kSelectionNames[static_cast<int>(selection)];
 }
 
 Expected<FeatureSelection> ParseFeatureSelection(std::string_view name) {
     for (int i = 0; i < 5; ++i) {
-        if (name == kNames[i])
+        if (name == kSelectionNames[i])
             return static_cast<FeatureSelection>(i);
     }
     return Status::Invalid("unknown feature selection \"" + std::string(name.substr(0, 64)) + "\"", {},

@@ -12,8 +12,8 @@
 namespace dlent {
 namespace {
 
-constexpr int kMinSteps = 1;
-constexpr int kMaxSteps = 100000;
+constexpr int kFewestSteps = 1;
+constexpr int kMostSteps = 100000;
 constexpr int kBatch = 64;  ///< points that go through a network at a time
 
 /// Five points of Gauss and Legendre in each of equal panels: kinks spoil one panel, smooth stretches cost
@@ -88,9 +88,9 @@ class PathIntegration {
 
  private:
     Status Prepare() {
-        if (options_.steps < kMinSteps || options_.steps > kMaxSteps || options_.max_steps > kMaxSteps)
-            return Status::Invalid("the number of steps must be between " + std::to_string(kMinSteps) +
-                                   " and " + std::to_string(kMaxSteps));
+        if (options_.steps < kFewestSteps || options_.steps > kMostSteps || options_.max_steps > kMostSteps)
+            return Status::Invalid("the number of steps must be between " + std::to_string(kFewestSteps) +
+                                   " and " + std::to_string(kMostSteps));
         if (statistics_.feature_count() == 0)
             return {StatusCode::kUnsupported, "the model has no columns that could be explained"};
         const bool regression = model_.target.task() == Task::kRegression;

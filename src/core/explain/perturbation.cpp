@@ -103,8 +103,8 @@ Perturbation::Source Perturbation::SourceOf(const ExplainedFeature& feature, int
     if (!(bin.standard_deviation > 0.0) || !(bin.minimum < bin.maximum))
         return source;
     source.deviation = bin.standard_deviation;
-    source.low = NormalCdf((bin.minimum - bin.mean) / bin.standard_deviation);
-    source.span = NormalCdf((bin.maximum - bin.mean) / bin.standard_deviation) - source.low;
+    source.low = PortableNormalCdf((bin.minimum - bin.mean) / bin.standard_deviation);
+    source.span = PortableNormalCdf((bin.maximum - bin.mean) / bin.standard_deviation) - source.low;
     source.minimum = bin.minimum;
     source.maximum = bin.maximum;
     return source;

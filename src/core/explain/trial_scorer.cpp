@@ -7,9 +7,9 @@
 namespace dlent {
 namespace {
 
-constexpr int kBlockRows = 128;
+constexpr int kTrialRows = 128;
 
-double Logit(double probability) {
+double LogitOf(double probability) {
     constexpr double kLeast = 1e-12;
     const double p = std::clamp(probability, kLeast, 1.0 - kLeast);
     return std::log(p / (1.0 - p));
@@ -47,8 +47,8 @@ TrialScorer::TrialScorer(const ExplainerStatistics& statistics, Scorer& scorer, 
       cancel_(cancel),
       task_(scorer.model().target.task()),
       remaining_(options.max_evaluations),
-      cells_(static_cast<size_t>(kBlockRows) * scorer.cell_count()),
-      outputs_(static_cast<size_t>(kBlockRows) * scorer.output_count()) {}
+      cells_(static_cast<size_t>(kTrialRows) * scorer.cell_count()),
+      outputs_(static_cast<size_t>(kTrialRows) * scorer.output_count()) {}
 
 Status TrialScorer::Start() {
     scorer_.Score(1, instance_, outputs_.data());
@@ -87,7 +87,7 @@ double TrialScorer::Progress(const float* outputs) const {
     if (task_ == Task::kRegression) {
         progress = std::min({0.0, outputs[0] - options_.target_low, options_.target_high - outputs[0]});
     } else if (task_ == Task::kBinary) {
-        progress = Logit(outputs[0]) - Logit(options_.threshold);
+        progress = LogitOf(outputs[0]) - LogitOf(options_.threshold);
         if (label_ == 0)
             progress = -progress;
     } else {
@@ -124,7 +124,7 @@ Status TrialScorer::Score(std::span<Trial> trials) {
         if (cancel_.IsCancelled())
             return Status::Cancelled();
         const size_t rows =
-            std::min({trials.size() - next, size_t{kBlockRows}, static_cast<size_t>(remaining_)});
+            std::min({trials.size() - next, size_t{kTrialRows}, static_cast<size_t>(remaining_)});
         if (rows == 0)
             break;
         for (size_t row = 0; row < rows; ++row)

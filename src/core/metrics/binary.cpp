@@ -8,7 +8,6 @@
 namespace dlent {
 namespace {
 
-constexpr double kSmallestProbability = 1e-7;
 constexpr int kCalibrationBins = 15;
 constexpr size_t kCurvePoints = 200;
 

@@ -15,6 +15,9 @@ namespace dlent {
 // never NaN. A prediction that is NaN, of a network whose sums overflow, ranks below all others and makes the
 // sums that it enters NaN.
 
+/// A log-loss takes no probability for smaller than this, nor for nearer to 1.
+inline constexpr double kSmallestProbability = 1e-7;
+
 std::optional<double> RocAuc(std::span<const float> scores, std::span<const int32_t> labels,
                              std::span<const float> weights = {});
 /// The step-wise sum Σ (R_n − R_{n−1}) P_n over distinct scores.

@@ -6,7 +6,6 @@
 namespace dlent {
 namespace {
 
-constexpr double kSmallestProbability = 1e-7;
 /// Beyond this many classes one-against-rest curves cost more than they tell.
 constexpr size_t kMaxRocClasses = 100;
 

@@ -9,7 +9,7 @@ namespace dlent {
 namespace {
 
 constexpr double kQuantiles[] = {0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99};
-constexpr size_t kCalibrationBins = 10;
+constexpr size_t kQuantileBins = 10;
 
 /// Linear interpolation between order statistics, numpy's default.
 double SortedQuantile(const std::vector<double>& sorted, double quantile) {
@@ -78,10 +78,10 @@ RegressionReport EvaluateRegression(std::span<const double> predicted, std::span
             return IsBelow(predicted[a], predicted[b]);
         return a < b;
     });
-    for (size_t bin = 0; bin < kCalibrationBins; ++bin) {
+    for (size_t bin = 0; bin < kQuantileBins; ++bin) {
         CalibrationBin of_bin;
-        for (size_t i = bin * order.size() / kCalibrationBins;
-             i < (bin + 1) * order.size() / kCalibrationBins; ++i) {
+        for (size_t i = bin * order.size() / kQuantileBins; i < (bin + 1) * order.size() / kQuantileBins;
+             ++i) {
             const double weight = weight_of(order[i]);
             of_bin.mean_predicted += weight * predicted[order[i]];
             of_bin.observed_rate += weight * actual[order[i]];

@@ -6,7 +6,7 @@
 namespace dlent {
 namespace {
 
-constexpr size_t kQuotedBytes = 64;  ///< of an untrusted name in a message
+constexpr size_t kShownBytes = 64;  ///< of an untrusted name in a message
 
 /// The member that a tensor belongs to, by the number before the slash; takes it off the name.
 std::optional<size_t> TakeMember(std::string* name, size_t member_count) {
@@ -27,7 +27,7 @@ Expected<std::vector<std::vector<NamedTensorData>>> SplitByMember(std::vector<Na
                                                                   size_t members) {
     std::vector<std::vector<NamedTensorData>> split(members);
     for (NamedTensorData& tensor : tensors) {
-        const std::string stored_name = tensor.name.substr(0, kQuotedBytes);
+        const std::string stored_name = tensor.name.substr(0, kShownBytes);
         const std::optional<size_t> member = TakeMember(&tensor.name, members);
         if (!member)
             return Status::Corrupt("tensor \"" + stored_name + "\" belongs to no member");

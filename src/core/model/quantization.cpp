@@ -12,7 +12,7 @@ namespace {
 
 constexpr const char* kType = "int8";
 
-Status Bad(const std::string& what) {
+Status BadQuantization(const std::string& what) {
     return Status::Corrupt("the quantization of the stored model is not valid", "The reason: " + what + ".");
 }
 
@@ -21,10 +21,10 @@ Expected<InputQuantization> ReadInput(const Json& json) {
     const Json& scale = json.at("scale");
     const auto zero_point = IntegerWithin(json.at("zero_point"), 0, InputQuantization::kLevels);
     if (!scale.is_number() || !zero_point)
-        return Bad("a scale or a zero point is not a number within its limits");
+        return BadQuantization("a scale or a zero point is not a number within its limits");
     input.scale = scale.get<float>();
     if (!(input.scale >= InputQuantization::kMinScale && input.scale <= InputQuantization::kMaxScale))
-        return Bad("a scale is not a number within its limits");
+        return BadQuantization("a scale is not a number within its limits");
     input.zero_point = static_cast<int>(*zero_point);
     return input;
 }
@@ -55,14 +55,14 @@ Json Quantization::ToJson() const {
 
 Expected<Quantization> Quantization::FromJson(const Json& json) {
     if (json.at("type") != kType)
-        return Bad("its type is unknown");
+        return BadQuantization("its type is unknown");
     Quantization quantization;
     quantization.layers = json.at("layers").get<std::vector<std::string>>();
     if (!json.at("inputs").is_array())
-        return Bad("its inputs are not an array");
+        return BadQuantization("its inputs are not an array");
     for (const Json& member : json.at("inputs")) {
         if (!member.is_array())
-            return Bad("the inputs of a member are not an array");
+            return BadQuantization("the inputs of a member are not an array");
         std::vector<InputQuantization>& inputs = quantization.inputs.emplace_back();
         for (const Json& entry : member) {
             DLENT_ASSIGN_OR_RETURN(const InputQuantization input, ReadInput(entry));
@@ -74,11 +74,12 @@ Expected<Quantization> Quantization::FromJson(const Json& json) {
 
 Status Quantization::Check(const NetworkSpec& network, size_t members) const {
     if (layers.empty() || layers != QuantizableLayers(network))
-        return Bad("its layers are not those of the network that int8 is for");
+        return BadQuantization("its layers are not those of the network that int8 is for");
     const bool complete = inputs.size() == members &&
                           std::all_of(inputs.begin(), inputs.end(),
                                       [this](const auto& member) { return member.size() == layers.size(); });
-    return complete ? Status::Ok() : Bad("it is not of as many members and layers as the model has");
+    return complete ? Status::Ok()
+                    : BadQuantization("it is not of as many members and layers as the model has");
 }
 
 std::vector<std::string> QuantizableLayers(const NetworkSpec& network) {

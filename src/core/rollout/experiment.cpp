@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numeric>
 
 #include "core/stats/distributions.h"
@@ -10,8 +9,7 @@
 namespace dlent {
 namespace {
 
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-constexpr double kEnoughUnits = 8.0;
+constexpr double kEnoughForChiSquare = 8.0;
 constexpr double kMismatchLevel = 0.001;
 
 }  // namespace
@@ -30,7 +28,7 @@ SampleRatio SampleRatioMismatch(std::span<const double> units, std::span<const d
             continue;
         const double expected = total * weights[i] / total_weight;
         result.statistic += (units[i] - expected) * (units[i] - expected) / expected;
-        result.enough = result.enough && units[i] >= kEnoughUnits;
+        result.enough = result.enough && units[i] >= kEnoughForChiSquare;
     }
     result.p_value = ChiSquaredSf(result.statistic, static_cast<double>(arms - 1));
     result.mismatch = result.enough && result.p_value < kMismatchLevel;

@@ -6,7 +6,6 @@
 namespace dlent {
 namespace {
 
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr double kEpsilon = 1e-16;
 constexpr double kTiny = 1e-300;
 constexpr int kMaxIterations = 100000;

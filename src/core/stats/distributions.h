@@ -1,11 +1,14 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 
 namespace dlent {
 
 // Tail probabilities and quantiles of the distributions that tests need, to about 1e-12 relative. Arguments
 // outside a function's domain give NaN.
+
+constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 /// Regularised incomplete gamma functions P(a, x) and Q(a, x) = 1 − P, a > 0, x ≥ 0: a series below x = a + 1
 /// and Lentz's continued fraction above (Numerical Recipes, 6.2).

@@ -11,9 +11,9 @@ namespace {
 constexpr const char* kFormat = "dlent.checkpoint/1";
 constexpr const char* kNetworkPrefix = "network/";
 constexpr const char* kLogits = "validation_logits";
-constexpr int64_t kMaxEpochs = 1 << 30;
+constexpr int64_t kMostEpochs = 1 << 30;
 
-Json Number(double value) {
+Json FiniteNumber(double value) {
     return std::isfinite(value) ? Json(value) : Json(nullptr);
 }
 
@@ -70,9 +70,9 @@ Expected<TrainerResult> ReadDescription(const Json& json) {
     const Json* format = reader.Find("format");
     if (format == nullptr || *format != kFormat)
         reader.Fail("format");
-    result.epochs = static_cast<int>(reader.Integer("epochs", kMaxEpochs));
+    result.epochs = static_cast<int>(reader.Integer("epochs", kMostEpochs));
     result.steps = reader.Integer("steps", std::numeric_limits<int64_t>::max());
-    result.best_epoch = static_cast<int>(reader.Integer("best_epoch", kMaxEpochs));
+    result.best_epoch = static_cast<int>(reader.Integer("best_epoch", kMostEpochs));
     result.best_fraction = reader.Real("best_fraction");
     if (!(result.best_fraction >= 0.0 && result.best_fraction <= 1.0))
         reader.Fail("best_fraction");
@@ -89,7 +89,7 @@ Expected<TrainerResult> ReadDescription(const Json& json) {
     for (const Json& entry : *log) {
         DescriptionReader line(entry);
         EpochRecord record;
-        record.epoch = static_cast<int>(line.Integer("epoch", kMaxEpochs));
+        record.epoch = static_cast<int>(line.Integer("epoch", kMostEpochs));
         record.train_loss = line.Real("train_loss");
         record.validation_loss = line.Real("validation_loss");
         record.learning_rate = line.Real("learning_rate");
@@ -108,18 +108,18 @@ Checkpoint EncodeCheckpoint(const TrainerResult& result, const std::vector<Named
     Json log = Json::array();
     for (const EpochRecord& record : result.log)
         log.push_back({{"epoch", record.epoch},
-                       {"train_loss", Number(record.train_loss)},
-                       {"validation_loss", Number(record.validation_loss)},
-                       {"learning_rate", Number(record.learning_rate)},
-                       {"seconds", Number(record.seconds)}});
+                       {"train_loss", FiniteNumber(record.train_loss)},
+                       {"validation_loss", FiniteNumber(record.validation_loss)},
+                       {"learning_rate", FiniteNumber(record.learning_rate)},
+                       {"seconds", FiniteNumber(record.seconds)}});
     checkpoint.description = {{"format", kFormat},
                               {"epochs", result.epochs},
                               {"steps", result.steps},
                               {"best_epoch", result.best_epoch},
-                              {"best_fraction", Number(result.best_fraction)},
-                              {"best_validation_loss", Number(result.best_validation_loss)},
-                              {"rows_per_second", Number(result.rows_per_second)},
-                              {"seconds", Number(result.seconds)},
+                              {"best_fraction", FiniteNumber(result.best_fraction)},
+                              {"best_validation_loss", FiniteNumber(result.best_validation_loss)},
+                              {"rows_per_second", FiniteNumber(result.rows_per_second)},
+                              {"seconds", FiniteNumber(result.seconds)},
                               {"stop_reason", static_cast<int>(result.stop_reason)},
                               {"log", std::move(log)}};
     std::vector<NamedTensorData> all;

@@ -60,7 +60,7 @@ const char* HeadlineMetric(Task task) {
     }
 }
 
-std::string Number(double value) {
+std::string ShortNumber(double value) {
     char text[32];
     std::snprintf(text, sizeof(text), "%.4g", value);
     return text;
@@ -109,13 +109,13 @@ void DescribeShrinking(const TrainedModel& full, const TrainingOptions& options,
     finding.code = "SHRUNK_FOR_LATENCY";
     finding.message = "a smaller network was trained" +
                       std::string(plain != nullptr ? " on the answers of the larger one" : "") +
-                      ", which scores a row in " + Number(model->score_cost.batched) + " instead of " +
-                      Number(full.score_cost.batched) + " microseconds";
+                      ", which scores a row in " + ShortNumber(model->score_cost.batched) + " instead of " +
+                      ShortNumber(full.score_cost.batched) + " microseconds";
     const char* metric = HeadlineMetric(model->model.target.task());
     if (model->metrics.contains(metric) && full.metrics.contains(metric))
         finding.message += std::string("; held-out ") + metric + " " +
-                           Number(model->metrics.at(metric).get<double>()) + " instead of " +
-                           Number(full.metrics.at(metric).get<double>());
+                           ShortNumber(model->metrics.at(metric).get<double>()) + " instead of " +
+                           ShortNumber(full.metrics.at(metric).get<double>());
     finding.hint = "Option max_score_us asks for it; a larger one allows a better network.";
     model->findings.push_back(std::move(finding));
 }
@@ -209,8 +209,8 @@ Expected<TrainedModel> TrainWithinBudget(const ColumnarTable& table, const Train
         return model;
     }
     return Status(StatusCode::kResourceLimit,
-                  "no network scores a row of this source within " + Number(budget) + " microseconds",
-                  "The fastest that was tried takes " + Number(least) + " on this machine.",
+                  "no network scores a row of this source within " + ShortNumber(budget) + " microseconds",
+                  "The fastest that was tried takes " + ShortNumber(least) + " on this machine.",
                   "Raise option \"max_score_us\", or give the network fewer columns.");
 }
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+
 #include "core/base/json.h"
 #include "pg/bridge/error.h"
 
@@ -12,5 +14,9 @@ Json JsonFromDatum(Datum jsonb);
 Datum JsonbDatum(const Json& json);
 /// JSON text as read from a table (text columns, GUCs); 22P02 when it is none.
 Json ParseJson(std::string_view server_text);
+
+inline Json OrNull(const std::optional<double>& number) {
+    return number ? Json(*number) : Json(nullptr);
+}
 
 }  // namespace dlent::pg

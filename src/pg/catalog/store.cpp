@@ -73,14 +73,14 @@ Parameter Bytes(const void* bytes, size_t size) {
 }
 
 /// [{"name": "public.t", "oid": 16400}, ...]
-Datum DescribeRelations(const Oid* relations, int count) {
+Datum DescribeRelations(const Oid* described, int count) {
     JsonbBuilder builder;
     builder.Push(WJB_BEGIN_ARRAY);
     for (int i = 0; i < count; ++i) {
-        const char* name = get_rel_name(relations[i]);
+        const char* name = get_rel_name(described[i]);
         if (name == nullptr)
             continue;
-        const char* schema = get_namespace_name(get_rel_namespace(relations[i]));
+        const char* schema = get_namespace_name(get_rel_namespace(described[i]));
         const char* qualified = quote_qualified_identifier(schema, name);
         JsonbValue value;
         const auto push_string = [&](JsonbIteratorToken token, const char* string) {
@@ -94,7 +94,7 @@ Datum DescribeRelations(const Oid* relations, int count) {
         push_string(WJB_VALUE, qualified);
         push_string(WJB_KEY, "oid");
         value.type = jbvNumeric;
-        value.val.numeric = int64_to_numeric(relations[i]);
+        value.val.numeric = int64_to_numeric(described[i]);
         builder.Push(WJB_VALUE, &value);
         builder.Push(WJB_END_OBJECT);
     }

@@ -14,7 +14,7 @@ extern "C" {
 namespace dlent::pg {
 namespace {
 
-[[noreturn]] void ThrowOption(const std::string& message) {
+[[noreturn]] void ThrowDriftOption(const std::string& message) {
     throw SqlError(
         ERRCODE_INVALID_PARAMETER_VALUE, message, {},
         "Valid options are profile, reference, features, threshold, alpha, correction, prediction, "
@@ -23,13 +23,13 @@ namespace {
 
 bool BooleanOption(const std::string& key, const Json& value) {
     if (!value.is_boolean())
-        ThrowOption("option \"" + key + "\" must be true or false");
+        ThrowDriftOption("option \"" + key + "\" must be true or false");
     return value.get<bool>();
 }
 
 std::string TextOption(const std::string& key, const Json& value, const char* what) {
     if (!value.is_string())
-        ThrowOption("option \"" + key + "\" must be " + what);
+        ThrowDriftOption("option \"" + key + "\" must be " + what);
     return value.get<std::string>();
 }
 
@@ -42,12 +42,12 @@ std::vector<std::string> NamesOption(const std::string& key, const Json& value,
     if (value.is_boolean())
         return value.get<bool>() ? valid : std::vector<std::string>();
     if (!value.is_array())
-        ThrowOption("option \"" + key + "\" must be true, false or an array of " + list);
+        ThrowDriftOption("option \"" + key + "\" must be true, false or an array of " + list);
     std::vector<std::string> names;
     for (const Json& entry : value) {
         if (!entry.is_string() ||
             std::find(valid.begin(), valid.end(), entry.get<std::string>()) == valid.end())
-            ThrowOption("option \"" + key + "\" must be true, false or an array of " + list);
+            ThrowDriftOption("option \"" + key + "\" must be true, false or an array of " + list);
         names.push_back(entry.get<std::string>());
     }
     return names;
@@ -66,7 +66,8 @@ int64_t IntervalOption(const std::string& key, const std::string& text, int64_t 
                       interval->month != 0};
     });
     if (parsed.months || parsed.microseconds < least)
-        ThrowOption("option \"" + key + "\" must be an interval of at least " + what + ", without months");
+        ThrowDriftOption("option \"" + key + "\" must be an interval of at least " + what +
+                         ", without months");
     return parsed.microseconds;
 }
 
@@ -75,7 +76,7 @@ int64_t IntervalOption(const std::string& key, const std::string& text, int64_t 
 DriftRequest DriftRequest::Parse(const Json& json) {
     DriftRequest request;
     if (!json.is_object())
-        ThrowOption("options must be a JSON object");
+        ThrowDriftOption("options must be a JSON object");
     for (const auto& [key, value] : json.items()) {
         if (key == "profile") {
             request.profile = TextOption(key, value, "the name of a profile");
@@ -87,16 +88,16 @@ DriftRequest DriftRequest::Parse(const Json& json) {
             request.reference = FromUtf8(TextOption(key, value, "a source"));
         } else if (key == "features") {
             if (!value.is_array() || value.empty())
-                ThrowOption("option \"features\" must be an array of column names");
+                ThrowDriftOption("option \"features\" must be an array of column names");
             for (const Json& name : value)
                 request.features.push_back(TextOption(key, name, "an array of column names"));
         } else if (key == "threshold") {
             if (!value.is_number() || !(value.get<double>() >= 0.0))
-                ThrowOption("option \"threshold\" must be a number of at least 0");
+                ThrowDriftOption("option \"threshold\" must be a number of at least 0");
             request.statistics.threshold = value.get<double>();
         } else if (key == "alpha") {
             if (!value.is_number() || !(value.get<double>() > 0.0 && value.get<double>() < 1.0))
-                ThrowOption("option \"alpha\" must be a number between 0 and 1");
+                ThrowDriftOption("option \"alpha\" must be a number between 0 and 1");
             request.statistics.alpha = value.get<double>();
         } else if (key == "prediction") {
             request.prediction = BooleanOption(key, value);
@@ -120,16 +121,16 @@ DriftRequest DriftRequest::Parse(const Json& json) {
             request.live = IntervalOption(key, request.live_text, USECS_PER_SEC, "a second");
         } else if (key == "seed") {
             if (!value.is_number_unsigned())
-                ThrowOption("option \"seed\" must be a whole number of at least 0");
+                ThrowDriftOption("option \"seed\" must be a whole number of at least 0");
             request.seed = value.get<uint64_t>();
         } else if (key == "store") {
             request.store = BooleanOption(key, value);
         } else {
-            ThrowOption("unknown option \"" + FromUtf8(key) + "\"");
+            ThrowDriftOption("unknown option \"" + FromUtf8(key) + "\"");
         }
     }
     if ((request.window == 0) != request.time_column.empty())
-        ThrowOption("options \"window\" and \"time_column\" belong together");
+        ThrowDriftOption("options \"window\" and \"time_column\" belong together");
     if (request.live > 0)
         request.CheckLive();
     return request;

@@ -26,7 +26,7 @@ struct EvaluateOptions {
     static EvaluateOptions Parse(const Json& json);
 };
 
-[[noreturn]] void ThrowOption(const std::string& message) {
+[[noreturn]] void ThrowEvaluateOption(const std::string& message) {
     throw SqlError(ERRCODE_INVALID_PARAMETER_VALUE, message, {},
                    "Valid options are threshold, weight_column, store.");
 }
@@ -34,22 +34,22 @@ struct EvaluateOptions {
 EvaluateOptions EvaluateOptions::Parse(const Json& json) {
     EvaluateOptions options;
     if (!json.is_object())
-        ThrowOption("options must be a JSON object");
+        ThrowEvaluateOption("options must be a JSON object");
     for (const auto& [key, value] : json.items()) {
         if (key == "threshold") {
             if (!value.is_number() || !(value.get<double>() >= 0.0 && value.get<double>() <= 1.0))
-                ThrowOption("option \"threshold\" must be a number from 0 to 1");
+                ThrowEvaluateOption("option \"threshold\" must be a number from 0 to 1");
             options.threshold = value.get<double>();
         } else if (key == "weight_column") {
             if (!value.is_string())
-                ThrowOption("option \"weight_column\" must be the name of a column");
+                ThrowEvaluateOption("option \"weight_column\" must be the name of a column");
             options.weight_column = FromUtf8(value.get<std::string>());
         } else if (key == "store") {
             if (!value.is_boolean())
-                ThrowOption("option \"store\" must be true or false");
+                ThrowEvaluateOption("option \"store\" must be true or false");
             options.store = value.get<bool>();
         } else {
-            ThrowOption("unknown option \"" + FromUtf8(key) + "\"");
+            ThrowEvaluateOption("unknown option \"" + FromUtf8(key) + "\"");
         }
     }
     return options;
@@ -61,7 +61,7 @@ Json Evaluate(const std::string& model, const std::string& source_text, const Js
     const std::shared_ptr<Scorer> scorer = AcquireScorer(identity);
     const TargetEncoder& target = scorer->model().target;
     if (target.task() != Task::kBinary && options.threshold)
-        ThrowOption("option \"threshold\" is for models of two classes");
+        ThrowEvaluateOption("option \"threshold\" is for models of two classes");
     Source source = Source::Open(source_text);
     BulkScoring scoring(identity, source.estimated_rows());
     const std::unique_ptr<EvaluationSink> sink = scoring.Compute([&](Scorer& on) {

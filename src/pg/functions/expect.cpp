@@ -23,7 +23,7 @@ extern "C" {
 namespace dlent::pg {
 namespace {
 
-[[noreturn]] void ThrowOption(const std::string& message, const char* valid) {
+[[noreturn]] void ThrowExpectOption(const std::string& message, const char* valid) {
     throw SqlError(ERRCODE_INVALID_PARAMETER_VALUE, message, {}, valid);
 }
 
@@ -32,27 +32,27 @@ constexpr const char* kCheckOptions = "Valid options are names, store.";
 
 void ParseExpectOptions(const Json& json, Expectation* expectation) {
     if (!json.is_object())
-        ThrowOption("options must be a JSON object", kExpectOptions);
+        ThrowExpectOption("options must be a JSON object", kExpectOptions);
     for (const auto& [key, value] : json.items()) {
         if (key == "severity") {
             if (value != "error" && value != "warn")
-                ThrowOption("option \"severity\" must be error or warn", kExpectOptions);
+                ThrowExpectOption("option \"severity\" must be error or warn", kExpectOptions);
             expectation->severity = value.get<std::string>();
         } else if (key == "tolerance") {
             if (!value.is_number() || !(value.get<double>() >= 0.0 && value.get<double>() < 1.0))
-                ThrowOption("option \"tolerance\" must be a share of rows, from 0 to below 1",
-                            kExpectOptions);
+                ThrowExpectOption("option \"tolerance\" must be a share of rows, from 0 to below 1",
+                                  kExpectOptions);
             expectation->tolerance = value.get<double>();
         } else if (key == "nulls") {
             if (value != "fail" && value != "pass")
-                ThrowOption("option \"nulls\" must be fail or pass", kExpectOptions);
+                ThrowExpectOption("option \"nulls\" must be fail or pass", kExpectOptions);
             expectation->nulls_pass = value == "pass";
         } else if (key == "description") {
             if (!value.is_string())
-                ThrowOption("option \"description\" must be a text", kExpectOptions);
+                ThrowExpectOption("option \"description\" must be a text", kExpectOptions);
             expectation->description = FromUtf8(value.get<std::string>());
         } else {
-            ThrowOption("unknown option \"" + FromUtf8(key) + "\"", kExpectOptions);
+            ThrowExpectOption("unknown option \"" + FromUtf8(key) + "\"", kExpectOptions);
         }
     }
 }
@@ -89,22 +89,22 @@ struct CheckOptions {
 CheckOptions ParseCheckOptions(const Json& json) {
     CheckOptions options;
     if (!json.is_object())
-        ThrowOption("options must be a JSON object", kCheckOptions);
+        ThrowExpectOption("options must be a JSON object", kCheckOptions);
     for (const auto& [key, value] : json.items()) {
         if (key == "names") {
             if (!value.is_array())
-                ThrowOption("option \"names\" must be an array of names", kCheckOptions);
+                ThrowExpectOption("option \"names\" must be an array of names", kCheckOptions);
             for (const Json& name : value) {
                 if (!name.is_string())
-                    ThrowOption("option \"names\" must be an array of names", kCheckOptions);
+                    ThrowExpectOption("option \"names\" must be an array of names", kCheckOptions);
                 options.names.push_back(FromUtf8(name.get<std::string>()));
             }
         } else if (key == "store") {
             if (!value.is_boolean())
-                ThrowOption("option \"store\" must be true or false", kCheckOptions);
+                ThrowExpectOption("option \"store\" must be true or false", kCheckOptions);
             options.store = value.get<bool>();
         } else {
-            ThrowOption("unknown option \"" + FromUtf8(key) + "\"", kCheckOptions);
+            ThrowExpectOption("unknown option \"" + FromUtf8(key) + "\"", kCheckOptions);
         }
     }
     return options;

@@ -30,22 +30,22 @@ struct ProfileOptions {
     static ProfileOptions Parse(const Json& json);
 };
 
-[[noreturn]] void ThrowOption(const std::string& message) {
+[[noreturn]] void ThrowProfileOption(const std::string& message) {
     throw SqlError(ERRCODE_INVALID_PARAMETER_VALUE, message, {}, "The valid option is columns.");
 }
 
 ProfileOptions ProfileOptions::Parse(const Json& json) {
     ProfileOptions options;
     if (!json.is_object())
-        ThrowOption("options must be a JSON object");
+        ThrowProfileOption("options must be a JSON object");
     for (const auto& [key, value] : json.items()) {
         if (key != "columns")
-            ThrowOption("unknown option \"" + FromUtf8(key) + "\"");
+            ThrowProfileOption("unknown option \"" + FromUtf8(key) + "\"");
         if (!value.is_array() || value.empty())
-            ThrowOption("option \"columns\" must be an array of column names");
+            ThrowProfileOption("option \"columns\" must be an array of column names");
         for (const Json& name : value) {
             if (!name.is_string())
-                ThrowOption("option \"columns\" must be an array of column names");
+                ThrowProfileOption("option \"columns\" must be an array of column names");
             options.columns.push_back(FromUtf8(name.get<std::string>()));
         }
     }

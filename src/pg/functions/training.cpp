@@ -77,10 +77,10 @@ void SeparateTables(TrainedModel* trained) {
 /// Keeps in the version's reference how it answers rows it learnt from, at most 10,000. Held-out rows were
 /// judged by other networks: those of their fold, or those before a refit.
 Status KeepPredictions(const ColumnarTable& table, const CancelToken& cancel, TrainedModel* trained) {
-    constexpr size_t kMostRows = 10000;
+    constexpr size_t kKeptRows = 10000;
     const std::vector<uint32_t> known = RowsWithTarget(table);
     std::vector<uint32_t> rows;
-    const size_t count = std::min(known.size(), kMostRows);
+    const size_t count = std::min(known.size(), kKeptRows);
     for (size_t i = 0; i < count; ++i)
         rows.push_back(known[i * known.size() / count]);
     DLENT_ASSIGN_OR_RETURN(const std::unique_ptr<Scorer> scorer, MakeCpuScorer(trained->model));

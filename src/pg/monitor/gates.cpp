@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "pg/bridge/error.h"
+#include "pg/bridge/json.h"
 #include "pg/bridge/text.h"
 #include "pg/cache/scorer_cache.h"
 #include "pg/catalog/expectations.h"
@@ -23,10 +24,6 @@ constexpr size_t kLeastRows = 30;
 constexpr int kMostLiveRows = 10000;
 
 constexpr size_t kChampion = 0;
-
-Json OrNull(const std::optional<double>& value) {
-    return value ? Json(*value) : Json(nullptr);
-}
 
 Json ComparisonJson(const MetricComparison& comparison) {
     return {{"rows", comparison.rows},

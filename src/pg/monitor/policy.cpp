@@ -9,6 +9,7 @@
 #include "core/metrics/comparison.h"
 #include "core/train/training_options.h"
 #include "pg/bridge/error.h"
+#include "pg/bridge/json.h"
 #include "pg/bridge/text.h"
 #include "pg/functions/drift_options.h"
 #include "pg/monitor/option_reader.h"
@@ -22,11 +23,7 @@ constexpr int kMostWindows = 1000;
 constexpr int64_t kManyRows = int64_t{1} << 53;
 constexpr int kMostRecipes = 8;
 
-Json OrNull(const std::optional<double>& value) {
-    return value ? Json(*value) : Json(nullptr);
-}
-
-Json OrNull(const std::string& text) {
+Json TextOrNull(const std::string& text) {
     return text.empty() ? Json(nullptr) : Json(ToUtf8(text));
 }
 
@@ -165,8 +162,8 @@ MonitorPolicy::Holdout ParseHoldout(const Json& json) {
 }
 
 Json HoldoutJson(const MonitorPolicy::Holdout& holdout) {
-    return {{"source", OrNull(holdout.source)},
-            {"time_column", OrNull(holdout.time_column)},
+    return {{"source", TextOrNull(holdout.source)},
+            {"time_column", TextOrNull(holdout.time_column)},
             {"fraction", holdout.fraction},
             {"newest", OrNull(holdout.newest)}};
 }
@@ -290,7 +287,7 @@ Json MonitorPolicy::ToJson() const {
                               {"min", OrNull(metric_trigger->min)},
                               {"max", OrNull(metric_trigger->max)},
                               {"drop", OrNull(metric_trigger->drop)},
-                              {"source", OrNull(metric_trigger->source)}};
+                              {"source", TextOrNull(metric_trigger->source)}};
     Json slice_list = Json::array();
     for (const std::string& slice : slices)
         slice_list.push_back(ToUtf8(slice));
@@ -301,7 +298,7 @@ Json MonitorPolicy::ToJson() const {
                   {"margin", margin},
                   {"confidence", confidence},
                   {"holdout", HoldoutJson(holdout)},
-                  {"golden", OrNull(golden)},
+                  {"golden", TextOrNull(golden)},
                   {"golden_margin", golden_margin},
                   {"slices", std::move(slice_list)},
                   {"slice_margin", slice_margin},

@@ -10,26 +10,26 @@ namespace {
 
 constexpr double kDefaultSample = 0.01;
 
-[[noreturn]] void ThrowOption(const std::string& message) {
+[[noreturn]] void ThrowObserveOption(const std::string& message) {
     throw SqlError(ERRCODE_INVALID_PARAMETER_VALUE, message, {},
                    "Valid options are sample, unit, key, features, sketches, rollout_sample.");
 }
 
 double ShareOption(const std::string& key, const Json& value) {
     if (!value.is_number() || !(value.get<double>() >= 0.0 && value.get<double>() <= 1.0))
-        ThrowOption("option \"" + key + "\" must be a share of rows, from 0 to 1");
+        ThrowObserveOption("option \"" + key + "\" must be a share of rows, from 0 to 1");
     return value.get<double>();
 }
 
 std::string ColumnOption(const std::string& key, const Json& value) {
     if (!value.is_string() || value.get<std::string>().empty())
-        ThrowOption("option \"" + key + "\" must be the name of a column");
+        ThrowObserveOption("option \"" + key + "\" must be the name of a column");
     return FromUtf8(value.get<std::string>());
 }
 
 bool BooleanOption(const std::string& key, const Json& value) {
     if (!value.is_boolean())
-        ThrowOption("option \"" + key + "\" must be true or false");
+        ThrowObserveOption("option \"" + key + "\" must be true or false");
     return value.get<bool>();
 }
 
@@ -45,7 +45,7 @@ Observation Observation::OfRollout(const std::string& unit) {
 
 Observation Observation::Parse(const Json& options) {
     if (!options.is_object())
-        ThrowOption("options must be a JSON object");
+        ThrowObserveOption("options must be a JSON object");
     Observation observation{.sample = kDefaultSample, .rollout_sample = -1.0, .sketches = true};
     for (const auto& [key, value] : options.items()) {
         if (key == "sample")
@@ -61,7 +61,7 @@ Observation Observation::Parse(const Json& options) {
         else if (key == "sketches")
             observation.sketches = BooleanOption(key, value);
         else
-            ThrowOption("unknown option \"" + FromUtf8(key) + "\"");
+            ThrowObserveOption("unknown option \"" + FromUtf8(key) + "\"");
     }
     // a rollout is judged by what is recorded of it, unless nothing is wanted at all
     if (observation.rollout_sample < 0.0)

@@ -47,7 +47,7 @@ constexpr int64_t kIdle = 60 * USECS_PER_SEC;
 /// What is taken so soon behind the end of a window is that window's.
 constexpr int64_t kPunctual = 5 * USECS_PER_SEC;
 
-struct Memory {
+struct SketchMemory {
     slock_t lock;  ///< of giving and freeing places
     uint32_t pages;
     SketchEntry entries[kMaxSketches];
@@ -55,29 +55,29 @@ struct Memory {
     uint16_t owners[FLEXIBLE_ARRAY_MEMBER];
 };
 
-Memory* memory = nullptr;
+SketchMemory* sketch_memory = nullptr;
 std::atomic<uint64_t>* counters = nullptr;
 
 uint32_t Pages() {
     return static_cast<uint32_t>(SketchMemoryBytes() / kPageBytes);
 }
 
-Size HeadBytes() {
-    return TYPEALIGN(kPageBytes, offsetof(Memory, owners) + Pages() * sizeof(uint16_t));
+Size SketchHeadBytes() {
+    return TYPEALIGN(kPageBytes, offsetof(SketchMemory, owners) + Pages() * sizeof(uint16_t));
 }
 
-Size MemorySize() {
-    return HeadBytes() + kPageBytes + Pages() * kPageBytes;
+Size SketchMemorySize() {
+    return SketchHeadBytes() + kPageBytes + Pages() * kPageBytes;
 }
 
-void AttachMemory(void* address, bool made) {
+void AttachSketchMemory(void* address, bool made) {
     char* const aligned =
         reinterpret_cast<char*>(TYPEALIGN(kPageBytes, reinterpret_cast<uintptr_t>(address)));
-    memory = reinterpret_cast<Memory*>(aligned);
-    counters = reinterpret_cast<std::atomic<uint64_t>*>(aligned + HeadBytes());
+    sketch_memory = reinterpret_cast<SketchMemory*>(aligned);
+    counters = reinterpret_cast<std::atomic<uint64_t>*>(aligned + SketchHeadBytes());
     if (made) {
-        SpinLockInit(&memory->lock);
-        memory->pages = Pages();
+        SpinLockInit(&sketch_memory->lock);
+        sketch_memory->pages = Pages();
     }
 }
 
@@ -98,12 +98,12 @@ bool IsEmpty(const SketchLayout& layout) {
 void Free(SketchEntry* entry) {
     entry->generation.fetch_add(1);
     for (uint32_t page = 0; page < entry->layout.pages; ++page)
-        memory->owners[entry->layout.first_page + page] = 0;
+        sketch_memory->owners[entry->layout.first_page + page] = 0;
     entry->layout = {};
 }
 
 SketchEntry* Find(Oid extension, int64_t version_id) {
-    for (SketchEntry& entry : memory->entries) {
+    for (SketchEntry& entry : sketch_memory->entries) {
         if (entry.layout.database == MyDatabaseId && entry.layout.extension == extension &&
             entry.layout.version_id == version_id)
             return &entry;
@@ -112,29 +112,29 @@ SketchEntry* Find(Oid extension, int64_t version_id) {
 }
 
 SketchEntry* FindFree() {
-    for (SketchEntry& entry : memory->entries) {
+    for (SketchEntry& entry : sketch_memory->entries) {
         if (entry.layout.database == InvalidOid)
             return &entry;
     }
     return nullptr;
 }
 
-/// The first of `pages` free pages in a row; memory->pages when there are none.
+/// The first of `pages` free pages in a row; sketch_memory->pages when there are none.
 uint32_t FindPages(uint32_t pages) {
     uint32_t row = 0;
-    for (uint32_t page = 0; page < memory->pages; ++page) {
-        row = memory->owners[page] == 0 ? row + 1 : 0;
+    for (uint32_t page = 0; page < sketch_memory->pages; ++page) {
+        row = sketch_memory->owners[page] == 0 ? row + 1 : 0;
         if (row == pages)
             return page + 1 - pages;
     }
-    return memory->pages;
+    return sketch_memory->pages;
 }
 
 /// Frees the place that was not used for the longest time, if any is idle. On a primary what was counted
 /// there is stored first.
 bool FreeIdle(TimestampTz now, bool standby) {
     SketchEntry* idlest = nullptr;
-    for (SketchEntry& entry : memory->entries) {
+    for (SketchEntry& entry : sketch_memory->entries) {
         if (entry.layout.database == InvalidOid || entry.used_at > now - kIdle ||
             (!standby && !IsEmpty(entry.layout)))
             continue;
@@ -154,10 +154,11 @@ SketchEntry* Make(Oid extension, int64_t version_id, size_t count, TimestampTz n
             const auto pages =
                 static_cast<uint32_t>((stripe * stripes + kCountersOfPage - 1) / kCountersOfPage);
             const uint32_t first = FindPages(pages);
-            if (first == memory->pages)
+            if (first == sketch_memory->pages)
                 continue;
             for (uint32_t page = 0; page < pages; ++page)
-                memory->owners[first + page] = static_cast<uint16_t>(entry - memory->entries + 1);
+                sketch_memory->owners[first + page] =
+                    static_cast<uint16_t>(entry - sketch_memory->entries + 1);
             entry->layout = {MyDatabaseId, extension, version_id, first, pages, static_cast<uint32_t>(stripe),
                              stripes};
             entry->used_at = now;
@@ -187,19 +188,19 @@ struct Places {
 Places PlacesOf(Oid database) {
     Places places;
     places.count = 0;
-    if (memory == nullptr)
+    if (sketch_memory == nullptr)
         return places;
-    SpinLockAcquire(&memory->lock);
-    for (SketchEntry& entry : memory->entries) {
+    SpinLockAcquire(&sketch_memory->lock);
+    for (SketchEntry& entry : sketch_memory->entries) {
         if (entry.layout.database == database)
             places.list[places.count++] = {&entry, entry.layout};
     }
-    SpinLockRelease(&memory->lock);
+    SpinLockRelease(&sketch_memory->lock);
     return places;
 }
 
 CountedSketch Describe(const Place& place, TimestampTz until) {
-    return {static_cast<int>(place.entry - memory->entries),
+    return {static_cast<int>(place.entry - sketch_memory->entries),
             place.layout.database,
             place.layout.extension,
             place.layout.version_id,
@@ -217,14 +218,14 @@ TimestampTz EndOfWindow(TimestampTz since, int64_t window) {
 
 void RequestSketchMemory() {
     if (Pages() > 0)
-        RegisterSharedMemory({"dlent sketches", MemorySize, AttachMemory});
+        RegisterSharedMemory({"dlent sketches", SketchMemorySize, AttachSketchMemory});
 }
 
 SketchCounters::SketchCounters(Oid extension, int64_t version_id, size_t count, TimestampTz now) {
-    if (memory == nullptr)
+    if (sketch_memory == nullptr)
         return;
     const bool standby = RecoveryInProgress();
-    SpinLockAcquire(&memory->lock);
+    SpinLockAcquire(&sketch_memory->lock);
     entry_ = Find(extension, version_id);
     if (entry_ == nullptr)
         entry_ = Make(extension, version_id, count, now, standby);
@@ -233,7 +234,7 @@ SketchCounters::SketchCounters(Oid extension, int64_t version_id, size_t count, 
         counters_ =
             CountersOf(entry_->layout, static_cast<uint32_t>(BackendNumber()) % entry_->layout.stripes);
     }
-    SpinLockRelease(&memory->lock);
+    SpinLockRelease(&sketch_memory->lock);
 }
 
 std::atomic<uint64_t>* SketchCounters::Use(TimestampTz now) {
@@ -287,15 +288,15 @@ std::vector<CountedSketch> TakeSketches(Oid database, TimestampTz now, int64_t w
 }
 
 void ReturnSketch(const CountedSketch& sketch) {
-    SketchEntry& entry = memory->entries[sketch.entry];
-    SpinLockAcquire(&memory->lock);
+    SketchEntry& entry = sketch_memory->entries[sketch.entry];
+    SpinLockAcquire(&sketch_memory->lock);
     if (entry.layout.database == sketch.database && entry.layout.extension == sketch.extension &&
         entry.layout.version_id == sketch.version_id) {
         for (size_t k = 0; k < sketch.counters.size(); ++k)
             CountersOf(entry.layout, 0)[k].fetch_add(sketch.counters[k], std::memory_order_relaxed);
         entry.since = sketch.since;
     }
-    SpinLockRelease(&memory->lock);
+    SpinLockRelease(&sketch_memory->lock);
 }
 
 bool SketchesWait(Oid database) {
@@ -308,21 +309,21 @@ bool SketchesWait(Oid database) {
 }
 
 void ForgetSketches(Oid database) {
-    if (memory == nullptr)
+    if (sketch_memory == nullptr)
         return;
-    SpinLockAcquire(&memory->lock);
-    for (SketchEntry& entry : memory->entries) {
+    SpinLockAcquire(&sketch_memory->lock);
+    for (SketchEntry& entry : sketch_memory->entries) {
         if (entry.layout.database == database)
             Free(&entry);
     }
-    SpinLockRelease(&memory->lock);
+    SpinLockRelease(&sketch_memory->lock);
 }
 
 void ForgetSketches(bool (*exists)(Oid database, void* argument), void* argument) {
-    for (int i = 0; memory != nullptr && i < kMaxSketches; ++i) {
-        SpinLockAcquire(&memory->lock);
-        const Oid database = memory->entries[i].layout.database;
-        SpinLockRelease(&memory->lock);
+    for (int i = 0; sketch_memory != nullptr && i < kMaxSketches; ++i) {
+        SpinLockAcquire(&sketch_memory->lock);
+        const Oid database = sketch_memory->entries[i].layout.database;
+        SpinLockRelease(&sketch_memory->lock);
         if (database != InvalidOid && !exists(database, argument))
             ForgetSketches(database);
     }

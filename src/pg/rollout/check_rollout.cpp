@@ -21,7 +21,7 @@
 namespace dlent::pg {
 namespace {
 
-[[noreturn]] void ThrowOption(const std::string& message) {
+[[noreturn]] void ThrowCheckOption(const std::string& message) {
     throw SqlError(ERRCODE_INVALID_PARAMETER_VALUE, message, {}, "Valid options are rollout, apply.");
 }
 
@@ -155,18 +155,18 @@ Json CheckRollout(const std::string& model, const CheckRolloutRequest& request) 
 CheckRolloutRequest CheckRolloutRequest::Parse(const Json& json) {
     CheckRolloutRequest request;
     if (!json.is_object())
-        ThrowOption("options must be a JSON object");
+        ThrowCheckOption("options must be a JSON object");
     for (const auto& [key, value] : json.items()) {
         if (key == "rollout") {
             if (!value.is_number_integer() || value.get<int64_t>() <= 0)
-                ThrowOption("option \"rollout\" must be the number of a rollout");
+                ThrowCheckOption("option \"rollout\" must be the number of a rollout");
             request.rollout = value.get<int64_t>();
         } else if (key == "apply") {
             if (!value.is_boolean())
-                ThrowOption("option \"apply\" must be true or false");
+                ThrowCheckOption("option \"apply\" must be true or false");
             request.apply = value.get<bool>();
         } else {
-            ThrowOption("unknown option \"" + FromUtf8(key) + "\"");
+            ThrowCheckOption("unknown option \"" + FromUtf8(key) + "\"");
         }
     }
     return request;

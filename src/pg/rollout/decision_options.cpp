@@ -4,13 +4,14 @@
 
 #include <algorithm>
 
+#include "pg/bridge/json.h"
 #include "pg/bridge/text.h"
 #include "pg/workers/job_policy.h"
 
 namespace dlent::pg {
 namespace {
 
-[[noreturn]] void ThrowOption(const std::string& message, const std::string& hint = {}) {
+[[noreturn]] void ThrowDecisionOption(const std::string& message, const std::string& hint = {}) {
     throw SqlError(ERRCODE_INVALID_PARAMETER_VALUE, message, {}, hint);
 }
 
@@ -20,43 +21,44 @@ JudgedMetric ParseMetric(const std::string& what, const Json& json) {
     JudgedMetric judged;
     Json left = json.is_string() ? Json{{"metric", json}} : json;
     if (!left.is_object())
-        ThrowOption(what + " must be an object or the name of a metric", kKeys);
+        ThrowDecisionOption(what + " must be an object or the name of a metric", kKeys);
     const auto metric = left.find("metric");
     if (metric == left.end() || !metric->is_string() || metric->get<std::string>().empty() ||
         metric->get<std::string>().size() >= NAMEDATALEN)
-        ThrowOption(what + " must name a metric", kKeys);
+        ThrowDecisionOption(what + " must name a metric", kKeys);
     judged.metric = metric->get<std::string>();
     left.erase("metric");
     const MetricDefinition definition = DefineMetric(judged.metric);
     if (const auto direction = left.find("direction"); direction != left.end()) {
         if (*direction != "increase" && *direction != "decrease")
-            ThrowOption("direction in " + what + " must be increase or decrease");
+            ThrowDecisionOption("direction in " + what + " must be increase or decrease");
         judged.more_is_better = *direction == "increase";
         if (definition.more_is_better && *definition.more_is_better != judged.more_is_better)
-            ThrowOption("direction in " + what + " must be " +
-                        (*definition.more_is_better ? "increase" : "decrease") + " for " +
-                        FromUtf8(judged.metric));
+            ThrowDecisionOption("direction in " + what + " must be " +
+                                (*definition.more_is_better ? "increase" : "decrease") + " for " +
+                                FromUtf8(judged.metric));
         left.erase("direction");
     } else if (definition.more_is_better) {
         judged.more_is_better = *definition.more_is_better;
     } else {
-        ThrowOption(what + " must have a direction, increase or decrease",
-                    "Only computed metrics like log_loss have one by themselves.");
+        ThrowDecisionOption(what + " must have a direction, increase or decrease",
+                            "Only computed metrics like log_loss have one by themselves.");
     }
     if (const auto margin = left.find("margin"); margin != left.end()) {
         if (!margin->is_number() || !(margin->get<double>() >= 0.0))
-            ThrowOption("margin in " + what + " must be a number of at least 0");
+            ThrowDecisionOption("margin in " + what + " must be a number of at least 0");
         judged.margin = margin->get<double>();
         left.erase("margin");
     }
     if (!left.empty())
-        ThrowOption("unknown key \"" + FromUtf8(left.begin().key()) + "\" in " + what, kKeys);
+        ThrowDecisionOption("unknown key \"" + FromUtf8(left.begin().key()) + "\" in " + what, kKeys);
     return judged;
 }
 
-double NumberOption(const std::string& key, const Json& value, double least, double below, const char* what) {
+double DecisionNumber(const std::string& key, const Json& value, double least, double below,
+                      const char* what) {
     if (!value.is_number() || !(value.get<double>() > least && value.get<double>() < below))
-        ThrowOption("option \"" + key + "\" must be " + what);
+        ThrowDecisionOption("option \"" + key + "\" must be " + what);
     return value.get<double>();
 }
 
@@ -64,10 +66,6 @@ Json MetricJson(const JudgedMetric& judged) {
     return {{"metric", judged.metric},
             {"direction", judged.more_is_better ? "increase" : "decrease"},
             {"margin", judged.margin}};
-}
-
-Json OrNull(const std::optional<double>& number) {
-    return number ? Json(*number) : Json(nullptr);
 }
 
 }  // namespace
@@ -110,42 +108,42 @@ DecisionOptions TakeDecisionOptions(Json* options) {
     });
     take("guardrails", [&](const std::string& key, const Json& value) {
         if (!value.is_array())
-            ThrowOption("option \"" + key + "\" must be an array of metrics");
+            ThrowDecisionOption("option \"" + key + "\" must be an array of metrics");
         for (const Json& entry : value)
             rule.guardrails.push_back(ParseMetric("option \"" + key + "\"", entry));
     });
     take("min_duration",
          [&](const std::string& key, const Json& value) { rule.min_duration = SecondsOf(key, value); });
     take("min_outcomes", [&](const std::string& key, const Json& value) {
-        rule.min_outcomes = NumberOption(key, value, 0.0, kMost, "a number above 0");
+        rule.min_outcomes = DecisionNumber(key, value, 0.0, kMost, "a number above 0");
     });
     take("max_duration",
          [&](const std::string& key, const Json& value) { rule.max_duration = SecondsOf(key, value); });
     take("alpha", [&](const std::string& key, const Json& value) {
-        rule.alpha = NumberOption(key, value, 0.0, 1.0, "a number between 0 and 1");
+        rule.alpha = DecisionNumber(key, value, 0.0, 1.0, "a number between 0 and 1");
     });
     take("tuning_units", [&](const std::string& key, const Json& value) {
-        rule.tuning_units = NumberOption(key, value, 0.0, kMost, "a number above 0");
+        rule.tuning_units = DecisionNumber(key, value, 0.0, kMost, "a number above 0");
     });
     take("max_error_rate", [&](const std::string& key, const Json& value) {
         rule.max_error_rate =
-            value == 0 ? 0.0 : NumberOption(key, value, 0.0, 1.0, "a number from 0 to below 1");
+            value == 0 ? 0.0 : DecisionNumber(key, value, 0.0, 1.0, "a number from 0 to below 1");
     });
     take("max_latency_us", [&](const std::string& key, const Json& value) {
-        rule.max_latency_us = NumberOption(key, value, 0.0, kMost, "a number above 0");
+        rule.max_latency_us = DecisionNumber(key, value, 0.0, kMost, "a number above 0");
     });
     take("check", [&](const std::string& key, const Json& value) {
         decision.check = SecondsOf(key, value);
         if (decision.check < 1.0)
-            ThrowOption("option \"check\" must be at least a second");
+            ThrowDecisionOption("option \"check\" must be at least a second");
     });
     if (rule.max_duration && *rule.max_duration < rule.min_duration)
-        ThrowOption("option \"max_duration\" must not be shorter than \"min_duration\"");
+        ThrowDecisionOption("option \"max_duration\" must not be shorter than \"min_duration\"");
     std::vector<std::string> names;
     for (const JudgedMetric* judged : rule.Judged()) {
         if (std::find(names.begin(), names.end(), judged->metric) != names.end())
-            ThrowOption("metric \"" + FromUtf8(judged->metric) +
-                        "\" comes twice in options \"goal\" and \"guardrails\"");
+            ThrowDecisionOption("metric \"" + FromUtf8(judged->metric) +
+                                "\" comes twice in options \"goal\" and \"guardrails\"");
         names.push_back(judged->metric);
     }
     return decision;
@@ -161,7 +159,7 @@ void CheckMetric(const std::string& metric, Task task) {
             ? "of two classes or that predict a number"
             : nullptr;
     if (needed != nullptr)
-        ThrowOption("metric \"" + metric + "\" is for models " + needed);
+        ThrowDecisionOption("metric \"" + metric + "\" is for models " + needed);
 }
 
 void CheckDecisionRule(const DecisionRule& rule, Task task, bool shadow) {

@@ -13,7 +13,7 @@ namespace {
 
 constexpr double kDefaultSteps[] = {0.01, 0.05, 0.25, 0.5, 1.0};
 
-[[noreturn]] void ThrowOption(const std::string& message, const std::string& detail = {}) {
+[[noreturn]] void ThrowDeployOption(const std::string& message, const std::string& detail = {}) {
     throw SqlError(ERRCODE_INVALID_PARAMETER_VALUE, message, detail,
                    std::string("Valid options are mode, unit, steps, arms, coverage, seed, reason, ") +
                        kDecisionKeys + ".");
@@ -21,14 +21,14 @@ constexpr double kDefaultSteps[] = {0.01, 0.05, 0.25, 0.5, 1.0};
 
 std::string TextOption(const std::string& key, const Json& value, const char* what) {
     if (!value.is_string() || value.get_ref<const std::string&>().empty())
-        ThrowOption("option \"" + key + "\" must be " + what);
+        ThrowDeployOption("option \"" + key + "\" must be " + what);
     return FromUtf8(value.get_ref<const std::string&>());
 }
 
 /// A number of (low, high].
 double NumberOption(const std::string& key, const Json& value, double low, double high, const char* what) {
     if (!value.is_number() || !(value.get<double>() > low && value.get<double>() <= high))
-        ThrowOption("option \"" + key + "\" must be " + what);
+        ThrowDeployOption("option \"" + key + "\" must be " + what);
     return value.get<double>();
 }
 
@@ -39,7 +39,7 @@ double ShareOption(const std::string& key, const Json& value) {
 /// Shares of the traffic that the candidate answers, the last of which is 1: its promotion.
 std::vector<double> ReadSteps(const Json& value) {
     const auto bad = [] {
-        ThrowOption(
+        ThrowDeployOption(
             "option \"steps\" must be an array of rising shares",
             "Up to 0.5 as much of the traffic is the candidate's as is the champion's for comparison; "
             "after that comes 1, its promotion.");
@@ -65,8 +65,8 @@ std::vector<double> ReadSteps(const Json& value) {
 
 std::vector<DeployRequest::Arm> ReadArms(const Json& value, int version) {
     const auto bad = [] {
-        ThrowOption("option \"arms\" must be an object of version numbers and their shares",
-                    "As in {\"2\": 0.3, \"3\": 0.3}; the champion gets what is left of 1.");
+        ThrowDeployOption("option \"arms\" must be an object of version numbers and their shares",
+                          "As in {\"2\": 0.3, \"3\": 0.3}; the champion gets what is left of 1.");
     };
     if (!value.is_object() || value.empty())
         bad();
@@ -86,7 +86,7 @@ std::vector<DeployRequest::Arm> ReadArms(const Json& value, int version) {
     std::sort(arms.begin(), arms.end(), [](const auto& a, const auto& b) { return a.version < b.version; });
     if (version != 0 &&
         std::none_of(arms.begin(), arms.end(), [version](const auto& arm) { return arm.version == version; }))
-        ThrowOption("version " + std::to_string(version) + " is none of the arms");
+        ThrowDeployOption("version " + std::to_string(version) + " is none of the arms");
     arms.insert(arms.begin(), {0, "champion", 1.0 - total, false});
     return arms;
 }
@@ -99,7 +99,7 @@ double CanaryCoverage(double share) {
 
 DeployRequest DeployRequest::Parse(const Json& json, int version) {
     if (!json.is_object())
-        ThrowOption("options must be a JSON object");
+        ThrowDeployOption("options must be a JSON object");
     DeployRequest request;
     request.options = json;
     if (const auto mode = json.find("mode"); mode != json.end())
@@ -107,7 +107,7 @@ DeployRequest DeployRequest::Parse(const Json& json, int version) {
     const bool canary = request.mode == "canary";
     const bool experiment = request.mode == "experiment";
     if (!canary && !experiment && request.mode != "shadow")
-        ThrowOption("option \"mode\" must be shadow, canary or experiment");
+        ThrowDeployOption("option \"mode\" must be shadow, canary or experiment");
 
     Json left = json;
     request.decision = TakeDecisionOptions(&left);
@@ -115,7 +115,7 @@ DeployRequest DeployRequest::Parse(const Json& json, int version) {
     for (const auto& [key, value] : left.items()) {
         const auto only = [&, name = key](bool here, const char* modes) {
             if (!here)
-                ThrowOption("option \"" + name + "\" belongs to mode " + modes);
+                ThrowDeployOption("option \"" + name + "\" belongs to mode " + modes);
         };
         if (key == "mode") {
             continue;
@@ -135,12 +135,13 @@ DeployRequest DeployRequest::Parse(const Json& json, int version) {
         } else if (key == "reason") {
             request.reason = TextOption(key, value, "a text");
         } else {
-            ThrowOption("unknown option \"" + FromUtf8(key) + "\"");
+            ThrowDeployOption("unknown option \"" + FromUtf8(key) + "\"");
         }
     }
     if (request.unit.empty() && (canary || experiment))
-        ThrowOption("option \"unit\" is missing",
-                    "It names the column whose value decides which version answers: a customer, a machine.");
+        ThrowDeployOption(
+            "option \"unit\" is missing",
+            "It names the column whose value decides which version answers: a customer, a machine.");
     if (request.arms.empty()) {
         if (version == 0)
             throw SqlError(ERRCODE_NULL_VALUE_NOT_ALLOWED, "the version must not be NULL", {},

@@ -19,7 +19,7 @@ extern "C" {
 namespace dlent::pg {
 namespace {
 
-[[noreturn]] void ThrowOption(const std::string& message) {
+[[noreturn]] void ThrowReportOption(const std::string& message) {
     throw SqlError(ERRCODE_INVALID_PARAMETER_VALUE, message, {},
                    "Valid options are rollout, from, until, metrics, alpha, relative, effects.");
 }
@@ -39,7 +39,7 @@ struct ReportRequest {
 
 TimestampTz TimeOption(const std::string& key, const Json& value) {
     if (!value.is_string())
-        ThrowOption("option \"" + key + "\" must be a time");
+        ThrowReportOption("option \"" + key + "\" must be a time");
     const std::string text = FromUtf8(value.get<std::string>());
     return CallPostgres([&text] {
         return DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in, CStringGetDatum(text.c_str()),
@@ -51,11 +51,11 @@ ReportRequest ReportRequest::Parse(const Json& json) {
     constexpr size_t kMostMetrics = 20;
     ReportRequest request;
     if (!json.is_object())
-        ThrowOption("options must be a JSON object");
+        ThrowReportOption("options must be a JSON object");
     for (const auto& [key, value] : json.items()) {
         if (key == "rollout") {
             if (!value.is_number_integer() || value.get<int64_t>() <= 0)
-                ThrowOption("option \"rollout\" must be the number of a rollout");
+                ThrowReportOption("option \"rollout\" must be the number of a rollout");
             request.rollout = value.get<int64_t>();
         } else if (key == "from") {
             request.from = TimeOption(key, value);
@@ -64,32 +64,32 @@ ReportRequest ReportRequest::Parse(const Json& json) {
         } else if (key == "metrics") {
             request.metrics.emplace();
             if (!value.is_array() || value.size() > kMostMetrics)
-                ThrowOption("option \"metrics\" must be an array of at most " + std::to_string(kMostMetrics) +
-                            " names");
+                ThrowReportOption("option \"metrics\" must be an array of at most " +
+                                  std::to_string(kMostMetrics) + " names");
             for (const Json& name : value) {
                 if (!name.is_string())
-                    ThrowOption("option \"metrics\" must be an array of names");
+                    ThrowReportOption("option \"metrics\" must be an array of names");
                 request.metrics->push_back(name.get<std::string>());
             }
         } else if (key == "alpha") {
             if (!value.is_number() || !(value.get<double>() > 0.0 && value.get<double>() < 1.0))
-                ThrowOption("option \"alpha\" must be a number between 0 and 1");
+                ThrowReportOption("option \"alpha\" must be a number between 0 and 1");
             request.alpha = value.get<double>();
         } else if (key == "relative") {
             if (!value.is_boolean())
-                ThrowOption("option \"relative\" must be true or false");
+                ThrowReportOption("option \"relative\" must be true or false");
             request.relative = value.get<bool>();
         } else if (key == "effects") {
             if (!value.is_object())
-                ThrowOption("option \"effects\" must be an object of metrics and numbers");
+                ThrowReportOption("option \"effects\" must be an object of metrics and numbers");
             for (const auto& [metric, effect] : value.items()) {
                 if (!effect.is_number() || !(effect.get<double>() > 0.0))
-                    ThrowOption("option \"effects\" must have a number above 0 for \"" + FromUtf8(metric) +
-                                "\"");
+                    ThrowReportOption("option \"effects\" must have a number above 0 for \"" +
+                                      FromUtf8(metric) + "\"");
                 request.effects[metric] = effect.get<double>();
             }
         } else {
-            ThrowOption("unknown option \"" + FromUtf8(key) + "\"");
+            ThrowReportOption("unknown option \"" + FromUtf8(key) + "\"");
         }
     }
     return request;

@@ -28,7 +28,7 @@ namespace {
 constexpr const char* kDefaultMetric = "outcome";
 constexpr const char* kRows = "dlent_outcome_rows";
 
-[[noreturn]] void ThrowOption(const std::string& message) {
+[[noreturn]] void ThrowOutcomeOption(const std::string& message) {
     throw SqlError(ERRCODE_INVALID_PARAMETER_VALUE, message, {},
                    "Valid options are key, value, metric, occurred_at.");
 }
@@ -59,7 +59,7 @@ OutcomeColumns FindColumns(const std::string& model, const Source& source, const
     std::string occurred_at = "occurred_at";
     std::string metric;
     if (!options.is_object())
-        ThrowOption("options must be a JSON object");
+        ThrowOutcomeOption("options must be a JSON object");
     for (const auto& [name, option] : options.items()) {
         std::string* const target = name == "key"           ? &key
                                     : name == "value"       ? &value
@@ -67,10 +67,10 @@ OutcomeColumns FindColumns(const std::string& model, const Source& source, const
                                     : name == "metric"      ? &metric
                                                             : nullptr;
         if (target == nullptr)
-            ThrowOption("unknown option \"" + FromUtf8(name) + "\"");
+            ThrowOutcomeOption("unknown option \"" + FromUtf8(name) + "\"");
         if (!option.is_string())
-            ThrowOption("option \"" + name + "\" must be " +
-                        (name == "metric" ? "the name of a metric" : "the name of a column"));
+            ThrowOutcomeOption("option \"" + name + "\" must be " +
+                               (name == "metric" ? "the name of a metric" : "the name of a column"));
         *target = FromUtf8(option.get<std::string>());
         if (target == &metric)
             (void)MetricName(metric);

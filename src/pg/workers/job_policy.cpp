@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "pg/bridge/json.h"
 #include "pg/bridge/text.h"
 
 extern "C" {
@@ -18,10 +19,6 @@ namespace {
 constexpr int kMostRetries = 1000;
 constexpr double kJitter = 0.125;
 constexpr double kLongestSpan = 10 * 366 * 86400.0;
-
-Json OrNull(const std::optional<double>& value) {
-    return value ? Json(*value) : Json(nullptr);
-}
 
 std::optional<double> NumberOrNull(const Json& json, const char* key) {
     const auto found = json.find(key);
