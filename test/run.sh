@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs every suite and ends with one line "N passed, N failed, N skipped". Each suite's output is kept in the build folder's
 # test-logs; a suite that fails shows the end of its own. SUITES="unit regress" runs those only, TAP="010* 02*" those TAP tests.
-# Suites that need no server run beside the others, and TAP_JOBS (one a processor, at most 4) TAP tests at once: most of
-# their time is waiting.
+# Suites that need no server run beside the others, and TAP_JOBS (three for two processors, at most 6) TAP tests at once:
+# most of their time is waiting.
 # "--sanitized" is for a build under sanitizers: their runtime is preloaded into the server, and whatever they report there
 # fails the run.
 set -uo pipefail
@@ -122,8 +122,8 @@ suite_tap() {
     rm -rf "$output"
     as_server_user mkdir -p "$output"
     local tests tap_jobs
-    tap_jobs=$(nproc)
-    tap_jobs=$((tap_jobs < 4 ? tap_jobs : 4))
+    tap_jobs=$(($(nproc) * 3 / 2))
+    tap_jobs=$((tap_jobs < 6 ? tap_jobs : 6))
     tests=$(cd "$runtime/inputs/tap/t" && printf "$PWD/%s\n" ${TAP:-*.pl})
     (cd "$output" && as_server_user env PATH="$private_bin:$PATH" PERL5LIB="$pgxs/src/test/perl:$runtime/inputs/tap" \
         PG_REGRESS="$pgxs/src/test/regress/pg_regress" TESTDIR="$output" TESTDATADIR="$output/tmp_check" \
