@@ -17,6 +17,10 @@ elif [ ! -x "${PG_CONFIG:-}" ]; then
 fi
 if [ "${1:-}" = bench ]; then
     packages+=(libdnnl-dev libbenchmark-dev python3-torch python3-pandas libopenblas0-pthread)
+    # PyTorch in the database is the peer there; a PostgreSQL built from source has it or not
+    if [[ ${PG_CONFIG:-} =~ ^/usr/lib/postgresql/([0-9]+)/ ]]; then
+        packages+=("postgresql-plpython3-${BASH_REMATCH[1]}")
+    fi
 fi
 
 missing=()
