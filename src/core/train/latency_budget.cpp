@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <cstdio>
 #include <limits>
 #include <memory>
 #include <optional>
 
+#include "core/base/short_number.h"
 #include "core/train/recipe.h"
 #include "core/train/score_precision.h"
 
@@ -58,12 +58,6 @@ const char* HeadlineMetric(Task task) {
         default:
             return "rmse";
     }
-}
-
-std::string ShortNumber(double value) {
-    char text[32];
-    std::snprintf(text, sizeof(text), "%.4g", value);
-    return text;
 }
 
 /// Options that repeat the choice, beside those that the user gave.

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 
+#include "core/base/short_number.h"
 #include "core/drift/table_scorer.h"
 #include "core/train/calibrate_quantization.h"
 
@@ -19,6 +19,7 @@ constexpr double kMostRmsProbability = 0.005;
 constexpr double kMostProbability = 0.05;
 constexpr double kMostRmsShare = 0.05;
 constexpr double kMostShare = 0.5;
+constexpr int kShownDigits = 3;
 
 struct Answers {
     std::vector<float> fp32;  ///< [rows × outputs], in the target's units
@@ -108,12 +109,6 @@ double StandardError(std::span<const float> values) {
     return n > 1.0 ? std::sqrt(squares / (n - 1.0) / n) : 0.0;
 }
 
-std::string Number(double value) {
-    char text[32];
-    std::snprintf(text, sizeof(text), "%.3g", value);
-    return text;
-}
-
 /// The metrics that a reader compares.
 Json Headline(Task task, const Json& metrics) {
     static constexpr const char* kOfTask[][2] = {
@@ -131,15 +126,16 @@ Json Headline(Task task, const Json& metrics) {
 std::string ObjectionTo(const Difference& difference, Task task, double error) {
     const bool number = task == Task::kRegression;
     if (!(difference.rms <= (number ? kMostRmsShare * error : kMostRmsProbability)))
-        return "its answers differ by " + Number(difference.rms) + " root mean square";
+        return "its answers differ by " + ShortNumber(difference.rms, kShownDigits) + " root mean square";
     if (!(difference.largest <= (number ? kMostShare * error : kMostProbability)))
-        return "an answer differs by " + Number(difference.largest);
+        return "an answer differs by " + ShortNumber(difference.largest, kShownDigits);
     return {};
 }
 
 std::string ObjectionTo(double loss_increase, double error) {
-    return loss_increase <= kErrorShare * error ? std::string()
-                                                : "its mean loss is " + Number(loss_increase) + " higher";
+    return loss_increase <= kErrorShare * error
+               ? std::string()
+               : "its mean loss is " + ShortNumber(loss_increase, kShownDigits) + " higher";
 }
 
 /// The same of two classes' roc_auc, whose standard error is about that of a share of the rarer class.
@@ -158,7 +154,7 @@ Expected<std::string> ObjectionToAuc(const Judgement& fp32, const Judgement& int
     const double error = std::sqrt(auc * (1.0 - auc) / std::max(rarer, 1.0));
     return fall <= std::max(kAlwaysAllowedAuc, kErrorShare * error)
                ? std::string()
-               : "its roc_auc is " + Number(fall) + " lower";
+               : "its roc_auc is " + ShortNumber(fall, kShownDigits) + " lower";
 }
 
 double RootMeanSquaredError(const Json& metrics) {

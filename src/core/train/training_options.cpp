@@ -93,6 +93,19 @@ Status ReadChoice(const std::string& key, const Json& value, const std::vector<s
     return Status::Ok();
 }
 
+/// One of an enumeration's values, by its name.
+template <typename T>
+Status ReadNamed(const std::string& key, const Json& value, const char* (*name_of)(T),
+                 std::initializer_list<T> values, T* out) {
+    std::vector<std::string> names;
+    for (const T candidate : values)
+        names.emplace_back(name_of(candidate));
+    std::string name;
+    DLENT_RETURN_IF_ERROR(ReadChoice(key, value, names, &name));
+    *out = *(values.begin() + (std::find(names.begin(), names.end(), name) - names.begin()));
+    return Status::Ok();
+}
+
 /// Letters to insert, remove or change to get from one word to the other.
 size_t EditDistance(const std::string& a, const std::string& b) {
     std::vector<size_t> row(b.size() + 1);
@@ -227,13 +240,8 @@ const OptionReader kReaders[] = {
      }},
     {"preset",
      [](Key key, const Json& value, Options* o) {
-         std::string preset;
-         DLENT_RETURN_IF_ERROR(ReadChoice(key, value, {"fast", "default", "best"}, &preset));
-         for (const Preset candidate : {Preset::kFast, Preset::kDefault, Preset::kBest}) {
-             if (preset == PresetName(candidate))
-                 o->preset = candidate;
-         }
-         return Status::Ok();
+         return ReadNamed(key, value, PresetName, {Preset::kFast, Preset::kDefault, Preset::kBest},
+                          &o->preset);
      }},
     {"device", [](Key key, const Json& value, Options* o) { return ReadText(key, value, &o->device); }},
     {"precision",
@@ -282,30 +290,19 @@ const OptionReader kReaders[] = {
                         Options* o) { return ReadNumber(key, value, 1e-3, 1e9, &o->max_score_us); }},
     {"score_precision",
      [](Key key, const Json& value, Options* o) {
-         std::string name;
-         DLENT_RETURN_IF_ERROR(ReadChoice(key, value, {"fp32", "int8", "auto"}, &name));
-         for (const ScorePrecision candidate :
-              {ScorePrecision::kFp32, ScorePrecision::kInt8, ScorePrecision::kAuto}) {
-             if (name == ScorePrecisionName(candidate))
-                 o->score_precision = candidate;
-         }
-         return Status::Ok();
+         return ReadNamed(key, value, ScorePrecisionName,
+                          {ScorePrecision::kFp32, ScorePrecision::kInt8, ScorePrecision::kAuto},
+                          &o->score_precision);
      }},
     {"warm_start", [](Key key, const Json& value, Options* o) { return ReadWarmStart(key, value, o); }},
     {"members", [](Key key, const Json& value,
                    Options* o) { return ReadInteger(key, value, 1, kMaxMembers, &o->members); }},
     {"numeric_embedding",
      [](Key key, const Json& value, Options* o) {
-         std::string name;
-         DLENT_RETURN_IF_ERROR(
-             ReadChoice(key, value, {"auto", "none", "piecewise_linear", "periodic"}, &name));
-         for (const NumericEmbedding candidate :
-              {NumericEmbedding::kAuto, NumericEmbedding::kNone, NumericEmbedding::kPiecewiseLinear,
-               NumericEmbedding::kPeriodic}) {
-             if (name == NumericEmbeddingName(candidate))
-                 o->numeric_embedding = candidate;
-         }
-         return Status::Ok();
+         return ReadNamed(key, value, NumericEmbeddingName,
+                          {NumericEmbedding::kAuto, NumericEmbedding::kNone,
+                           NumericEmbedding::kPiecewiseLinear, NumericEmbedding::kPeriodic},
+                          &o->numeric_embedding);
      }},
     {"optimizer",
      [](Key key, const Json& value, Options* o) {

@@ -29,6 +29,11 @@ bool IsOfTraining(const Status& status) {
     }
 }
 
+/// A connection that ended is a process that ended.
+Status AsDeviceFailure(const Status& status) {
+    return status.code() == StatusCode::kNotFound ? ProcessEnded("trained") : status;
+}
+
 std::string Count(int count, const char* what) {
     return std::to_string(count) + " " + what + (count == 1 ? "" : "s");
 }
@@ -125,15 +130,13 @@ int RemoteTrainer::IdleCards() const {
         std::count_if(cards_.begin(), cards_.end(), [](const TrainingCard& card) { return card.is_idle(); }));
 }
 
-bool RemoteTrainer::AnyTrains() const {
-    return std::any_of(cards_.begin(), cards_.end(),
-                       [](const TrainingCard& card) { return card.is_training(); });
+int RemoteTrainer::TrainingCards() const {
+    return static_cast<int>(std::count_if(cards_.begin(), cards_.end(),
+                                          [](const TrainingCard& card) { return card.is_training(); }));
 }
 
 int RemoteTrainer::width() const {
-    const auto trains = std::count_if(cards_.begin(), cards_.end(),
-                                      [](const TrainingCard& card) { return card.is_training(); });
-    return std::max(1, static_cast<int>(trains) + IdleCards());
+    return std::max(1, TrainingCards() + IdleCards());
 }
 
 Expected<std::optional<int>> RemoteTrainer::FindPlace(const CancelToken& cancel) {
@@ -152,7 +155,7 @@ Expected<std::optional<int>> RemoteTrainer::FindPlaceGuarded(const CancelToken& 
         }
         places.push_back({card.connection() != nullptr && !card.is_training(), card.others()});
     }
-    const bool some_train = AnyTrains();
+    const bool some_train = TrainingCards() > 0;
     const std::optional<int> place = ChoosePlace(places, some_train);
     if (!place && !some_train)
         return Blame(!last_failure_.ok() ? last_failure_
@@ -227,14 +230,14 @@ Status RemoteTrainer::GiveUp(TrainingCard* card, const Status& failure) {
                                          [](const TrainingCard& other) { return !other.is_abandoned(); });
     if (may_be_its_network || !others_left)
         return Blame(failure);
-    last_failure_ = failure.code() == StatusCode::kNotFound ? ProcessEnded("trained") : failure;
+    last_failure_ = AsDeviceFailure(failure);
     WarnOfDeviceFailure(last_failure_, "the training goes on without " + card->name());
     return Status::Ok();
 }
 
 Status RemoteTrainer::Blame(Status status) {
     if (!IsOfTraining(status))
-        device_failure_ = status.code() == StatusCode::kNotFound ? ProcessEnded("trained") : status;
+        device_failure_ = AsDeviceFailure(status);
     return status;
 }
 

@@ -56,7 +56,7 @@ class RemoteTrainer final : public NetworkTrainer {
     /// Keeps what failed, unless it was the training itself.
     Status Blame(Status status);
     int IdleCards() const;
-    bool AnyTrains() const;
+    int TrainingCards() const;
     std::vector<const TrainingCard*> CardsUsed() const;
 
     const Choice choice_;

@@ -3,14 +3,14 @@
 #include <cstdio>
 #include <string>
 
+#include "core/base/short_number.h"
+
 namespace dlent::pg {
 
 // How numbers are said in reasons.
 
 inline std::string Number(double value) {
-    char text[32];
-    std::snprintf(text, sizeof(text), "%.4g", value);
-    return text;
+    return ShortNumber(value);
 }
 
 inline std::string Count(double value) {
@@ -20,9 +20,7 @@ inline std::string Count(double value) {
 }
 
 inline std::string Percent(double share) {
-    char text[32];
-    std::snprintf(text, sizeof(text), "%.3g %%", 100.0 * share);
-    return text;
+    return ShortNumber(100.0 * share, 3) + " %";
 }
 
 }  // namespace dlent::pg
