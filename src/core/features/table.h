@@ -75,7 +75,7 @@ class ColumnarTable {
 
     // ---- writing: BeginRow, one Set per cell, CommitRow. A row not committed is overwritten by the next.
     // ----
-    /// Makes room; false when memory is refused.
+    /// Makes room for a row at least; false when memory is refused.
     bool BeginRow() { return rows_ < capacity_ || AddChunk(); }
     void SetFloat(int cell, float value) {
         write_base_[static_cast<size_t>(cell) * kChunkRows + write_row_].f = value;
@@ -83,9 +83,13 @@ class ColumnarTable {
     void SetCode(int cell, int32_t code) {
         write_base_[static_cast<size_t>(cell) * kChunkRows + write_row_].code = code;
     }
-    void CommitRow() {
-        ++rows_;
-        ++write_row_;
+    void CommitRow() { CommitRows(1); }
+    // ---- writing several: BeginRow, up to room() cells from each WritePlace, CommitRows ----
+    size_t room() const { return capacity_ - rows_; }
+    Cell* WritePlace(int cell) { return write_base_ + static_cast<size_t>(cell) * kChunkRows + write_row_; }
+    void CommitRows(size_t count) {
+        rows_ += count;
+        write_row_ += count;
     }
 
     // ---- reading ----
