@@ -596,6 +596,11 @@ void ValueDecoder::SetNull(Cell* cells) const {
         cells[i].f = ColumnarTable::kNull;
 }
 
+void ValueDecoder::ForgetCodes() const {
+    if (oid_codes_ != nullptr)
+        *oid_codes_ = OidCodes{};
+}
+
 RowDecoder::RowDecoder(std::vector<Column> columns) : columns_(std::move(columns)) {
     for (const Column& column : columns_) {
         cell_count_ += column.decoder.width();

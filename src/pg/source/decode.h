@@ -58,6 +58,8 @@ class ValueDecoder {
             decode_(*this, value, cells);
     }
     void SetNull(Cell* cells) const;
+    /// Asks the coder again for codes that it has given.
+    void ForgetCodes() const;
     int width() const { return width_; }
 
  private:
@@ -103,6 +105,10 @@ class RowDecoder {
             column.decoder.Decode(values[column.attribute], nulls[column.attribute], cells);
             cells += column.decoder.width();
         }
+    }
+    void ForgetCodes() const {
+        for (const Column& column : columns_)
+            column.decoder.ForgetCodes();
     }
 
  private:

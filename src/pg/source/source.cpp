@@ -6,6 +6,8 @@
 #include <cctype>
 #include <unordered_set>
 
+#include "pg/source/source_context.h"
+
 extern "C" {
 #include "access/xlog.h"
 #include "access/xlogrecovery.h"
@@ -65,30 +67,6 @@ bool StartsStatement(const FirstWord& first) {
                                        [&](const char* word) { return first.word == word; });
 }
 
-/// Positions in the source are not positions in the user's statement: shows them within the source's own
-/// text, as PostgreSQL does for the queries of functions.
-void DescribeSource(void* argument) {
-    const char* const query = static_cast<const char*>(argument);
-    const int position = geterrposition();
-    if (position > 0) {
-        errposition(0);
-        internalerrposition(position);
-        internalerrquery(query);
-    } else {
-        errcontext("source \"%s\"", query);
-    }
-}
-
-struct SourceContext {
-    explicit SourceContext(const char* query)
-        : callback{error_context_stack, DescribeSource, const_cast<char*>(query)} {
-        error_context_stack = &callback;
-    }
-    /// Not a destructor: frames that PostgreSQL's errors leave have none; the guard restores the stack then.
-    void Leave() const { error_context_stack = callback.previous; }
-    ErrorContextCallback callback;
-};
-
 // ---- what runs under the guard: no destructors below ----
 
 RawStmt* ParseQuery(const char* text) {
@@ -137,7 +115,6 @@ struct Prepared {
 };
 
 Prepared Prepare(const char* text, bool is_query) {
-    const SourceContext context(text);
     Prepared prepared{};
     Query* const query =
         parse_analyze_fixedparams(is_query ? ParseQuery(text) : SelectFrom(text), text, nullptr, 0, nullptr);
@@ -155,7 +132,6 @@ Prepared Prepare(const char* text, bool is_query) {
     prepared.columns = ExecCleanTypeFromTL(prepared.plan->planTree->targetlist);
     if (prepared.columns->natts == 0)
         ereport(ERROR, (errcode(ERRCODE_INVALID_COLUMN_REFERENCE), errmsg("the source has no columns")));
-    context.Leave();
     return prepared;
 }
 
@@ -165,15 +141,10 @@ struct SinkReceiver {
 };
 
 bool ReceiveSlot(TupleTableSlot* slot, DestReceiver* self) {
-    RowSink* const sink = reinterpret_cast<SinkReceiver*>(self)->sink;
-    return GuardCallback([sink, slot] {
-        sink->Receive(slot);
-        return !sink->is_done();
-    });
+    return GiveRow(reinterpret_cast<SinkReceiver*>(self)->sink, slot);
 }
 
 uint64 Execute(PlannedStmt* plan, const char* text, RowSink* sink) {
-    const SourceContext context(text);
     SinkReceiver receiver{};
     receiver.receiver.receiveSlot = ReceiveSlot;
     receiver.receiver.rStartup = [](DestReceiver*, int, TupleDesc) {};
@@ -197,7 +168,6 @@ uint64 Execute(PlannedStmt* plan, const char* text, RowSink* sink) {
     FreeQueryDesc(query);
     PopActiveSnapshot();
     AtEOXact_GUC(true, nest_level);
-    context.Leave();
     return rows;
 }
 
@@ -211,6 +181,7 @@ Source Source::Open(const std::string& text) {
         throw SqlError(ERRCODE_SYNTAX_ERROR, "the source is empty", {},
                        "A source is the name of a table or view, or one SELECT.");
     const Prepared prepared = [&] {
+        const SourceContext context(text.c_str());
         try {
             return CallPostgres([&] { return Prepare(text.c_str(), is_query); });
         } catch (const PgError& error) {
@@ -274,6 +245,7 @@ int Source::Require(const std::string& name, const char* what) const {
 }
 
 uint64_t Source::Read(RowSink* sink) {
+    const SourceContext context(text_.c_str());
     return CallPostgres([&] { return Execute(plan_, text_.c_str(), sink); });
 }
 

@@ -26,6 +26,14 @@ class RowSink {
     virtual bool is_done() const { return false; }
 };
 
+/// Gives a row to a sink, from within the executor; false when the sink takes no more.
+inline bool GiveRow(RowSink* sink, TupleTableSlot* slot) {
+    return GuardCallback([sink, slot] {
+        sink->Receive(slot);
+        return !sink->is_done();
+    });
+}
+
 /// Where the rows of a training or an evaluation come from: a table or view by name, or one SELECT (WITH,
 /// VALUES, TABLE). It is analysed, planned and run as the caller's own query would be: privileges, row
 /// security, active snapshot, parallel workers. It may not modify data, lock rows or have parameters.
@@ -36,6 +44,8 @@ class Source {
     static Source Open(const std::string& text);
 
     const std::string& text() const { return text_; }
+    /// Lives as long as the memory context that was current when the source was opened.
+    PlannedStmt* plan() const { return plan_; }
     /// The table or view, when the source is just its name.
     Oid relation() const { return relation_; }
     /// Everything that the plan reads, views included.
