@@ -9,6 +9,8 @@ extern "C" {
 #include "catalog/dependency.h"
 #include "executor/instrument.h"
 #include "nodes/nodeFuncs.h"
+#include "nodes/plannodes.h"
+#include "optimizer/optimizer.h"
 #include "parser/parse_relation.h"
 #include "utils/date.h"
 #if PG_VERSION_NUM >= 190000
@@ -48,6 +50,24 @@ inline bool WalkPlanStates(PlanState* node, bool (*visit)(PlanState*, void*), vo
 #else
     return planstate_tree_walker(node, reinterpret_cast<bool (*)()>(reinterpret_cast<void (*)()>(visit)),
                                  context);
+#endif
+}
+
+/// Whether partitions are left out only when the plan is executed. PostgreSQL 18 keeps how in the statement.
+inline bool PrunesPartitions(const Append* append) {
+#if PG_VERSION_NUM >= 180000
+    return append->part_prune_index >= 0;
+#else
+    return append->part_prune_info != nullptr;
+#endif
+}
+
+/// Whether workers are to be tried where they do not pay. PostgreSQL 16 renamed the setting.
+inline bool ForcesParallelQuery() {
+#if PG_VERSION_NUM >= 160000
+    return debug_parallel_query != DEBUG_PARALLEL_OFF;
+#else
+    return force_parallel_mode != FORCE_PARALLEL_OFF;
 #endif
 }
 

@@ -122,12 +122,15 @@ TrainingRows ReadTrainingRows(const TrainingRequest& request, ProgressDisplay* d
     TrainingColumns columns = PlanTrainingColumns(source, request.target, request.options);
     ReadPoint read_point = CurrentReadPoint();
     const std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
-    ColumnarTable table = ReadTrainingTable(&source, columns, MaxTrainingMemory(),
-                                            [display](uint64_t rows) { display->ShowReading(rows); });
+    int workers = 0;
+    ColumnarTable table = ReadTrainingTable(
+        &source, columns, MaxTrainingMemory(), [display](uint64_t rows) { display->ShowReading(rows); },
+        &workers);
     display->ShowReading(table.rows());
     Json reading = Json::object();
     reading["rows"] = table.rows();
     reading["bytes"] = table.memory_bytes();
+    reading["workers"] = workers;
     reading["seconds"] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     TrainingRows rows{std::move(table)};
     rows.findings = std::move(columns.findings);

@@ -2,14 +2,21 @@
 
 #include "pg/source/table_reader.h"
 
-#include "pg/source/table_sink.h"
+#include "pg/source/parallel_choice.h"
+#include "pg/source/parallel_reader.h"
 
 namespace dlent::pg {
 
 ColumnarTable ReadTrainingTable(Source* source, const TrainingColumns& plan, size_t memory_limit,
-                                const std::function<void(uint64_t)>& on_rows) {
+                                const std::function<void(uint64_t)>& on_rows, int* workers) {
     TableSink sink(plan, memory_limit, on_rows);
-    source->Read(&sink);
+    int helped = ChooseParallelWorkers(*source, plan);
+    if (helped > 0)
+        helped = ReadInParallel(*source, helped, &sink);
+    else
+        source->Read(&sink);
+    if (workers != nullptr)
+        *workers = helped;
     return sink.Finish();
 }
 
