@@ -63,6 +63,13 @@ SELECT same('SELECT x, mood, few, many, y FROM rows');
 SELECT same('SELECT * FROM rows', '{"features": {"late": {"kind": "category"}, "x": {"kind": "category"}, "at": {"kind": "category"}}, "exclude": ["many"]}');
 SELECT same('SELECT few AS y, x, v FROM rows', '{"validation": {"method": "random"}}');
 SELECT same('SELECT x, at, y FROM rows', '{"validation": {"method": "time", "column": "at"}}');
+-- values out of line, and compressed
+CREATE TABLE long_values (y float8, apart text, packed text, v float8[]);
+ALTER TABLE long_values ALTER COLUMN apart SET STORAGE EXTERNAL, ALTER COLUMN v SET STORAGE EXTERNAL;
+INSERT INTO long_values SELECT y, s.apart, repeat(few, 400), s.v || ARRAY[x]
+FROM rows, (SELECT string_agg(md5(k::text), '') AS apart, array_agg(k::float8) AS v FROM generate_series(1, 400) AS k) AS s WHERE i % 5 = 0;
+SELECT pg_column_size(apart) > 10000 AS apart, pg_column_size(packed) < 400 AS packed FROM long_values LIMIT 1;
+SELECT same('SELECT y, left(apart, 40) || packed AS c, packed, v FROM long_values');
 -- where neighbours are alike, the order tells who is held out
 CREATE TABLE ordered AS SELECT i, (hashint4(i) % 100)::float8 AS x, i / 100 + hashint4(i) % 100 / 1e3 AS y FROM generate_series(1, 20000) AS i;
 SELECT same('SELECT x, y FROM ordered');

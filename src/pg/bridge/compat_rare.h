@@ -12,7 +12,9 @@ extern "C" {
 #include "nodes/plannodes.h"
 #include "optimizer/optimizer.h"
 #include "parser/parse_relation.h"
+#include "pgstat.h"
 #include "utils/date.h"
+#include "utils/rel.h"
 #if PG_VERSION_NUM >= 190000
 #include "nodes/miscnodes.h"
 #endif
@@ -68,6 +70,18 @@ inline bool ForcesParallelQuery() {
     return debug_parallel_query != DEBUG_PARALLEL_OFF;
 #else
     return force_parallel_mode != FORCE_PARALLEL_OFF;
+#endif
+}
+
+/// Takes back that a scan of the relation was counted, because it goes on with one that was counted before.
+/// PostgreSQL 16 renamed the count.
+inline void UncountScan(Relation relation) {
+    if (relation->pgstat_info == nullptr)
+        return;
+#if PG_VERSION_NUM >= 160000
+    --relation->pgstat_info->counts.numscans;
+#else
+    --relation->pgstat_info->t_counts.t_numscans;
 #endif
 }
 

@@ -98,11 +98,13 @@ void BlockScan::ReadTable(SeqScanState* scan, BlockNumber first, BlockNumber cou
     PlanState* const node = &scan->ss.ps;
     const MemoryContext previous = MemoryContextSwitchTo(node->state->es_query_cxt);
     // begun here rather than by the node, whose scan may begin where another one is
-    if (scan->ss.ss_currentScanDesc == nullptr)
+    if (scan->ss.ss_currentScanDesc == nullptr) {
         scan->ss.ss_currentScanDesc = table_beginscan_strat(
             scan->ss.ss_currentRelation, node->state->es_snapshot, 0, nullptr, true, false);
-    else
+    } else {
         ExecReScan(node);
+        UncountScan(scan->ss.ss_currentRelation);
+    }
     heap_setscanlimits(scan->ss.ss_currentScanDesc, first, count);
     for (;;) {
         TupleTableSlot* const slot = ExecProcNode(node);

@@ -13,8 +13,11 @@
 extern "C" {
 #include "access/parallel.h"
 #include "nodes/nodes.h"
+#include "pgstat.h"
 #include "storage/lwlock.h"
 #include "storage/shm_toc.h"
+#include "tcop/tcopprot.h"
+#include "utils/backend_status.h"
 
 __attribute__((visibility("default"))) void dlent_read_chunks(dsm_segment* segment, shm_toc* contents);
 }
@@ -286,7 +289,10 @@ Attached Attach(dsm_segment* segment, shm_toc* contents) {
     attached.area = dsa_attach_in_place(find(kAreaKey), segment);
     attached.columns = find(kColumnsKey);
     auto* const plan = static_cast<PlannedStmt*>(stringToNode(find(kPlanKey)));
-    attached.scan = BlockScan::Open(plan, find(kTextKey));
+    const char* const query = find(kTextKey);
+    debug_query_string = query;
+    pgstat_report_activity(STATE_RUNNING, query);
+    attached.scan = BlockScan::Open(plan, query);
     memcpy(attached.scan.blocks(), find(kBlocksKey), sizeof(BlockNumber) * attached.scan.scans());
     return attached;
 }

@@ -65,6 +65,14 @@ $node->safe_psql('postgres', 'ALTER TABLE rows SET (parallel_workers = 0)');
 is(workers('SELECT x, y FROM rows'), 0, 'none where the table says none');
 $node->safe_psql('postgres', 'ALTER TABLE rows RESET (parallel_workers)');
 
+# A reading in ranges of blocks is one scan of each process to the statistics.
+my $count = q{SELECT pg_stat_force_next_flush(); SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'rows'};
+sub scans { return (split /\n/, $node->safe_psql('postgres', $count))[-1] }
+my $scans = scans();
+is(workers('SELECT x, y FROM rows WHERE i > 1'), 2, 'two workers again');
+ok(wait_until('the statistics', sub { scans() > $scans }), 'the scan is counted');
+cmp_ok(scans() - $scans, '<=', 3, 'once for each process');
+
 # Jobs are read by workers as well.
 my $job = $node->safe_psql('postgres', qq{SELECT dlent_train_async('in_job', 'SELECT x, y FROM rows', 'y', '$quick')});
 is($node->safe_psql('postgres', "SELECT dlent_wait($job)"), 'succeeded', 'a job succeeds');
@@ -75,7 +83,7 @@ sub begin_reading {
     my $session = $node->background_psql('postgres', on_error_stop => 0);
     my $pid = $session->query('SELECT pg_backend_pid()');
     $session->query_until(qr/started/, "\\echo started\n$slow;\n");
-    wait_for_query($node, 'two workers read', "SELECT count(*) = 2 FROM pg_stat_activity WHERE leader_pid = $pid");
+    wait_for_query($node, 'two workers read', "SELECT count(*) = 2 FROM pg_stat_activity WHERE leader_pid = $pid AND query LIKE 'SELECT slow%'");
     return ($session, $pid);
 }
 
