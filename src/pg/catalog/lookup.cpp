@@ -4,12 +4,14 @@
 #include <cstring>
 
 #include "pg/catalog/relations.h"
+#include "pg/catalog/row_hints.h"
 
 extern "C" {
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/pg_type.h"
+#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -52,6 +54,15 @@ Datum Column(HeapTuple tuple, int column, Relation relation, const char* name) {
     return value;
 }
 
+/// Whether a row of dlent.model_grant gives `user` the privilege.
+bool Grants(HeapTuple tuple, Relation relation, Oid user, Privilege privilege) {
+    const Oid grantee = DatumGetObjectId(Column(tuple, kModelGrantGrantee, relation, "grantee"));
+    const Datum what = Column(tuple, kModelGrantPrivilege, relation, "privilege");
+    return (TextEquals(what, PrivilegeName(privilege)) ||
+            TextEquals(what, PrivilegeName(Privilege::kManage))) &&
+           (grantee == ACL_ID_PUBLIC || has_privs_of_role(user, grantee));
+}
+
 bool MayAs(Oid user, const FoundModel& model, Privilege privilege) {
     if (has_privs_of_role(user, model.owner))
         return true;
@@ -59,18 +70,25 @@ bool MayAs(Oid user, const FoundModel& model, Privilege privilege) {
     const bool pushed = PushSnapshotIfNone();
     ScanKeyData key;
     ScanKeyInit(&key, kModelGrantModelId, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(model.id));
+    const uint32 hint =
+        hash_combine(RowHintKey(catalog.model_grant_by_grantee, &key, 1), hash_bytes_uint32(user));
     Relation relation = table_open(catalog.model_grant, AccessShareLock);
-    SysScanDesc scan =
-        systable_beginscan(relation, catalog.model_grant_by_grantee, true, GetActiveSnapshot(), 1, &key);
-    bool granted = false;
-    while (HeapTuple tuple = granted ? nullptr : systable_getnext(scan)) {
-        const Oid grantee = DatumGetObjectId(Column(tuple, kModelGrantGrantee, relation, "grantee"));
-        const Datum what = Column(tuple, kModelGrantPrivilege, relation, "privilege");
-        granted = (TextEquals(what, PrivilegeName(privilege)) ||
-                   TextEquals(what, PrivilegeName(Privilege::kManage))) &&
-                  (grantee == ACL_ID_PUBLIC || has_privs_of_role(user, grantee));
+    TupleTableSlot* slot = nullptr;
+    HeapTuple tuple = FetchHintedRow(hint, relation, &slot);
+    bool granted =
+        tuple != nullptr && HasKeys(tuple, relation, &key, 1) && Grants(tuple, relation, user, privilege);
+    if (slot != nullptr)
+        ExecDropSingleTupleTableSlot(slot);
+    if (!granted) {
+        SysScanDesc scan =
+            systable_beginscan(relation, catalog.model_grant_by_grantee, true, GetActiveSnapshot(), 1, &key);
+        while (!granted && (tuple = systable_getnext(scan)) != nullptr) {
+            granted = Grants(tuple, relation, user, privilege);
+            if (granted)
+                RememberRow(hint, tuple);
+        }
+        systable_endscan(scan);
     }
-    systable_endscan(scan);
     table_close(relation, AccessShareLock);
     if (pushed)
         PopActiveSnapshot();
@@ -81,28 +99,26 @@ bool MayAs(Oid user, const FoundModel& model, Privilege privilege) {
 /// context.
 bool FindModelBy(Oid index, ScanKeyData* key, FoundModel* model, const char** name) {
     const bool pushed = PushSnapshotIfNone();
-    Relation relation = table_open(GetCatalogRelations().model, AccessShareLock);
-    SysScanDesc scan = systable_beginscan(relation, index, true, GetActiveSnapshot(), 1, key);
-    HeapTuple tuple = systable_getnext(scan);
-    const bool found = HeapTupleIsValid(tuple);
+    UniqueRow row;
+    OpenUniqueRow(GetCatalogRelations().model, index, key, 1, &row);
+    const bool found = HeapTupleIsValid(row.tuple);
     if (found) {
+        const TupleDesc columns = RelationGetDescr(row.relation);
         bool no_champion = false;
         bool no_rollout = false;
         bool no_observation = false;
-        model->id = DatumGetInt64(Column(tuple, kModelId, relation, "id"));
-        model->owner = DatumGetObjectId(Column(tuple, kModelOwner, relation, "owner"));
-        const Datum champion = heap_getattr(tuple, kModelChampion, RelationGetDescr(relation), &no_champion);
+        model->id = DatumGetInt64(Column(row.tuple, kModelId, row.relation, "id"));
+        model->owner = DatumGetObjectId(Column(row.tuple, kModelOwner, row.relation, "owner"));
+        const Datum champion = heap_getattr(row.tuple, kModelChampion, columns, &no_champion);
         model->champion = no_champion ? 0 : DatumGetInt32(champion);
-        const Datum rollout = heap_getattr(tuple, kModelRollout, RelationGetDescr(relation), &no_rollout);
+        const Datum rollout = heap_getattr(row.tuple, kModelRollout, columns, &no_rollout);
         model->rollout = no_rollout ? 0 : DatumGetInt64(rollout);
-        const Datum observation =
-            heap_getattr(tuple, kModelObservation, RelationGetDescr(relation), &no_observation);
+        const Datum observation = heap_getattr(row.tuple, kModelObservation, columns, &no_observation);
         model->observation = no_observation ? nullptr : DatumGetJsonbPCopy(observation);
         if (name != nullptr)
-            *name = TextDatumGetCString(Column(tuple, kModelName, relation, "name"));
+            *name = TextDatumGetCString(Column(row.tuple, kModelName, row.relation, "name"));
     }
-    systable_endscan(scan);
-    table_close(relation, AccessShareLock);
+    CloseUniqueRow(&row);
     if (pushed)
         PopActiveSnapshot();
     return found;
@@ -224,15 +240,12 @@ bool FindVersionOf(const FoundModel& model, int number, FoundVersion* version) {
     ScanKeyData keys[2];
     ScanKeyInit(&keys[0], kVersionModelId, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(model.id));
     ScanKeyInit(&keys[1], kVersionNumber, BTEqualStrategyNumber, F_INT4EQ, Int32GetDatum(number));
-    Relation relation = table_open(catalog.version, AccessShareLock);
-    SysScanDesc scan =
-        systable_beginscan(relation, catalog.version_by_number, true, GetActiveSnapshot(), 2, keys);
-    HeapTuple tuple = systable_getnext(scan);
-    const bool found = HeapTupleIsValid(tuple);
+    UniqueRow row;
+    OpenUniqueRow(catalog.version, catalog.version_by_number, keys, 2, &row);
+    const bool found = HeapTupleIsValid(row.tuple);
     if (found)
-        ReadVersion(tuple, relation, version);
-    systable_endscan(scan);
-    table_close(relation, AccessShareLock);
+        ReadVersion(row.tuple, row.relation, version);
+    CloseUniqueRow(&row);
     if (pushed)
         PopActiveSnapshot();
     return found;

@@ -26,8 +26,6 @@ FeatureArguments::FeatureArguments(int first_argument, const Pipeline& pipeline,
       coder_(pipeline) {
     for (const PipelineInput& input : pipeline.inputs())
         names_.push_back(FromUtf8(input.name));
-    for (const std::string& name : names_)
-        input_list_ += (input_list_.empty() ? "" : ", ") + QuoteIdentifier(name);
 }
 
 FeatureArguments::FeatureArguments(const std::vector<Column>& columns, bool by_name, const Pipeline& pipeline,
@@ -132,13 +130,20 @@ std::optional<ValueDecoder> FeatureArguments::DecoderIfAny(int input, Oid type) 
     }
 }
 
+std::string FeatureArguments::InputList() const {
+    std::string list;
+    for (const std::string& name : names_)
+        list += (list.empty() ? "" : ", ") + QuoteIdentifier(name);
+    return list;
+}
+
 void FeatureArguments::CheckCount(int given) const {
     if (given == static_cast<int>(names_.size()))
         return;
     throw SqlError(ERRCODE_INVALID_PARAMETER_VALUE,
                    "model \"" + title_ + "\" takes " + std::to_string(names_.size()) + " features, not " +
                        std::to_string(given),
-                   "The features in order: " + input_list_ + ".",
+                   "The features in order: " + InputList() + ".",
                    "A record or a jsonb object is matched by name, whatever the order.");
 }
 
@@ -146,8 +151,14 @@ void FeatureArguments::ThrowMissing(const std::string& missing, int count, std::
     throw SqlError(
         ERRCODE_UNDEFINED_COLUMN,
         std::string("the record lacks ") + (count == 1 ? "column " : "columns ") + missing,
-        "Model \"" + title_ + "\" needs: " + input_list_ + ".",
+        "Model \"" + title_ + "\" needs: " + InputList() + ".",
         first == "f1" ? "ROW(...) gives its columns no names; pass the values as separate arguments." : "");
+}
+
+void FeatureArguments::ThrowMissingKey(int input) const {
+    throw SqlError(ERRCODE_UNDEFINED_COLUMN, "the JSON object lacks key \"" + names_[input] + "\"",
+                   "Model \"" + title_ + "\" needs: " + InputList() + ".",
+                   "A value that is not known is written as null.");
 }
 
 void FeatureArguments::PlanValues(FunctionCallInfo fcinfo, int count) {
@@ -327,10 +338,7 @@ void FeatureArguments::ReadJson(const Jsonb* object, Cell* cells) const {
         JsonbValue value;
         if (getKeyJsonValueFromContainer(container, names_[i].data(), static_cast<int>(names_[i].size()),
                                          &value) == nullptr)
-            ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
-                            errmsg("the JSON object lacks key \"%s\"", names_[i].c_str()),
-                            errdetail("Model \"%s\" needs: %s.", title_.c_str(), input_list_.c_str()),
-                            errhint("A value that is not known is written as null.")));
+            ThrowMissingKey(i);
         ReadJsonValue(i, &value, cells + pipeline_.first_cell(i));
     }
 }

@@ -106,9 +106,14 @@ class FeatureArguments {
     void PlanJson();
     void PlanArray(Oid element_type);
     void PlanRecord(Oid type, int32 type_modifier);
+    /// The names, for messages.
+    std::string InputList() const;
     void CheckCount(int given) const;
     /// 42703: a record without `missing`, a list of `count` columns, whose first column is `first`.
     [[noreturn]] void ThrowMissing(const std::string& missing, int count, std::string_view first) const;
+
+    /// 42703
+    [[noreturn]] void ThrowMissingKey(int input) const;
 
     bool ReadRecord(Datum record, Cell* cells);
     void ReadJson(const Jsonb* object, Cell* cells) const;
@@ -125,7 +130,6 @@ class FeatureArguments {
     const MemoryContext context_;
     Coder coder_;
     std::vector<std::string> names_;  ///< of the inputs, in the server's encoding
-    std::string input_list_;          ///< the same, for messages
     Form form_ = Form::kPositional;
 
     std::vector<ValueDecoder> decoders_;  ///< of each input: positional and array

@@ -2,15 +2,12 @@
 
 #include "pg/bridge/postgres.h"
 
-#include <algorithm>
-
 #include "pg/bridge/error.h"
 #include "pg/bridge/memory.h"
 #include "pg/cache/scorer_cache.h"
 #include "pg/catalog/models.h"
 #include "pg/catalog/resolution_key.h"
-#include "pg/functions/answer.h"
-#include "pg/functions/feature_arguments.h"
+#include "pg/functions/prepared_call.h"
 #include "pg/observe/observed_call.h"
 #include "pg/rollout/arm_rows.h"
 #include "pg/rollout/resolved_model.h"
@@ -36,16 +33,16 @@ class CallSite {
             Resolve(fcinfo, name, version, answer, naming);
         if (arms_ != nullptr)
             return ScoreArms(fcinfo);
-        if (!arguments_->Read(fcinfo, cells_.data()))
+        if (!call_->arguments->Read(fcinfo, call_->cells.data()))
             return nullptr;
         if (observed_ != nullptr)
             ScoreObserved(fcinfo);
         else
-            scorer_->Score(1, cells_.data(), outputs_.data());
-        return outputs_.data();
+            scorer_->Score(1, call_->cells.data(), call_->outputs.data());
+        return call_->outputs.data();
     }
 
-    const AnswerFormat& format() const { return format_; }
+    const AnswerFormat& format() const { return arms_ != nullptr ? arms_format_ : call_->format; }
 
  private:
     /// The first argument's bytes: a name, or a digest.
@@ -88,25 +85,19 @@ class CallSite {
 
     void PrepareVersion(FunctionCallInfo fcinfo, const ResolvedModel& resolved, Answer answer,
                         int first_argument) {
-        if (resolved.champion().version_id != version_id_ || scorer_ == nullptr || arguments_ == nullptr)
+        if (resolved.champion().version_id != version_id_ || call_ == nullptr)
             Prepare(fcinfo, resolved.champion(), answer, first_argument);
         if (observed_ == nullptr ? resolved.observation.active()
                                  : observed_->observation() != resolved.observation)
             observed_ = ObservedCall::Create(resolved, {.first_argument = first_argument}, fcinfo,
-                                             *arguments_, arguments_context_);
+                                             *call_->arguments, call_context_);
     }
 
     void Prepare(FunctionCallInfo fcinfo, const VersionIdentity& identity, Answer answer,
                  int first_argument) {
         Forget();
         scorer_ = AcquireScorer(identity);
-        const Model& model = scorer_->model();
-        format_ = AnswerFormat(model, answer, identity.model);
-        cells_.resize(std::max(scorer_->cell_count(), 1));
-        outputs_.resize(scorer_->output_count());
-        arguments_ =
-            std::make_unique<FeatureArguments>(fcinfo, first_argument, model.pipeline, identity.model_id,
-                                               identity.version, identity.model, arguments_context_);
+        call_ = PrepareCall(fcinfo, first_argument, answer, identity, scorer_, call_context_);
         version_id_ = identity.version_id;
     }
 
@@ -118,8 +109,8 @@ class CallSite {
         Forget();
         const std::string model = resolved.model;
         auto arms = std::make_unique<ArmRows>(
-            std::move(resolved), FeatureSource{.first_argument = first_argument}, fcinfo, arguments_context_);
-        format_ = AnswerFormat(arms->champion().model(), answer, model);
+            std::move(resolved), FeatureSource{.first_argument = first_argument}, fcinfo, call_context_);
+        arms_format_ = AnswerFormat(arms->champion().model(), answer, model);
         arms_ = std::move(arms);
     }
 
@@ -127,13 +118,13 @@ class CallSite {
     void Forget() {
         version_id_ = 0;
         observed_.reset();
-        arguments_.reset();
+        call_.reset();
         arms_.reset();
         CallPostgres([this] {
-            if (arguments_context_ == nullptr)
-                arguments_context_ = AllocSetContextCreate(context_, "dlent call", ALLOCSET_DEFAULT_SIZES);
+            if (call_context_ == nullptr)
+                call_context_ = AllocSetContextCreate(context_, "dlent call", ALLOCSET_SMALL_SIZES);
             else
-                MemoryContextReset(arguments_context_);
+                MemoryContextReset(call_context_);
         });
     }
 
@@ -143,11 +134,11 @@ class CallSite {
         observer.Begin();
         observed_->Look({.call = fcinfo}, -1);
         const float microseconds =
-            ScoreTimed(scorer_.get(), 1, cells_.data(), outputs_.data(), observer.keeps_rows());
+            ScoreTimed(scorer_.get(), 1, call_->cells.data(), call_->outputs.data(), observer.keeps_rows());
         const ArmAnswers answers{.scorer = scorer_.get(),
                                  .count = 1,
-                                 .cells = cells_.data(),
-                                 .outputs = outputs_.data(),
+                                 .cells = call_->cells.data(),
+                                 .outputs = call_->outputs.data(),
                                  .microseconds = microseconds};
         observer.Record({&answers, 1}, {});
     }
@@ -167,13 +158,11 @@ class CallSite {
     int version_argument_ = 0;
     int64_t version_id_ = 0;
     std::shared_ptr<Scorer> scorer_;
-    MemoryContext arguments_context_ = nullptr;
-    std::unique_ptr<FeatureArguments> arguments_;
+    MemoryContext call_context_ = nullptr;
+    std::shared_ptr<PreparedCall> call_;
     std::unique_ptr<ObservedCall> observed_;
-    std::unique_ptr<ArmRows> arms_;  ///< during a rollout, which takes the place of scorer and arguments
-    AnswerFormat format_;
-    std::vector<Cell> cells_;
-    std::vector<float> outputs_;
+    std::unique_ptr<ArmRows> arms_;  ///< during a rollout, which takes the place of scorer and call
+    AnswerFormat arms_format_;
 };
 
 CallSite* CallSiteOf(FunctionCallInfo fcinfo) {

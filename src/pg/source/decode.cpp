@@ -421,7 +421,6 @@ struct TypeFacts {
     int16 element_length;
     bool element_by_value;
     char element_align;
-    const char* name;
 };
 
 TypeFacts DescribeType(Oid type) {
@@ -436,8 +435,12 @@ TypeFacts DescribeType(Oid type) {
     bool preferred;
     facts.type_class = get_typtype(facts.base);
     get_type_category_preferred(facts.base, &facts.category, &preferred);
-    facts.name = format_type_be(type);
     return facts;
+}
+
+/// As messages name it, in the current memory context.
+const char* TypeName(Oid type) {
+    return CallPostgres([type] { return format_type_be(type); });
 }
 
 bool IsText(const TypeFacts& facts) {
@@ -516,21 +519,23 @@ Expected<ColumnKind> KindOfType(Oid type, const std::string& column) {
             return ColumnKind::kCategory;
     }
     return Status(StatusCode::kUnsupported,
-                  "column \"" + column + "\" of type " + facts.name + " cannot be used by a network", {},
+                  "column \"" + column + "\" of type " + TypeName(type) + " cannot be used by a network", {},
                   RefusalHint(facts));
 }
 
 ValueDecoder DecodeFunctions::Make(const DecodeTarget& target, Oid declared_type) {
-    const TypeFacts facts = CallPostgres([declared_type] { return DescribeType(declared_type); });
-    const Oid type = facts.base;
     ValueDecoder decoder;
+    const TypeFacts facts = CallPostgres([&] {
+        decoder.name_ = pstrdup(target.name.c_str());
+        return DescribeType(declared_type);
+    });
+    const Oid type = facts.base;
     decoder.width_ = target.width;
     decoder.kind_ = target.kind;
     decoder.with_time_zone_ = target.with_time_zone;
     decoder.coder_ = target.coder;
     decoder.coder_column_ = target.coder_column;
     decoder.convert_encoding_ = GetDatabaseEncoding() != PG_UTF8;
-    decoder.name_ = CallPostgres([&target] { return pstrdup(target.name.c_str()); });
     decoder.from_text_ = FromText(target.kind);
 
     if (type == UNKNOWNOID || type == CSTRINGOID) {
@@ -574,8 +579,8 @@ ValueDecoder DecodeFunctions::Make(const DecodeTarget& target, Oid declared_type
     if (decoder.decode_ == nullptr) {
         const Expected<ColumnKind> usual = KindOfType(declared_type, target.name);
         throw SqlError(ERRCODE_DATATYPE_MISMATCH,
-                       "column \"" + target.name + "\" of type " + facts.name + " cannot be read as " +
-                           ColumnKindName(target.kind),
+                       "column \"" + target.name + "\" of type " + TypeName(declared_type) +
+                           " cannot be read as " + ColumnKindName(target.kind),
                        {},
                        usual.ok() ? std::string("Its values can be read as ") + ColumnKindName(*usual) + "."
                                   : usual.status().hint());
