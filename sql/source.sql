@@ -64,6 +64,13 @@ SELECT count(DISTINCT fingerprint(format('SELECT x::%s AS x, y FROM n', type)))
 FROM unnest(ARRAY['int2', 'int4', 'int8', 'numeric', 'float4', 'float8']) AS type;
 SELECT count(DISTINCT fingerprint(format('SELECT ARRAY[x, i %% 5]::%s[] AS x, y FROM n', type)))
 FROM unnest(ARRAY['int2', 'int4', 'int8', 'numeric', 'float4', 'float8']) AS type;
+-- rows as they are stored are read without deforming them where they have no NULL
+CREATE TABLE stored AS
+SELECT x::int2 AS a, x * 1000000007::int8 AS b, x * 10007 AS c, x % 2 = 0 AS d, (x / 3.0)::float4 AS e, (x / 7e300)::float8 AS f,
+       CASE WHEN i % 5 > 0 THEN x / 7.0::float8 END AS g, y FROM n;
+SELECT count(DISTINCT fingerprint(source))
+FROM unnest(ARRAY['stored', 'SELECT * FROM stored ORDER BY c', 'SELECT a, b, c, d, e, f, g, y FROM stored WHERE a + 0 = a',
+                  'SELECT a + 0 AS a, b + 0 AS b, c + 0 AS c, d AND d AS d, e + 0 AS e, f + 0 AS f, g + 0 AS g, y FROM stored']) AS source;
 -- numeric takes a shortcut where that is exact; float8's own reading of the text is the yardstick
 CREATE TABLE numerics AS
 SELECT i, (CASE i % 6 WHEN 0 THEN h::numeric / 7 WHEN 1 THEN h * 10000.0 ^ (i % 11) WHEN 2 THEN h / 10000.0 ^ (i % 11)

@@ -24,13 +24,6 @@ namespace {
 constexpr int kFirstBatchRows = 1;
 constexpr int kBatchGrowth = 8;
 
-/// The tuple in a slot that holds one of the heap; else null.
-const HeapTupleData* HeapTupleOf(const TupleTableSlot* slot) {
-    if (!TTS_IS_BUFFERTUPLE(slot) && !TTS_IS_HEAPTUPLE(slot))
-        return nullptr;
-    return reinterpret_cast<const HeapTupleTableSlot*>(slot)->tuple;
-}
-
 }  // namespace
 
 int ScoreBatchRows(int cells, int most) {

@@ -117,6 +117,13 @@ class RowDecoder {
     int attributes_needed_ = 0;
 };
 
+/// The heap tuple that a slot holds as it is stored; null for other slots.
+inline const HeapTupleData* HeapTupleOf(const TupleTableSlot* slot) {
+    if (!TTS_IS_BUFFERTUPLE(slot) && !TTS_IS_HEAPTUPLE(slot))
+        return nullptr;
+    return reinterpret_cast<const HeapTupleTableSlot*>(slot)->tuple;
+}
+
 /// Decodes numbers where they lie in a heap tuple that has no NULLs: without deforming, for rows whose
 /// columns up to the last feature have a fixed width.
 class FixedTupleDecoder {

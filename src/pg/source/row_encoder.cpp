@@ -25,6 +25,8 @@ RowEncoder::RowEncoder(const std::vector<TrainingColumns::Column>& columns, Cate
 }
 
 const Cell* RowEncoder::Encode(TupleTableSlot* slot) {
+    if (DecodeStored(slot))
+        return cells_.data();
     if (++rows_since_reset_ == kRowsBetweenResets) {
         MemoryContextReset(scratch_);
         rows_since_reset_ = 0;
@@ -34,6 +36,17 @@ const Cell* RowEncoder::Encode(TupleTableSlot* slot) {
     rows_.Decode(slot->tts_values, slot->tts_isnull, cells_.data());
     MemoryContextSwitchTo(previous);
     return cells_.data();
+}
+
+bool RowEncoder::DecodeStored(const TupleTableSlot* slot) {
+    const HeapTupleData* const tuple = HeapTupleOf(slot);
+    if (tuple == nullptr)
+        return false;
+    if (slot->tts_tupleDescriptor != described_) {
+        described_ = slot->tts_tupleDescriptor;
+        fixed_ = FixedTupleDecoder::Create(rows_, described_);
+    }
+    return fixed_.has_value() && fixed_->Decode(tuple->t_data, cells_.data());
 }
 
 }  // namespace dlent::pg

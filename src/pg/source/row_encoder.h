@@ -22,8 +22,13 @@ class RowEncoder {
  private:
     static constexpr int kRowsBetweenResets = 256;
 
+    /// Writes the cells of a tuple that need no deforming.
+    bool DecodeStored(const TupleTableSlot* slot);
+
     MemoryContext scratch_;  ///< decoding leaves small garbage here
     RowDecoder rows_;
+    TupleDesc described_ = nullptr;           ///< by the slot before
+    std::optional<FixedTupleDecoder> fixed_;  ///< for tuples described so
     std::vector<Cell> cells_;
     int rows_since_reset_ = 0;
 };
