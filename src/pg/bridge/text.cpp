@@ -2,6 +2,8 @@
 
 #include "pg/bridge/text.h"
 
+#include <algorithm>
+
 extern "C" {
 #include "utils/datetime.h"
 #include "utils/json.h"
@@ -12,8 +14,15 @@ namespace {
 
 using Convert = char*(const char*, int, int);
 
+/// Means the same in every encoding that a server can have.
+bool IsAscii(std::string_view text) {
+    return std::all_of(text.begin(), text.end(), [](char byte) { return byte > 0 && byte < 0x7f; });
+}
+
 /// `convert` returns its argument when there is nothing to do.
 std::string Converted(std::string_view text, Convert* convert) {
+    if (IsAscii(text))
+        return std::string(text);
     const char* result = CallPostgres([&] {
         const char* converted = convert(text.data(), static_cast<int>(text.size()), PG_UTF8);
         return converted == text.data() ? nullptr : converted;

@@ -137,7 +137,7 @@ void ScoreBatches::ReadFeatures(TupleTableSlot* slot, const HeapTupleHeaderData*
 }
 
 bool ScoreBatches::ReadVersion(GroupState* group, TupleTableSlot* slot, const HeapTupleHeaderData* tuple) {
-    Cell* cells = group->cells.data() + static_cast<size_t>(group->rows) * group->scorer->cell_count();
+    Cell* cells = group->cells.get() + static_cast<size_t>(group->rows) * group->scorer->cell_count();
     if (tuple != nullptr && group->fixed.has_value() && group->fixed->Decode(tuple, cells))
         return true;
     slot_getsomeattrs(slot, attributes_needed_);
@@ -211,7 +211,7 @@ void ScoreBatches::ScoreGroups() {
             continue;
         const ArmAnswers answers{.scorer = group.scorer.get(),
                                  .count = group.rows,
-                                 .cells = group.cells.data(),
+                                 .cells = group.cells.get(),
                                  .outputs = group.outputs.data(),
                                  .microseconds = microseconds};
         group.observed->observer().Record({&answers, 1}, {});
@@ -224,7 +224,7 @@ float ScoreBatches::ScoreVersion(GroupState* group) {
         if (device_ != nullptr && device_->on_cpu())
             group->scorer = group->local;
         const float microseconds =
-            ScoreTimed(group->scorer.get(), group->rows, group->cells.data(), group->outputs.data(), timed);
+            ScoreTimed(group->scorer.get(), group->rows, group->cells.get(), group->outputs.data(), timed);
         if (device_ == nullptr || device_->Stands())
             return microseconds;
     }
@@ -273,8 +273,9 @@ void ScoreBatches::Prepare(TupleDesc child) {
             group.arms->Begin();
         } else if (group.scorer != nullptr) {
             group.output_count = group.scorer->output_count();
-            group.cells.resize(static_cast<size_t>(max_batch_rows_) *
-                               std::max(group.scorer->cell_count(), 1));
+            // not filled with zeros: a statement may score one row
+            group.cells = std::make_unique_for_overwrite<Cell[]>(static_cast<size_t>(max_batch_rows_) *
+                                                                 std::max(group.scorer->cell_count(), 1));
             group.outputs.resize(static_cast<size_t>(max_batch_rows_) * group.output_count);
             group.answers = group.outputs.data();
             if (group.observed != nullptr)

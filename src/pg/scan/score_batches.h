@@ -54,10 +54,10 @@ class ScoreBatches {
         std::optional<FixedTupleDecoder> fixed;  ///< reads heap tuples of the child without deforming them
         FunctionCallInfo call =
             nullptr;  ///< of features that are not columns: the call as the scalar path has it
-        std::vector<int> attributes;  ///< of the call's arguments in the child's tuple; -1: a constant
-        std::vector<Cell> cells;      ///< [rows × cells] of the rows that have features
-        std::vector<float> outputs;   ///< [rows × outputs]
-        std::vector<int> positions;   ///< of each row of the batch in the answers; -1: its score is NULL
+        std::vector<int> attributes;    ///< of the call's arguments in the child's tuple; -1: a constant
+        std::unique_ptr<Cell[]> cells;  ///< [rows × cells] of the rows that have features
+        std::vector<float> outputs;     ///< [rows × outputs]
+        std::vector<int> positions;     ///< of each row of the batch in the answers; -1: its score is NULL
         int rows = 0;
         const float* answers = nullptr;  ///< of the version, or of the arms
         int output_count = 0;

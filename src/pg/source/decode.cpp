@@ -10,6 +10,7 @@
 #include "pg/source/numeric.h"
 
 extern "C" {
+#include "access/transam.h"
 #include "access/tupmacs.h"
 #include "common/shortest_dec.h"
 #include "utils/array.h"
@@ -423,7 +424,7 @@ struct TypeFacts {
     char element_align;
 };
 
-TypeFacts DescribeType(Oid type) {
+TypeFacts LookUpType(Oid type) {
     TypeFacts facts{};
     facts.base = getBaseType(type);
     facts.element = get_element_type(facts.base);
@@ -436,6 +437,18 @@ TypeFacts DescribeType(Oid type) {
     facts.type_class = get_typtype(facts.base);
     get_type_category_preferred(facts.base, &facts.category, &preferred);
     return facts;
+}
+
+/// A column is mostly of the type of the one before, and of one of PostgreSQL's own, which nobody can change.
+TypeFacts DescribeType(Oid type) {
+    static Oid last_type = InvalidOid;
+    static TypeFacts last;
+    if (type != last_type || type >= FirstUnpinnedObjectId) {
+        last_type = InvalidOid;
+        last = LookUpType(type);
+        last_type = type;
+    }
+    return last;
 }
 
 /// As messages name it, in the current memory context.
