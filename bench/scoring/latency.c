@@ -1,8 +1,8 @@
 /*
- * Latency of one prepared row: "SELECT 1" and a scoring call alternate on one connection, with binary parameters; then the
+ * Latency of one prepared row: a query and one that scores alternate on one connection, with binary parameters; then the
  * first statement of fresh connections. Prints JSON, in microseconds.
  *
- * Usage: latency CALL FEATURES REPEATS CONNECTIONS, with CALL a query with parameters $1 to $FEATURES of float8.
+ * Usage: latency QUERY CALL FEATURES REPEATS CONNECTIONS, with CALL a query with parameters $1 to $FEATURES of float8.
  */
 #include <libpq-fe.h>
 #include <stdint.h>
@@ -89,11 +89,11 @@ print(const char *name, double *samples, int count, const char *end)
 int
 main(int argc, char **argv)
 {
-	if (argc != 5)
+	if (argc != 6)
 		return 2;
-	features = atoi(argv[2]);
-	int repeats = atoi(argv[3]);
-	int connections = atoi(argv[4]);
+	features = atoi(argv[3]);
+	int repeats = atoi(argv[4]);
+	int connections = atoi(argv[5]);
 	double *empty = malloc(sizeof(double) * repeats);
 	double *scored = malloc(sizeof(double) * repeats);
 	double *connected = malloc(sizeof(double) * connections);
@@ -105,8 +105,8 @@ main(int argc, char **argv)
 	draw_features();
 	PGconn *connection = connect_or_die();
 
-	check(connection, PQprepare(connection, "empty", "SELECT 1", 0, NULL), PGRES_COMMAND_OK);
-	check(connection, PQprepare(connection, "score", argv[1], features, types), PGRES_COMMAND_OK);
+	check(connection, PQprepare(connection, "empty", argv[1], 0, NULL), PGRES_COMMAND_OK);
+	check(connection, PQprepare(connection, "score", argv[2], features, types), PGRES_COMMAND_OK);
 	for (int i = -100; i < repeats; i++)
 	{
 		double start = microseconds();
@@ -133,13 +133,13 @@ main(int argc, char **argv)
 		connection = connect_or_die();
 		connected[i] = microseconds() - start;
 		start = microseconds();
-		check(connection, PQexec(connection, "SELECT 1"), PGRES_TUPLES_OK);
+		check(connection, PQexec(connection, argv[1]), PGRES_TUPLES_OK);
 		first_empty[i] = microseconds() - start;
 		PQfinish(connection);
 
 		connection = connect_or_die();
 		start = microseconds();
-		check(connection, PQexecParams(connection, argv[1], features, types, pointers, lengths, formats, 1), PGRES_TUPLES_OK);
+		check(connection, PQexecParams(connection, argv[2], features, types, pointers, lengths, formats, 1), PGRES_TUPLES_OK);
 		first_scored[i] = microseconds() - start;
 		PQfinish(connection);
 	}

@@ -89,6 +89,12 @@ def build_c(build):
     return True
 
 
+def measure_latency(build, statement, call, features):
+    """Microseconds of a prepared statement and of a scoring call, in turn, and of the first ones of fresh connections."""
+    done = subprocess.run([str(build / "latency"), statement, call, str(features), "20000", "100"], check=True, capture_output=True, text=True)
+    return json.loads(done.stdout)
+
+
 def torch_peer(net):
     """Hands the weights to PL/Python; False without it."""
     center, scale, clip, layers, inverse_temperature = net
@@ -343,18 +349,19 @@ def wide(arguments):
     psql(f"DROP TABLE {LARGE};")
 
     if compiled:
-        parameters = ", ".join(f"${i}" for i in range(1, WIDTH + 1))
-        done = subprocess.run([str(build / "latency"), f"SELECT dlent_predict('{MODEL}', {parameters})", str(WIDTH), "20000", "100"],
-                              check=True, capture_output=True, text=True)
-        latency = json.loads(done.stdout)
+        latency = {"call": measure_latency(build, "SELECT 1", f"SELECT dlent_predict('{MODEL}', {', '.join(f'${i}' for i in range(1, WIDTH + 1))})", WIDTH),
+                   "lookup": measure_latency(build, f"SELECT f1 FROM {WIDE} WHERE ctid = '(0,1)'", f"SELECT dlent_predict('{MODEL}', t) FROM {WIDE} AS t WHERE ctid = '(0,1)'", 0)}
         result["latency"] = latency
+        call, lookup = latency["call"], latency["lookup"]
         lines += ["", "| one prepared row over libpq, 20,000 times; 100 fresh connections | p50 µs | p99 µs |", "|---|---:|---:|"]
-        lines += [f"| {what} | {latency[key]['p50']:.1f} | {latency[key]['p99']:.1f} |"
-                  for key, what in (("empty", "`SELECT 1`"), ("score", "`SELECT dlent_predict(...)`"), ("connect", "a connection"),
-                                    ("first_empty", "its first `SELECT 1`"), ("first_score", "its first score"))]
+        lines += [f"| {what} | {times['p50']:.1f} | {times['p99']:.1f} |"
+                  for times, what in ((call["empty"], "`SELECT 1`"), (call["score"], "`SELECT dlent_predict(...)` of 30 parameters"),
+                                      (lookup["empty"], "a column of one row of the table"), (lookup["score"], "the score of that row"),
+                                      (call["connect"], "a connection"), (call["first_empty"], "its first `SELECT 1`"), (call["first_score"], "its first score"))]
         lines.append("")
-        lines.append(f"A prepared score over `SELECT 1`: +{latency['score']['p50'] - latency['empty']['p50']:.1f} µs (asked: at most 15); "
-                     f"a fresh connection's first score: {latency['first_score']['p50'] / 1e3:.2f} ms (asked: at most 5).")
+        lines.append(f"A prepared score over `SELECT 1`: +{call['score']['p50'] - call['empty']['p50']:.1f} µs (asked: at most 15), of a row of the table over "
+                     f"reading it: +{lookup['score']['p50'] - lookup['empty']['p50']:.1f} µs; "
+                     f"a fresh connection's first score: {call['first_score']['p50'] / 1e3:.2f} ms (asked: at most 5).")
     return lines, result
 
 
