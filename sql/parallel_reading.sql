@@ -155,10 +155,8 @@ EXECUTE numbers;
 SELECT trained('SELECT random() AS x, y FROM rows', 0, '{"seed": 3}') = :'first' AS same_numbers;
 
 -- ---- errors are the same errors ----
-INSERT INTO rows (i, x, y, few, v) VALUES (7000, 1, 1, 'text', '{1,2}');
-SELECT same('rows');
+SELECT same('SELECT x, y, CASE WHEN i = 5000 THEN ''{1,2}'' ELSE v END AS v FROM rows');
 SELECT same('SELECT x, y, CASE WHEN i = 5000 THEN few ELSE ''1'' END AS c FROM rows', '{"features": {"c": {"kind": "numeric"}}}');
-DELETE FROM rows WHERE i = 7000;
 SELECT same('SELECT x, y FROM rows WHERE 1 / (i - 5000) < 2');
 CREATE FUNCTION picky(value float8) RETURNS float8 LANGUAGE plpgsql PARALLEL SAFE AS $$
 BEGIN
