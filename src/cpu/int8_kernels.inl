@@ -1,7 +1,7 @@
 // The int8 kernels' one text, compiled by int8_kernels_{generic,avx2,avx512vnni}.cpp with the flags of
-// their instruction set, and by a test. DLENT_INT8_LANES is the width of a vector in integers of 32 bits. Nothing
-// with external linkage may be defined or instantiated here: the linker would be free to keep the copy that
-// this machine cannot run.
+// their instruction set, and by a test. DLENT_INT8_LANES is the width of a vector in integers of 32 bits.
+// Nothing with external linkage may be defined or instantiated here: the linker would be free to keep the
+// copy that this machine cannot run.
 
 #include <cstdint>
 
