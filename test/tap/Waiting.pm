@@ -8,7 +8,7 @@ use Exporter 'import';
 use Test::More;
 use Time::HiRes qw(time usleep);
 
-our @EXPORT = qw(wait_until wait_for_query);
+our @EXPORT = qw(wait_until wait_for_query wait_for_end kill_backend);
 
 # Until a function says so; true, or a failed test after so many seconds (60).
 sub wait_until
@@ -29,6 +29,20 @@ sub wait_for_query
 {
     my ($node, $what, $query, $database, $seconds) = @_;
     return wait_until($what, sub { my ($status, $out) = $node->psql($database // 'postgres', $query); return $status == 0 && $out eq 't' }, $seconds);
+}
+
+# Until a killed backend is gone. Its postmaster has then seen it die, and takes no new connection before the server is up again.
+sub wait_for_end
+{
+    my ($pid) = @_;
+    return wait_until("the end of process $pid", sub { !kill 0, $pid });
+}
+
+sub kill_backend
+{
+    my ($pid) = @_;
+    kill 'KILL', $pid;
+    return wait_for_end($pid);
 }
 
 1;

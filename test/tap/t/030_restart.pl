@@ -6,6 +6,7 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Waiting;
 
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
@@ -46,7 +47,7 @@ my $victim = $node->background_psql('postgres', on_error_stop => 0);
 my $pid = $victim->query_safe('SELECT pg_backend_pid()');
 $victim->query_safe(q{BEGIN});
 $victim->query_safe(q{SELECT dlent_promote('kept', 3)});
-kill 'KILL', $pid;
+kill_backend($pid);
 $node->poll_query_until('postgres', 'SELECT NOT pg_is_in_recovery()') or die 'the server does not come back';
 is($node->safe_psql('postgres', $scores), $before, 'after kill -9 of a backend the champion is what it was');
 $victim->{run}->kill_kill;

@@ -6,6 +6,7 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Waiting;
 use Time::HiRes qw(usleep);
 
 my $node = PostgreSQL::Test::Cluster->new('main');
@@ -80,6 +81,7 @@ for my $cleaned ('on', 'off')
         }
         kill 'KILL', $pid;
         $half++ if half_written();
+        wait_for_end($pid);
         eval { $victim->{run}->finish };
         wait_for_server();
         is($node->safe_psql('postgres', $scores), $expected, "killed, files after a crash removed $cleaned, round $round: the scores are right");

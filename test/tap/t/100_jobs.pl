@@ -169,8 +169,7 @@ for my $how ('KILL', 'immediate', 'fast')
     wait_for('two checkpoints', "SELECT count(*) >= 2 FROM dlent.job_checkpoint WHERE job_id = $job");
     if ($how eq 'KILL')
     {
-        kill 'KILL', $node->safe_psql('postgres', "SELECT pid FROM dlent.jobs WHERE job = $job");
-        usleep(200_000);
+        kill_backend($node->safe_psql('postgres', "SELECT pid FROM dlent.jobs WHERE job = $job"));
         wait_for('the server', 'SELECT true');
     }
     else

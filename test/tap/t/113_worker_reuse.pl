@@ -176,7 +176,7 @@ wait_for('a scheduler', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backen
 @jobs = ask([ 'analyst', 'slow(0)' ], [ 'analyst', q{gate('kill')}, '{"retry_period": 0.1}' ]);
 running($jobs[1]);
 is(pid_of($jobs[1]), pid_of($jobs[0]), 'a second job of a process');
-kill 'KILL', pid_of($jobs[1]);
+kill_backend(pid_of($jobs[1]));
 wait_for('the server', q{SELECT true});
 open_gate('kill');
 wait_for('its second attempt', "SELECT state = 'succeeded' FROM dlent.jobs WHERE job = $jobs[1]");

@@ -7,6 +7,7 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Waiting;
 use Time::HiRes qw(time usleep);
 
 my $primary = PostgreSQL::Test::Cluster->new('primary');
@@ -140,7 +141,7 @@ for (1 .. 3000)
     usleep(5000);
 }
 is($seen, '1', 'its progress is shown');
-kill 'KILL', $pid;
+kill_backend($pid);
 $session->{run}->kill_kill;
 $primary->poll_query_until('postgres', 'SELECT 1', '1');
 is($primary->safe_psql('postgres', 'SELECT count(*) FROM dlent.explanations WHERE seed = 9'), '0', 'a crash leaves nothing');

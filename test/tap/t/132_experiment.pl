@@ -7,6 +7,7 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Waiting;
 use Time::HiRes qw(time usleep);
 
 my $node = PostgreSQL::Test::Cluster->new('main');
@@ -134,7 +135,7 @@ my $doomed = $node->background_psql('postgres', on_error_stop => 0);
 $doomed->query_safe('BEGIN');
 is($doomed->query_safe(q{SELECT c ->> 'applied' FROM dlent_check_rollout('m', '{"apply": true}') AS c}), 'advanced', 'advanced, not committed');
 my $pid = $doomed->query_safe('SELECT pg_backend_pid()');
-kill 'KILL', $pid;
+kill_backend($pid);
 $node->poll_query_until('postgres', 'SELECT true');
 eval { $doomed->quit };
 is(query(q{SELECT r.step, (SELECT count(*) FROM dlent.events) FROM dlent.rollouts AS r WHERE state = 'running'}), "2|$events", 'nothing of it is left');
