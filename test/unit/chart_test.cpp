@@ -213,6 +213,31 @@ TEST(Chart, ExtremeNumbersAreDrawn) {
     }
 }
 
+TEST(Chart, BarsOfExtremeNumbersAreAsLongAsThoseOfSmallOnes) {
+    const auto bars = [](double raises, double lowers) {
+        Json document = ReadDocument("decline");
+        document["labels"][0]["features"] = Json::array({Reason(1, raises), Reason(2, lowers)});
+        const std::string text = Text(document);
+        std::vector<int> columns;
+        for (size_t line = text.find("\xE2\x94\x82"); line != std::string::npos;
+             line = text.find("\xE2\x94\x82", line + 1)) {
+            const size_t begin = text.rfind('\n', line) + 1;
+            const std::string bar = text.substr(begin, text.find('\n', line) - begin);
+            columns.push_back(0);
+            for (size_t at = bar.find("\xE2\x96\x88"); at != std::string::npos;
+                 at = bar.find("\xE2\x96\x88", at + 1))
+                ++columns.back();
+        }
+        return columns;
+    };
+    const std::vector<int> usual = bars(3.0, -1.0);
+    ASSERT_EQ(usual.size(), 2u);
+    EXPECT_GT(usual[0], 2 * usual[1]);
+    EXPECT_GT(usual[1], 0);
+    EXPECT_EQ(bars(1.5e308, -0.5e308), usual);
+    EXPECT_EQ(bars(3e-300, -1e-300), usual);
+}
+
 TEST(Chart, MalformedDocumentsAreRefusedByName) {
     const auto detail = [](auto change) {
         Json document = ReadDocument("decline");

@@ -15,6 +15,8 @@ namespace {
 
 constexpr int kMaxNameColumns = 40;
 constexpr int kBarColumns = 32;
+/// Sums and products of a few of them are finite; a power of two.
+constexpr double kLargeContribution = 0x1p900;
 
 std::string Repeated(std::string_view text, int count) {
     std::string repeated;
@@ -138,12 +140,14 @@ class TextChart {
             number_columns = std::max(number_columns, DisplayWidth(numbers.back()));
         }
         name_columns = std::min(name_columns, kMaxNameColumns);
-        const double span = most - least;
-        const int left = span > 0.0 ? static_cast<int>(std::ceil(kBarColumns * -least / span)) : 0;
+        // by a power of two, which changes no ratio, so that nothing below overflows
+        const double unit = std::max(most, -least) > kLargeContribution ? 1.0 / kLargeContribution : 1.0;
+        const double span = most * unit - least * unit;
+        const int left = span > 0.0 ? static_cast<int>(std::ceil(kBarColumns * -(least * unit) / span)) : 0;
         const double scale = span > 0.0 ? kBarColumns / span : 0.0;
         for (size_t i = 0; i < label.reasons.size(); ++i) {
             const ExplanationView::Reason& reason = label.reasons[i];
-            const double size = std::abs(reason.contribution) * scale;
+            const double size = std::abs(reason.contribution) * unit * scale;
             const bool lowers = reason.contribution < 0.0;
             AddLine("  " +
                     PaddedRight(Shortened(Printable(reason.condition), kMaxNameColumns), name_columns) + " " +
