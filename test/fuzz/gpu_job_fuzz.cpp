@@ -71,12 +71,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
                            {"train_rows", sizes[2]},
                            {"validation_rows", sizes[3]}};
     const Json result_body = {{"description", sizes[0]}, {"tensors", sizes[1]}, {"logits", sizes[2]}};
-    std::vector<std::byte> memory(size - kHeaderBytes);
-    std::memcpy(memory.data(), data + kHeaderBytes, memory.size());
-    const auto fit = [&memory](const Expected<size_t>& bytes) {
-        if (bytes.ok() && *bytes <= kMaxMemory)
-            memory.resize(*bytes);
-        return bytes.ok() && *bytes <= kMaxMemory;
+    const auto* bytes = reinterpret_cast<const std::byte*>(data);
+    std::vector<std::byte> memory(bytes + kHeaderBytes, bytes + size);
+    const auto fit = [&memory](const Expected<size_t>& needed) {
+        if (needed.ok() && *needed <= kMaxMemory)
+            memory.resize(*needed);
+        return needed.ok() && *needed <= kMaxMemory;
     };
     if (fit(JobBytes(job_body))) {
         const auto job = UnpackJob(job_body, memory);
