@@ -74,9 +74,8 @@ bool MayAs(Oid user, const FoundModel& model, Privilege privilege) {
         hash_combine(RowHintKey(catalog.model_grant_by_grantee, &key, 1), hash_bytes_uint32(user));
     Relation relation = table_open(catalog.model_grant, AccessShareLock);
     TupleTableSlot* slot = nullptr;
-    HeapTuple tuple = FetchHintedRow(hint, relation, &slot);
-    bool granted =
-        tuple != nullptr && HasKeys(tuple, relation, &key, 1) && Grants(tuple, relation, user, privilege);
+    HeapTuple tuple = FetchHintedRow(hint, relation, &key, 1, &slot);
+    bool granted = tuple != nullptr && Grants(tuple, relation, user, privilege);
     if (slot != nullptr)
         ExecDropSingleTupleTableSlot(slot);
     if (!granted) {
@@ -149,15 +148,14 @@ void ReadWeightsSha256(HeapTuple tuple, Relation relation, int64_t version_id, u
     std::memcpy(sha256, VARDATA_ANY(stored), sizeof(StoredArtifact::weights_sha256));
 }
 
-/// The row of a version, in a scan that the caller ends.
-HeapTuple VersionById(int64_t version_id, Relation relation, ScanKeyData* key, SysScanDesc* scan) {
-    ScanKeyInit(key, kVersionId, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(version_id));
-    *scan =
-        systable_beginscan(relation, GetCatalogRelations().version_by_id, true, GetActiveSnapshot(), 1, key);
-    HeapTuple tuple = systable_getnext(*scan);
-    if (!HeapTupleIsValid(tuple))
+/// The row of a version that is known to be there, which the caller closes.
+void OpenVersion(int64_t version_id, UniqueRow* row) {
+    const CatalogRelations& catalog = GetCatalogRelations();
+    ScanKeyData key;
+    ScanKeyInit(&key, kVersionId, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(version_id));
+    OpenUniqueRow(catalog.version, catalog.version_by_id, &key, 1, row);
+    if (!HeapTupleIsValid(row->tuple))
         elog(ERROR, "version with id %lld does not exist", static_cast<long long>(version_id));
-    return tuple;
 }
 
 }  // namespace
@@ -311,29 +309,26 @@ void FindRollout(const FoundModel& model, FoundRollout* rollout) {
     rollout->id = model.rollout;
     ScanKeyData key;
     ScanKeyInit(&key, kRolloutId, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(model.rollout));
-    Relation relation = table_open(catalog.rollout, AccessShareLock);
-    SysScanDesc scan =
-        systable_beginscan(relation, catalog.rollout_by_id, true, GetActiveSnapshot(), 1, &key);
-    HeapTuple tuple = systable_getnext(scan);
-    if (!HeapTupleIsValid(tuple))
+    UniqueRow row;
+    OpenUniqueRow(catalog.rollout, catalog.rollout_by_id, &key, 1, &row);
+    if (!HeapTupleIsValid(row.tuple))
         RaiseIncompleteRollout(model.rollout);
     bool no_unit = true;
-    const Datum unit = heap_getattr(tuple, kRolloutUnit, RelationGetDescr(relation), &no_unit);
+    const Datum unit = heap_getattr(row.tuple, kRolloutUnit, RelationGetDescr(row.relation), &no_unit);
     rollout->unit = no_unit ? nullptr : TextDatumGetCString(unit);
-    rollout->mode = TextDatumGetCString(Column(tuple, kRolloutMode, relation, "mode"));
-    rollout->seed = TextDatumGetCString(Column(tuple, kRolloutSeed, relation, "seed"));
-    rollout->coverage = DatumGetFloat8(Column(tuple, kRolloutCoverage, relation, "coverage"));
-    systable_endscan(scan);
-    table_close(relation, AccessShareLock);
+    rollout->mode = TextDatumGetCString(Column(row.tuple, kRolloutMode, row.relation, "mode"));
+    rollout->seed = TextDatumGetCString(Column(row.tuple, kRolloutSeed, row.relation, "seed"));
+    rollout->coverage = DatumGetFloat8(Column(row.tuple, kRolloutCoverage, row.relation, "coverage"));
+    CloseUniqueRow(&row);
 
     int capacity = 4;
     auto* arms = static_cast<FoundArm*>(palloc(sizeof(FoundArm) * capacity));
     rollout->arm_count = 0;
     ScanKeyInit(&key, kRolloutArmRolloutId, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(model.rollout));
-    relation = table_open(catalog.rollout_arm, AccessShareLock);
+    Relation relation = table_open(catalog.rollout_arm, AccessShareLock);
     Relation index = index_open(catalog.rollout_arm_by_number, AccessShareLock);
-    scan = systable_beginscan_ordered(relation, index, GetActiveSnapshot(), 1, &key);
-    while ((tuple = systable_getnext_ordered(scan, ForwardScanDirection)) != nullptr) {
+    SysScanDesc scan = systable_beginscan_ordered(relation, index, GetActiveSnapshot(), 1, &key);
+    while (HeapTuple tuple = systable_getnext_ordered(scan, ForwardScanDirection)) {
         if (rollout->arm_count == capacity) {
             capacity *= 2;
             arms = static_cast<FoundArm*>(repalloc(arms, sizeof(FoundArm) * capacity));
@@ -360,30 +355,30 @@ void FindRollout(const FoundModel& model, FoundRollout* rollout) {
 void ReadArtifact(int64_t version_id, StoredArtifact* artifact) {
     const CatalogRelations& catalog = GetCatalogRelations();
     const bool pushed = PushSnapshotIfNone();
-    ScanKeyData key;
-    Relation relation = table_open(catalog.version, AccessShareLock);
-    SysScanDesc scan = nullptr;
-    HeapTuple tuple = VersionById(version_id, relation, &key, &scan);
+    UniqueRow row;
+    OpenVersion(version_id, &row);
     artifact->specification =
-        DatumGetJsonbPCopy(Column(tuple, kVersionSpecification, relation, "specification"));
-    artifact->pipeline = DatumGetJsonbPCopy(Column(tuple, kVersionPipeline, relation, "pipeline"));
-    artifact->digest = DigestOfUuid(Column(tuple, kVersionDigest, relation, "digest"));
-    const int64_t expected = DatumGetInt64(Column(tuple, kVersionWeightsBytes, relation, "weights_bytes"));
+        DatumGetJsonbPCopy(Column(row.tuple, kVersionSpecification, row.relation, "specification"));
+    artifact->pipeline = DatumGetJsonbPCopy(Column(row.tuple, kVersionPipeline, row.relation, "pipeline"));
+    artifact->digest = DigestOfUuid(Column(row.tuple, kVersionDigest, row.relation, "digest"));
+    const int64_t expected =
+        DatumGetInt64(Column(row.tuple, kVersionWeightsBytes, row.relation, "weights_bytes"));
     if (expected < 0 || expected > kMaxWeightsBytes)
         RaiseInvalidWeights(version_id);
-    ReadWeightsSha256(tuple, relation, version_id, artifact->weights_sha256);
-    systable_endscan(scan);
-    table_close(relation, AccessShareLock);
+    ReadWeightsSha256(row.tuple, row.relation, version_id, artifact->weights_sha256);
+    CloseUniqueRow(&row);
 
     // The claimed size is believed only as far as chunks bear it out.
     size_t capacity = 0;
     size_t filled = 0;
     char* weights = nullptr;
     int next = 0;
+    ScanKeyData key;
     ScanKeyInit(&key, kWeightChunkVersionId, BTEqualStrategyNumber, F_INT8EQ, Int64GetDatum(version_id));
-    relation = table_open(catalog.weight_chunk, AccessShareLock);
+    Relation relation = table_open(catalog.weight_chunk, AccessShareLock);
     Relation index = index_open(catalog.weight_chunk_by_sequence, AccessShareLock);
-    scan = systable_beginscan_ordered(relation, index, GetActiveSnapshot(), 1, &key);
+    SysScanDesc scan = systable_beginscan_ordered(relation, index, GetActiveSnapshot(), 1, &key);
+    HeapTuple tuple = nullptr;
     while ((tuple = systable_getnext_ordered(scan, ForwardScanDirection)) != nullptr) {
         CHECK_FOR_INTERRUPTS();
         const int sequence = DatumGetInt32(Column(tuple, kWeightChunkSequence, relation, "sequence"));
@@ -421,16 +416,14 @@ void ReadArtifact(int64_t version_id, StoredArtifact* artifact) {
 
 void ReadExplainer(int64_t version_id, StoredExplainer* explainer) {
     const bool pushed = PushSnapshotIfNone();
-    ScanKeyData key;
-    Relation relation = table_open(GetCatalogRelations().version, AccessShareLock);
-    SysScanDesc scan = nullptr;
-    HeapTuple tuple = VersionById(version_id, relation, &key, &scan);
+    UniqueRow row;
+    OpenVersion(version_id, &row);
     bool is_null = true;
-    const Datum statistics = heap_getattr(tuple, kVersionExplainer, RelationGetDescr(relation), &is_null);
+    const Datum statistics =
+        heap_getattr(row.tuple, kVersionExplainer, RelationGetDescr(row.relation), &is_null);
     explainer->statistics = is_null ? nullptr : DatumGetJsonbPCopy(statistics);
-    ReadWeightsSha256(tuple, relation, version_id, explainer->weights_sha256);
-    systable_endscan(scan);
-    table_close(relation, AccessShareLock);
+    ReadWeightsSha256(row.tuple, row.relation, version_id, explainer->weights_sha256);
+    CloseUniqueRow(&row);
     if (pushed)
         PopActiveSnapshot();
 }

@@ -1,7 +1,6 @@
 #include "pg/catalog/row_hints.h"
 
 extern "C" {
-#include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
@@ -9,7 +8,6 @@ extern "C" {
 #include "storage/bufmgr.h"
 #include "utils/fmgroids.h"
 #include "utils/snapmgr.h"
-#include "utils/uuid.h"
 }
 
 namespace dlent::pg {
@@ -25,43 +23,14 @@ constexpr uint32 kRowHints = 256;
 RowHint row_hints[kRowHints];
 
 uint32 HashOfArgument(const ScanKeyData& key) {
-    switch (key.sk_func.fn_oid) {
-        case F_TEXTEQ: {
-            const text* value = DatumGetTextPP(key.sk_argument);
-            return hash_bytes(reinterpret_cast<const unsigned char*>(VARDATA_ANY(value)),
-                              static_cast<int>(VARSIZE_ANY_EXHDR(value)));
-        }
-        case F_UUID_EQ:
-            return hash_bytes(DatumGetUUIDP(key.sk_argument)->data, UUID_LEN);
-        default:
-            return hash_bytes(reinterpret_cast<const unsigned char*>(&key.sk_argument),
-                              sizeof(key.sk_argument));
-    }
+    if (key.sk_func.fn_oid != F_TEXTEQ)
+        return hash_bytes(reinterpret_cast<const unsigned char*>(&key.sk_argument), sizeof(key.sk_argument));
+    const text* value = DatumGetTextPP(key.sk_argument);
+    return hash_bytes(reinterpret_cast<const unsigned char*>(VARDATA_ANY(value)),
+                      static_cast<int>(VARSIZE_ANY_EXHDR(value)));
 }
 
-}  // namespace
-
-uint32 RowHintKey(Oid index, const ScanKeyData* keys, int count) {
-    uint32 key = hash_bytes_uint32(index);
-    for (int i = 0; i < count; ++i)
-        key = hash_combine(key, HashOfArgument(keys[i]));
-    return key;
-}
-
-HeapTuple FetchHintedRow(uint32 key, Relation relation, TupleTableSlot** slot) {
-    RowHint& hint = row_hints[key % kRowHints];
-    // VACUUM may have cut off the table's end since.
-    if (hint.key != key || !ItemPointerIsValid(&hint.place) ||
-        ItemPointerGetBlockNumber(&hint.place) >= RelationGetNumberOfBlocks(relation))
-        return nullptr;
-    *slot = table_slot_create(relation, nullptr);
-    if (table_tuple_fetch_row_version(relation, &hint.place, GetActiveSnapshot(), *slot))
-        return ExecFetchSlotHeapTuple(*slot, false, nullptr);
-    ExecDropSingleTupleTableSlot(*slot);
-    *slot = nullptr;
-    return nullptr;
-}
-
+/// Whether a row has the keys, whose attribute numbers are the table's. NULL is equal to nothing.
 bool HasKeys(HeapTuple tuple, Relation relation, const ScanKeyData* keys, int count) {
     for (int i = 0; i < count; ++i) {
         bool is_null = true;
@@ -73,6 +42,34 @@ bool HasKeys(HeapTuple tuple, Relation relation, const ScanKeyData* keys, int co
     return true;
 }
 
+}  // namespace
+
+uint32 RowHintKey(Oid index, const ScanKeyData* keys, int count) {
+    uint32 key = hash_bytes_uint32(index);
+    for (int i = 0; i < count; ++i)
+        key = hash_combine(key, HashOfArgument(keys[i]));
+    return key;
+}
+
+HeapTuple FetchHintedRow(uint32 hint_key, Relation relation, const ScanKeyData* keys, int count,
+                         TupleTableSlot** slot) {
+    const RowHint& hint = row_hints[hint_key % kRowHints];
+    // VACUUM may have cut off the table's end since.
+    if (hint.key != hint_key || !ItemPointerIsValid(&hint.place) ||
+        ItemPointerGetBlockNumber(&hint.place) >= RelationGetNumberOfBlocks(relation))
+        return nullptr;
+    ItemPointerData place = hint.place;
+    *slot = table_slot_create(relation, nullptr);
+    if (table_tuple_fetch_row_version(relation, &place, GetActiveSnapshot(), *slot)) {
+        HeapTuple tuple = ExecFetchSlotHeapTuple(*slot, false, nullptr);
+        if (HasKeys(tuple, relation, keys, count))
+            return tuple;
+    }
+    ExecDropSingleTupleTableSlot(*slot);
+    *slot = nullptr;
+    return nullptr;
+}
+
 void RememberRow(uint32 key, HeapTuple tuple) {
     row_hints[key % kRowHints] = {key, tuple->t_self};
 }
@@ -81,8 +78,8 @@ void OpenUniqueRow(Oid relation, Oid index, ScanKeyData* keys, int count, Unique
     *row = {};
     row->relation = table_open(relation, AccessShareLock);
     const uint32 key = RowHintKey(index, keys, count);
-    row->tuple = FetchHintedRow(key, row->relation, &row->slot);
-    if (row->tuple != nullptr && HasKeys(row->tuple, row->relation, keys, count))
+    row->tuple = FetchHintedRow(key, row->relation, keys, count, &row->slot);
+    if (row->tuple != nullptr)
         return;
     row->scan = systable_beginscan(row->relation, index, true, GetActiveSnapshot(), count, keys);
     row->tuple = systable_getnext(row->scan);

@@ -4,7 +4,6 @@
 
 extern "C" {
 #include "access/genam.h"
-#include "access/skey.h"
 #include "executor/tuptable.h"
 #include "utils/relcache.h"
 }
@@ -19,14 +18,13 @@ namespace dlent::pg {
 /// What a hint is kept by: the index that would be asked, and the keys.
 uint32 RowHintKey(Oid index, const ScanKeyData* keys, int count);
 
-/// The row where the last one of that key was, in a slot that the caller drops when a row was found; null
-/// when nobody remembers, or the active snapshot does not see it. Whether it has the key is not known.
-HeapTuple FetchHintedRow(uint32 key, Relation relation, TupleTableSlot** slot);
+/// The row where the last one of that hint was, in a slot that the caller drops when a row was found; null
+/// when nobody remembers, the active snapshot does not see it, or it has not the keys, whose attribute
+/// numbers are the table's.
+HeapTuple FetchHintedRow(uint32 hint_key, Relation relation, const ScanKeyData* keys, int count,
+                         TupleTableSlot** slot);
 
-/// Whether a row has the keys, whose attribute numbers are the table's. NULL is equal to nothing.
-bool HasKeys(HeapTuple tuple, Relation relation, const ScanKeyData* keys, int count);
-
-void RememberRow(uint32 key, HeapTuple tuple);
+void RememberRow(uint32 hint_key, HeapTuple tuple);
 
 /// The only row visible to the active snapshot that has the keys of a unique index.
 struct UniqueRow {

@@ -7,7 +7,6 @@
 #include <string>
 
 #include "pg/bridge/error.h"
-#include "pg/cache/scorer_cache.h"
 
 extern "C" {
 #include "access/transam.h"

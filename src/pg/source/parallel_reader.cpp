@@ -30,13 +30,6 @@ using Columns = std::vector<TrainingColumns::Column>;
 /// What the leader hands to its workers.
 enum ContentKey : uint64 { kSharedKey = 1, kBlocksKey, kPlanKey, kTextKey, kColumnsKey, kAreaKey };
 
-std::vector<ColumnDefinition> Definitions(const Columns& columns) {
-    std::vector<ColumnDefinition> definitions;
-    for (const TrainingColumns::Column& column : columns)
-        definitions.push_back(column.definition);
-    return definitions;
-}
-
 std::string ColumnsToJson(const Columns& columns) {
     Json list = Json::array();
     for (const TrainingColumns::Column& column : columns)
@@ -71,7 +64,7 @@ class ChunkReader : private RowSink, private CategoryCoder {
         : queue_(queue),
           scan_(scan),
           encoder_(columns, this),
-          piece_(Definitions(columns), TablePiece::UsualCapacity(encoder_.cell_count())) {}
+          piece_(DefinitionsOf(columns), TablePiece::UsualCapacity(encoder_.cell_count())) {}
 
     /// Reads a chunk that was claimed. Throws PgError.
     void Read(uint64 chunk) {
@@ -189,7 +182,7 @@ void Workers::Finish() const {
 class LeadingReader final : public ChunkReader {
  public:
     LeadingReader(const Columns& columns, const BlockScan& scan, const PieceQueue& queue, TableSink* sink)
-        : ChunkReader(columns, scan, queue), definitions_(Definitions(columns)), sink_(sink) {}
+        : ChunkReader(columns, scan, queue), definitions_(DefinitionsOf(columns)), sink_(sink) {}
 
     /// Until all rows are in the table.
     void Run() {

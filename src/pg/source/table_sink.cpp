@@ -123,10 +123,7 @@ void TableSink::Replay() {
 
 void TableSink::MakeTable() {
     const std::vector<TrainingColumns::Column> known = columns();
-    std::vector<ColumnDefinition> definitions;
-    for (const TrainingColumns::Column& column : known)
-        definitions.push_back(column.definition);
-    table_.emplace(std::move(definitions));
+    table_.emplace(DefinitionsOf(known));
     coder_.emplace(&*table_);
     const ContextScope context(kept_);
     encoder_.emplace(known, &*coder_);

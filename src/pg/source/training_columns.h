@@ -18,6 +18,13 @@ struct TrainingColumns {
     std::vector<Finding> findings;  ///< columns left out because of their type
 };
 
+inline std::vector<ColumnDefinition> DefinitionsOf(const std::vector<TrainingColumns::Column>& columns) {
+    std::vector<ColumnDefinition> definitions;
+    for (const TrainingColumns::Column& column : columns)
+        definitions.push_back(column.definition);
+    return definitions;
+}
+
 /// Gives every column of `source` its role and kind, by its type and the options. The columns that the
 /// options name for weights and for the validation split are not features, except when option `features`
 /// names them too. Errors: 42703 for names that are not in the source, 42804 for a kind that a type cannot be

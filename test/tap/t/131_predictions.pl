@@ -158,7 +158,7 @@ for my $victim ('writer', 'producer') {
     $pid = $victim eq 'writer' ? writer() : $target;
     cmp_ok($pid, '>', 0, "a $victim to be killed") or last;
     kill 'KILL', $pid;
-    usleep(10_000) while kill 0, $target;    # it ends with all the others
+    wait_for_end($target);    # it ends with all the others
     wait_for('the server', 'SELECT true');
     eval { $load->quit };
     is(ask('SELECT count(*) = count(DISTINCT (request, shadow, arm, key)) FROM dlent.predictions'), 't', "killed $victim: no row twice");
