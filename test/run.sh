@@ -121,7 +121,7 @@ suite_tap() {
     local output=$runtime/tap-out
     rm -rf "$output"
     as_server_user mkdir -p "$output"
-    local tests tap_jobs
+    local tests tap_jobs test
     tap_jobs=$(($(nproc) * 3 / 2))
     tap_jobs=$((tap_jobs < 6 ? tap_jobs : 6))
     tests=$(cd "$runtime/inputs/tap/t" && printf "$PWD/%s\n" ${TAP:-*.pl})
@@ -135,6 +135,11 @@ suite_tap() {
     good=$(($(lines '^ok [0-9]+( |$)' "$logs/tap.log") - $(lines '^ok [0-9]+ .*# [Ss][Kk][Ii][Pp]' "$logs/tap.log")))
     bad=$(lines '^not ok ' "$logs/tap.log")
     [ $status -ne 0 ] && [ "$bad" -eq 0 ] && bad=1
+    # what a test that failed said last, and why it died, is in a log of its own
+    for test in $(sed -n 's,^/.*/\([^/ ]*\)\.pl *(Wstat: .*,\1,p' "$logs/tap.log"); do
+        printf -- '--- %s\n' "$test"
+        find "$output" -name "regress_log_$test" -exec grep -hvE '^(\[[^]]*\] *)?(\([^)]*\) *)?ok ' {} + | tail -n 20
+    done >>"$logs/tap.log"
     count tap "$good" "$bad" "$skip"
 }
 

@@ -5,10 +5,22 @@ use strict;
 use warnings;
 
 use Exporter 'import';
+use IPC::Run ();
 use Test::More;
 use Time::HiRes qw(time usleep);
 
-our @EXPORT = qw(wait_until wait_for_query wait_for_end kill_backend);
+our @EXPORT = qw(try_query wait_until wait_for_query wait_for_end kill_backend);
+
+# What a query answers, or undef: it failed, or the server is away. The query is not written to psql's standard input, as the cluster's own psql() does:
+# one that finds no server may have left before it is written, and the broken pipe would end the test.
+sub try_query
+{
+    my ($node, $query, $database) = @_;
+    my ($out, $err) = ('', '');
+    my $succeeded = IPC::Run::run([ $node->installed_command('psql'), '-XAtq', '-d', $node->connstr($database // 'postgres'), '-c', $query ], '<', \'', '>', \$out, '2>', \$err);
+    chomp $out;
+    return $succeeded ? $out : undef;
+}
 
 # Until a function says so; true, or a failed test after so many seconds (60).
 sub wait_until
@@ -28,7 +40,7 @@ sub wait_until
 sub wait_for_query
 {
     my ($node, $what, $query, $database, $seconds) = @_;
-    return wait_until($what, sub { my ($status, $out) = $node->psql($database // 'postgres', $query); return $status == 0 && $out eq 't' }, $seconds);
+    return wait_until($what, sub { return (try_query($node, $query, $database) // '') eq 't' }, $seconds);
 }
 
 # Until a killed backend is gone. Its postmaster has then seen it die, and takes no new connection before the server is up again.

@@ -48,7 +48,7 @@ my $pid = $victim->query_safe('SELECT pg_backend_pid()');
 $victim->query_safe(q{BEGIN});
 $victim->query_safe(q{SELECT dlent_promote('kept', 3)});
 kill_backend($pid);
-$node->poll_query_until('postgres', 'SELECT NOT pg_is_in_recovery()') or die 'the server does not come back';
+wait_for_query($node, 'the server', 'SELECT NOT pg_is_in_recovery()') or die 'the server does not come back';
 is($node->safe_psql('postgres', $scores), $before, 'after kill -9 of a backend the champion is what it was');
 $victim->{run}->kill_kill;
 

@@ -28,16 +28,7 @@ my $scores = q{SELECT md5(string_agg(dlent_predict('m', x, y)::text, ',' ORDER B
 
 sub files { my @files = sort glob("$directory/pgsql_tmp_dlent_*"); return @files }
 sub half_written { return grep { /\.\d+\.\d+$/ } files() }
-sub wait_for_server
-{
-    for (1 .. 600)
-    {
-        my ($status) = $node->psql('postgres', 'SELECT 1');
-        return if $status == 0;
-        usleep(50_000);
-    }
-    die 'the server does not come back';
-}
+sub wait_for_server { wait_for_query($node, 'the server', 'SELECT true') or die 'the server does not come back' }
 
 # ---- a full disk: the server may write files of 8 MB at most, which is less than the model's
 my $expected = $node->safe_psql('postgres', $scores);

@@ -8,7 +8,8 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use KillServer;
-use Time::HiRes qw(time usleep);
+use Waiting;
+use Time::HiRes qw(usleep);
 
 srand(20);
 my $node = PostgreSQL::Test::Cluster->new('main');
@@ -31,18 +32,8 @@ $node->safe_psql('postgres', q{
     SELECT dlent_schedule('m', '1 second', 'evaluate', '{"catch_up": "1 day", "arguments": {"source": "spot"}, "quarantine_after": 0, "resumes": 100, "retry_period": 0.1, "backoff": "none"}');
 });
 
-sub query { my ($sql) = @_; my ($status, $out) = $node->psql('postgres', $sql); return $status == 0 ? $out : undef }
-sub wait_for {
-    my ($what, $query) = @_;
-    my $until = time() + 60;
-    while (time() < $until) {
-        my $out = query($query);
-        return 1 if defined $out && $out eq 't';
-        usleep(20_000);
-    }
-    fail("$what within a minute");
-    return 0;
-}
+sub query { my ($sql) = @_; return try_query($node, $sql) }
+sub wait_for { my ($what, $query) = @_; return wait_for_query($node, $what, $query) }
 
 my $options = q{"members": 3, "epochs": 20};
 my $rounds = 20;

@@ -143,7 +143,7 @@ for (1 .. 3000)
 is($seen, '1', 'its progress is shown');
 kill_backend($pid);
 $session->{run}->kill_kill;
-$primary->poll_query_until('postgres', 'SELECT 1', '1');
+wait_for_query($primary, 'the server', 'SELECT true');
 is($primary->safe_psql('postgres', 'SELECT count(*) FROM dlent.explanations WHERE seed = 9'), '0', 'a crash leaves nothing');
 is($primary->safe_psql('postgres', q{SELECT dlent_explain_table('m', 'SELECT * FROM point WHERE id <= 300', 'id', '{"seed": 9}')}), '300', 'the next run explains');
 is($primary->safe_psql('postgres', q{SELECT dlent_explain_table('m', 'SELECT * FROM point WHERE id <= 400', 'id', '{"seed": 9}')}), '100', 'and the one after what is missing');

@@ -136,7 +136,7 @@ $doomed->query_safe('BEGIN');
 is($doomed->query_safe(q{SELECT c ->> 'applied' FROM dlent_check_rollout('m', '{"apply": true}') AS c}), 'advanced', 'advanced, not committed');
 my $pid = $doomed->query_safe('SELECT pg_backend_pid()');
 kill_backend($pid);
-$node->poll_query_until('postgres', 'SELECT true');
+wait_for_query($node, 'the server', 'SELECT true');
 eval { $doomed->quit };
 is(query(q{SELECT r.step, (SELECT count(*) FROM dlent.events) FROM dlent.rollouts AS r WHERE state = 'running'}), "2|$events", 'nothing of it is left');
 my $job = query(q{SELECT dlent_start_job('check_rollout', 'm')});

@@ -12,6 +12,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use KillServer;
+use Waiting;
 use Time::HiRes qw(time usleep);
 
 my $seed = $ENV{DLENT_CRASH_SEED} || 20261127;
@@ -35,7 +36,7 @@ wal_retrieve_retry_interval = 200ms
 CONF
 $node->start;
 
-sub answer { my ($sql, $on) = @_; my ($status, $out) = ($on // $node)->psql('postgres', $sql); return $status == 0 ? $out : undef }
+sub answer { my ($sql, $on) = @_; return try_query($on // $node, $sql) }
 sub as { my ($role, $sql, $on) = @_; return ($on // $node)->safe_psql('postgres', $sql, extra_params => [ '-U', $role ]) }
 
 # Until a query, or a sub, says so.

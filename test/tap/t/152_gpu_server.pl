@@ -6,6 +6,7 @@ use warnings;
 use GpuTesting;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Waiting qw(wait_for_query);
 
 my $node = gpu_node('main', "shared_preload_libraries = 'dlent'\nrestart_after_crash = on\ndlent.gpu_idle_timeout = 1s\n");
 order('devices=2');
@@ -55,7 +56,7 @@ trains('idle');
 @pids = pids();
 signal_process('KILL', supervisors());
 gone('supervisor killed', @pids);
-ok(wait_until('the server is up', sub { $node->psql('postgres', 'SELECT 1') == 0 }), 'the server comes back');
+ok(wait_for_query($node, 'the server', 'SELECT true'), 'the server comes back');
 ready('supervisor killed');
 trains('supervisor killed');
 
@@ -64,7 +65,7 @@ trains('supervisor killed');
 my $victim = $node->background_psql('postgres', on_error_stop => 0);
 signal_process('KILL', scalar $victim->query('SELECT pg_backend_pid()'));
 gone('crash', @pids);
-ok(wait_until('the server is up', sub { $node->psql('postgres', 'SELECT 1') == 0 }), 'the server comes back');
+ok(wait_for_query($node, 'the server', 'SELECT true'), 'the server comes back');
 $victim->{run}->kill_kill;
 ready('crash');
 trains('crash');
