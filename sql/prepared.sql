@@ -59,7 +59,7 @@ CALL ask();
 -- call sites of one statement, of one model and of several, and answers of another kind
 PREPARE several (float8, text) AS
 SELECT who(dlent_predict('m', $1, $2), $1, $2), who(dlent_predict('m', 77::float8, 'Kiel'::text), 77, 'Kiel'), dlent_predict('other', $1, $2) = dlent_predict_version('other', 1, $1, $2),
-       dlent_classify('m', $1, $2), dlent_classify('s', $1, $2) IN ('a', 'b', 'c'), (SELECT sum(value::float8)::float4 FROM jsonb_each_text(dlent_probabilities('s', $1, $2)));
+       dlent_classify('m', $1, $2), dlent_classify('s', $1, $2) IN ('a', 'b', 'c'), (SELECT round(sum(value::numeric), 6) FROM jsonb_each_text(dlent_probabilities('s', $1, $2)));
 EXECUTE several (12.5, 'Ulm');
 EXECUTE several (12.5, 'Ulm');
 

@@ -383,6 +383,9 @@ class CpuBackend final : public Backend {
         if (!kernels_.all_finite(count, values))
             *flag = 1;
     }
+    void PermuteRows(const RandomPermutation& permutation, const uint32_t* rows, uint32_t* order) override {
+        permutation.Permute(rows, 0, {order, permutation.count()});
+    }
     void GatherRows(int rows, int width, const void* table, const uint32_t* order, size_t first,
                     void* out) override {
         const size_t bytes = static_cast<size_t>(width) * sizeof(float);

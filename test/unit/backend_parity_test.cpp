@@ -504,6 +504,24 @@ TEST_P(BackendParity, GatherRows) {
     }
 }
 
+TEST_P(BackendParity, PermuteRows) {
+    for (const uint32_t count : {1u, 2u, 50u, 5000u}) {
+        const RandomPermutation permutation(count, 7, count);
+        std::vector<uint32_t> rows(count);
+        std::vector<uint32_t> expected(count);
+        for (uint32_t i = 0; i < count; ++i)
+            rows[i] = 3 * i + 1;
+        for (uint32_t i = 0; i < count; ++i)
+            expected[i] = rows[permutation(i)];
+        uint32_t* order = Put(std::vector<uint32_t>(count));
+        backend_->PermuteRows(permutation, Put(rows), order);
+        std::vector<uint32_t> permuted(count);
+        backend_->Download(permuted.data(), order, count * sizeof(uint32_t));
+        ASSERT_TRUE(backend_->Synchronize().ok());
+        EXPECT_EQ(permuted, expected);
+    }
+}
+
 TEST_P(BackendParity, AProgramsStepsAreWhatTheyEnqueue) {
     // Everything that takes a number of a step, in two programs of other sizes and beside no program at all.
     constexpr int kRows = 40;

@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 
+#include "core/base/permutation.h"
 #include "core/base/status.h"
 
 namespace dlent {
@@ -280,6 +281,11 @@ class Backend {
     // ---- steps ----
     /// How many bytes of training data the device would rather hold than be fed batch by batch; 0: none.
     virtual size_t ResidentBytes() const { return 0; }
+    /// How many steps may be enqueued before the host looks at what has come of them: 1 where operators run
+    /// at once.
+    virtual int StepsAhead() const { return 1; }
+    /// order[i] = rows[permutation(i)], i below the permutation's count.
+    virtual void PermuteRows(const RandomPermutation& permutation, const uint32_t* rows, uint32_t* order) = 0;
     /// out[i, :] = table[order[first + i], :], `rows` rows of `width` values of four bytes.
     virtual void GatherRows(int rows, int width, const void* table, const uint32_t* order, size_t first,
                             void* out) = 0;

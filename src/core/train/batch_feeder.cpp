@@ -21,8 +21,7 @@ BatchInputs BatchFeeder::Feed(std::span<const uint32_t> rows) {
     codes_.Upload(backend_, rows.size());
     targets_.Upload(backend_, rows.size());
     weights_.Upload(backend_, rows.size());
-    return {static_cast<int>(rows.size()), numeric_.device.data(), plain_.device.data(),
-            codes_.device.data()};
+    return Fed(static_cast<int>(rows.size()));
 }
 
 Expected<bool> BatchFeeder::MakeResident(const CancelToken& cancel) {
@@ -61,7 +60,7 @@ Expected<bool> BatchFeeder::MakeResident(const CancelToken& cancel) {
 
 BatchInputs BatchFeeder::FeedResident(const uint32_t* order, size_t first, int rows) {
     ForEach([&](auto& part) { part.GatherOnDevice(backend_, order, first, rows); });
-    return {rows, numeric_.device.data(), plain_.device.data(), codes_.device.data()};
+    return Fed(rows);
 }
 
 }  // namespace dlent

@@ -22,6 +22,10 @@ class BatchFeeder {
 
     /// Gathers and uploads rows; the result is valid until the next call.
     BatchInputs Feed(std::span<const uint32_t> rows);
+    /// The batch of so many rows that was fed last, or will be before anything reads it.
+    BatchInputs Fed(int rows) const {
+        return {rows, numeric_.device.data(), plain_.device.data(), codes_.device.data()};
+    }
 
     /// Brings all rows of the data to the device, once and for all, when it wants them there and has the
     /// room: whether it has. kCancelled.

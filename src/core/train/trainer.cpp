@@ -10,7 +10,7 @@
 #include <string>
 
 #include "core/base/float_environment.h"
-#include "core/base/random.h"
+#include "core/base/permutation.h"
 #include "core/train/batch_feeder.h"
 #include "core/train/calibration.h"
 #include "core/train/validation_loss.h"
@@ -20,8 +20,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr int kGradientCheckSteps = 64;   ///< how often the device is asked whether gradients are finite
-constexpr double kProgressSeconds = 0.5;  ///< within an epoch
+constexpr double kProgressSeconds = 0.5;         ///< within an epoch
 constexpr uint64_t kShuffleStream = 0x5348554c;  ///< of the seed; the epoch is added
 
 double Seconds(Clock::time_point from, Clock::time_point to) {
@@ -166,7 +165,7 @@ class TrainingRun {
         DLENT_ASSIGN_OR_RETURN(optimizer_, Optimizer::Create(options_.optimizer, network_, backend_));
         DLENT_RETURN_IF_ERROR(feeder_.Prepare(network_.spec(), network_.max_batch(), true));
         DLENT_RETURN_IF_ERROR(accumulator_.Allocate(backend_, 2));
-        DLENT_RETURN_IF_ERROR(scales_.Allocate(backend_, kGradientCheckSteps));
+        DLENT_RETURN_IF_ERROR(clip_scale_.Allocate(backend_, 1));
         loss_ = options_.loss;
         loss_.class_weights = nullptr;
         if (!options_.class_weights.empty()) {
@@ -185,28 +184,31 @@ class TrainingRun {
             DLENT_RETURN_IF_ERROR(best_state_.Allocate(backend_, network_.state_data_count()));
             DLENT_RETURN_IF_ERROR(PrepareValidation());
         }
-        order_.assign(train_rows_.begin(), train_rows_.end());
-        DLENT_RETURN_IF_ERROR(PrepareResident());
+        DLENT_RETURN_IF_ERROR(PrepareSteps());
         result_.log.reserve(static_cast<size_t>(std::min<int64_t>(total_epochs_, 1 << 20)));
         return backend_.Synchronize();
     }
 
-    /// On a device that holds the data, steps need nothing from the host: they are recorded and repeated.
-    Status PrepareResident() {
+    /// On a device that holds the data, steps need nothing from the host; others are fed.
+    Status PrepareSteps() {
         DLENT_ASSIGN_OR_RETURN(resident_, feeder_.MakeResident(cancel_));
-        if (!resident_) {
-            return Status::Ok();
+        if (resident_) {
+            DLENT_RETURN_IF_ERROR(device_train_rows_.Allocate(backend_, train_rows_.size()));
+            backend_.Upload(device_train_rows_.data(), train_rows_.data(), device_train_rows_.bytes());
+            DLENT_RETURN_IF_ERROR(device_order_.Allocate(backend_, train_rows_.size()));
+            if (has_validation()) {
+                DLENT_RETURN_IF_ERROR(device_validation_rows_.Allocate(backend_, validation_rows_.size()));
+                backend_.Upload(device_validation_rows_.data(), validation_rows_.data(),
+                                device_validation_rows_.bytes());
+            }
+        } else {
+            batch_rows_.resize(static_cast<size_t>(options_.batch_size));
         }
-        DLENT_RETURN_IF_ERROR(device_order_.Allocate(backend_, order_.size()));
-        if (has_validation()) {
-            DLENT_RETURN_IF_ERROR(device_validation_rows_.Allocate(backend_, validation_rows_.size()));
-            backend_.Upload(device_validation_rows_.data(), validation_rows_.data(),
-                            device_validation_rows_.bytes());
-        }
-        steps_.reserve(kGradientCheckSteps);
+        steps_.reserve(static_cast<size_t>(backend_.StepsAhead()));
         program_ = backend_.MakeStepProgram([this](const StepScalars& step) {
-            return Enqueue(step, feeder_.FeedResident(device_order_.data(), step.first_row, step.rows),
-                           scales_.data());
+            return Enqueue(step, resident_
+                                     ? feeder_.FeedResident(device_order_.data(), step.first_row, step.rows)
+                                     : feeder_.Fed(step.rows));
         });
         return Status::Ok();
     }
@@ -247,13 +249,12 @@ class TrainingRun {
         epoch_start_ = begin;
         epoch_first_step_ = step_;
         epoch_rows_ = 0;
-        DLENT_RETURN_IF_ERROR(Shuffle());
+        Shuffle();
         backend_.Zero(accumulator_.data(), accumulator_.bytes());
         const int64_t end = std::min(epoch_first_step_ + steps_per_epoch_, last_step_);
         while (step_ < end && !timed_out_) {
-            DLENT_RETURN_IF_ERROR(resident_ ? ResidentSteps(end) : Step());
+            DLENT_RETURN_IF_ERROR(Steps(end));
         }
-        DLENT_RETURN_IF_ERROR(CheckGradients());
         DLENT_RETURN_IF_ERROR(ReadTrainLoss());
         if (!std::isfinite(train_loss_)) {
             return Diverged("the loss", step_);
@@ -267,25 +268,19 @@ class TrainingRun {
         return Status::Ok();
     }
 
-    /// A new order each epoch, as a function of seed and epoch. Starts from the order before.
-    Status Shuffle() {
-        RandomStream random(options_.seed, kShuffleStream + static_cast<uint64_t>(result_.epochs));
-        for (size_t i = order_.size(); i > 1; --i) {
-            std::swap(order_[i - 1], order_[random.NextBelow(static_cast<uint32_t>(i))]);
-            if (i % 65536 == 0 && cancel_.IsCancelled()) {
-                return Status::Cancelled();
-            }
-        }
+    /// A new order each epoch, as a function of seed and epoch.
+    void Shuffle() {
+        order_ = RandomPermutation(static_cast<uint32_t>(train_rows_.size()), options_.seed,
+                                   kShuffleStream + static_cast<uint64_t>(result_.epochs));
         if (resident_) {
-            backend_.Upload(device_order_.data(), order_.data(), device_order_.bytes());
+            backend_.PermuteRows(order_, device_train_rows_.data(), device_order_.data());
         }
-        return Status::Ok();
     }
 
     /// The numbers of step `step`, which is of the current epoch.
     StepScalars ScalarsOf(int64_t step) const {
         const size_t index = static_cast<size_t>(step - epoch_first_step_);
-        const size_t rows = order_.size();
+        const size_t rows = train_rows_.size();
         const size_t steps = static_cast<size_t>(steps_per_epoch_);
         StepScalars scalars;
         scalars.first_row = index * rows / steps;
@@ -300,8 +295,8 @@ class TrainingRun {
         return scalars;
     }
 
-    /// The operators of a step; its clip factor goes to *scale.
-    Status Enqueue(const StepScalars& step, const BatchInputs& batch, float* scale) {
+    /// The operators of a step.
+    Status Enqueue(const StepScalars& step, const BatchInputs& batch) {
         DLENT_RETURN_IF_ERROR(network_.Forward(batch, true, options_.seed, step.step));
         backend_.Loss(loss_, batch.rows * network_.members(), network_.outputs(), network_.members(),
                       network_.logits(), feeder_.targets(), feeder_.weights(), accumulator_.data(),
@@ -313,49 +308,44 @@ class TrainingRun {
         }
         DLENT_RETURN_IF_ERROR(network_.Backward());
         backend_.GradientClipScale(network_.parameter_data_count(), network_.gradient_data(),
-                                   static_cast<float>(options_.clip_norm), scale);
-        optimizer_->Step(step.learning_rate, step.optimizer_step, scale);
+                                   static_cast<float>(options_.clip_norm), clip_scale_.data());
+        optimizer_->Step(step.learning_rate, step.optimizer_step, clip_scale_.data());
         if (averages()) {
             backend_.Lerp(average_.count(), step.average_weight, network_.parameter_data(), average_.data());
         }
         return Status::Ok();
     }
 
-    Status Step() {
-        if (cancel_.IsCancelled()) {
-            return Status::Cancelled();
-        }
-        const StepScalars step = ScalarsOf(step_);
-        const BatchInputs batch =
-            feeder_.Feed(std::span(order_).subspan(step.first_row, static_cast<size_t>(step.rows)));
-        DLENT_RETURN_IF_ERROR(Enqueue(step, batch, scales_.data() + unchecked_steps_));
-        CountSteps(1);
-        if (++unchecked_steps_ == kGradientCheckSteps) {
-            DLENT_RETURN_IF_ERROR(CheckGradients());
-        }
-        return Tick();
-    }
-
-    /// As many steps at once as lie before `end` and the next look at the gradients. One clip factor tells of
-    /// all: once it is not finite, neither are the weights, nor any later one.
-    Status ResidentSteps(int64_t end) {
-        if (cancel_.IsCancelled()) {
-            return Status::Cancelled();
-        }
+    /// As many steps as may go ahead, none behind `end`.
+    Status Steps(int64_t end) {
+        const int64_t count = std::min<int64_t>(end - step_, backend_.StepsAhead());
         steps_.clear();
-        const int64_t count = std::min<int64_t>(end - step_, kGradientCheckSteps);
         for (int64_t i = 0; i < count; ++i) {
             steps_.push_back(ScalarsOf(step_ + i));
         }
-        DLENT_RETURN_IF_ERROR(program_->Run(steps_));
+        DLENT_RETURN_IF_ERROR(resident_ ? RunResident() : RunFed());
         CountSteps(count);
-        unchecked_steps_ = 1;
         DLENT_RETURN_IF_ERROR(CheckGradients());
         return Tick();
     }
 
+    Status RunResident() { return cancel_.IsCancelled() ? Status::Cancelled() : program_->Run(steps_); }
+
+    Status RunFed() {
+        for (const StepScalars& step : steps_) {
+            if (cancel_.IsCancelled()) {
+                return Status::Cancelled();
+            }
+            const std::span<uint32_t> rows = std::span(batch_rows_).first(static_cast<size_t>(step.rows));
+            order_.Permute(train_rows_.data(), static_cast<uint32_t>(step.first_row), rows);
+            feeder_.Feed(rows);
+            DLENT_RETURN_IF_ERROR(program_->Run(std::span(&step, 1)));
+        }
+        return Status::Ok();
+    }
+
     void CountSteps(int64_t count) {
-        const size_t rows = order_.size();
+        const size_t rows = train_rows_.size();
         const size_t steps = static_cast<size_t>(steps_per_epoch_);
         const size_t first = static_cast<size_t>(step_ - epoch_first_step_);
         step_ += count;
@@ -374,21 +364,13 @@ class TrainingRun {
         return Status::Ok();
     }
 
+    /// Waits for the steps. The last one's clip factor tells of all: once one is not finite, neither are the
+    /// weights, nor any later factor.
     Status CheckGradients() {
-        if (unchecked_steps_ == 0) {
-            return Status::Ok();
-        }
-        std::array<float, kGradientCheckSteps> scales;
-        backend_.Download(scales.data(), scales_.data(),
-                          static_cast<size_t>(unchecked_steps_) * sizeof(float));
+        float scale = 0.0f;
+        backend_.Download(&scale, clip_scale_.data(), sizeof(scale));
         DLENT_RETURN_IF_ERROR(backend_.Synchronize());
-        for (int i = 0; i < unchecked_steps_; ++i) {
-            if (!std::isfinite(scales[i])) {
-                return Diverged("the gradient", step_ - unchecked_steps_ + i + 1);
-            }
-        }
-        unchecked_steps_ = 0;
-        return Status::Ok();
+        return std::isfinite(scale) ? Status::Ok() : Diverged("the gradient", step_);
     }
 
     Status Diverged(const std::string& what, int64_t step) const {
@@ -513,15 +495,18 @@ class TrainingRun {
     LossSpec loss_;
     DeviceBuffer<float> class_weights_;
     DeviceBuffer<double> accumulator_;  ///< Σ weight·loss, Σ weight
-    DeviceBuffer<float> scales_;        ///< clip factors of the steps since the last check
+    DeviceBuffer<float> clip_scale_;    ///< of the last step
     DeviceBuffer<float> average_;
     DeviceBuffer<float> aside_;  ///< the weights while their average is evaluated
     DeviceBuffer<float> best_parameters_;
     DeviceBuffer<float> best_state_;
-    std::vector<uint32_t> order_;
-    bool resident_ = false;  ///< the data are on the device
+    RandomPermutation order_{0, 0, 0};  ///< of train_rows_, in this epoch
+    bool resident_ = false;             ///< the data are on the device
+    // These are null unless they are:
+    DeviceBuffer<uint32_t> device_train_rows_;
     DeviceBuffer<uint32_t> device_order_;
-    DeviceBuffer<uint32_t> device_validation_rows_;  ///< null unless resident
+    DeviceBuffer<uint32_t> device_validation_rows_;
+    std::vector<uint32_t> batch_rows_;  ///< of the batch that is fed
     std::vector<StepScalars> steps_;
     std::unique_ptr<StepProgram> program_;
     std::vector<float> validation_logits_;
@@ -535,7 +520,6 @@ class TrainingRun {
     int64_t last_step_ = 0;  ///< at which the run ends
     int64_t step_ = 0;
     int64_t epoch_first_step_ = 0;
-    int unchecked_steps_ = 0;
     bool timed_out_ = false;
     double train_loss_ = 0.0;
     double validation_loss_ = std::numeric_limits<double>::quiet_NaN();

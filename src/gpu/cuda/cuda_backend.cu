@@ -525,6 +525,10 @@ class CudaBackend final : public Backend {
         // half of what is free: activations, validation and other jobs want some too
         return cudaMemGetInfo(&free_bytes, &total) == cudaSuccess ? free_bytes / 2 : 0;
     }
+    int StepsAhead() const override { return 64; }
+    void PermuteRows(const RandomPermutation& permutation, const uint32_t* rows, uint32_t* order) override {
+        Launch(PermuteRowsKernel, permutation.count(), permutation, rows, order);
+    }
     void GatherRows(int rows, int width, const void* table, const uint32_t* order, size_t first, void* out) override {
         Launch(GatherRowsKernel, Product(rows, width), width, static_cast<const uint32_t*>(table), order,
                static_cast<uint64_t>(first), current_step_, static_cast<uint32_t*>(out));

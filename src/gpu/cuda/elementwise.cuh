@@ -2,6 +2,7 @@
 
 // Loops without a shape: activations, dropout, copies, the averages of weights.
 
+#include "core/base/permutation.h"
 #include "gpu/cuda/launch.cuh"
 
 namespace dlent::cuda {
@@ -234,6 +235,12 @@ __global__ void CheckFiniteKernel(size_t count, const float* values, int32_t* fl
         if (!isfinite(values[i]))
             *flag = 1;  // all writers write the same
     }
+}
+
+__global__ void PermuteRowsKernel(size_t count, RandomPermutation permutation, const uint32_t* rows,
+                                  uint32_t* order) {
+    for (size_t i = FirstIndex(); i < count; i += GridStride())
+        order[i] = rows[permutation(static_cast<uint32_t>(i))];
 }
 
 /// out[i, :] = table[order[first + i], :], four bytes an element.

@@ -208,6 +208,13 @@ class ForwardingBackend : public Backend {
         inner_->CheckFinite(count, values, flag);
     }
 
+    int StepsAhead() const override { return inner_->StepsAhead(); }
+    void PermuteRows(const RandomPermutation& permutation, const uint32_t* rows, uint32_t* order) override {
+        inner_->PermuteRows(permutation, rows, order);
+    }
+    std::unique_ptr<StepProgram> MakeStepProgram(StepFunction enqueue) override {
+        return inner_->MakeStepProgram(std::move(enqueue));
+    }
     void GatherRows(int rows, int width, const void* table, const uint32_t* order, size_t first,
                     void* out) override {
         inner_->GatherRows(rows, width, table, order, first, out);
