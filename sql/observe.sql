@@ -37,7 +37,7 @@ SELECT dlent_observe('watched', '{"rollout_sample": -0.1}');
 SELECT dlent_observe('watched', '{"unit": ["customer"]}');
 SELECT dlent_observe('watched', '{"key": ""}');
 SELECT dlent_observe('watched', '{"features": 1}');
-SELECT dlent_observe('watched', '{"sketches": null}');
+SELECT dlent_observe('watched', '{"sketches": "yes"}');
 SELECT dlent_observe('watched', '[]');
 SELECT dlent_observe('nothing', '{}');
 SELECT dlent_observe(NULL, '{}');

@@ -3,8 +3,10 @@
 #include "pg/functions/drift_options.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "pg/bridge/error.h"
+#include "pg/bridge/option_reader.h"
 #include "pg/bridge/text.h"
 
 extern "C" {
@@ -14,47 +16,30 @@ extern "C" {
 namespace dlent::pg {
 namespace {
 
-[[noreturn]] void ThrowDriftOption(const std::string& message) {
-    throw SqlError(
-        ERRCODE_INVALID_PARAMETER_VALUE, message, {},
-        "Valid options are profile, reference, features, threshold, alpha, correction, prediction, "
-        "target, performance, multivariate, concept, attribution, time_column, window, live, seed, store.");
-}
-
-bool BooleanOption(const std::string& key, const Json& value) {
-    if (!value.is_boolean())
-        ThrowDriftOption("option \"" + key + "\" must be true or false");
-    return value.get<bool>();
-}
-
-std::string TextOption(const std::string& key, const Json& value, const char* what) {
-    if (!value.is_string())
-        ThrowDriftOption("option \"" + key + "\" must be " + what);
-    return value.get<std::string>();
-}
-
 /// true: all of `valid`; or an array of some.
-std::vector<std::string> NamesOption(const std::string& key, const Json& value,
-                                     const std::vector<std::string>& valid) {
-    std::string list;
+std::vector<std::string> SomeOf(const OptionReader& reader, const char* key,
+                                const std::vector<std::string>& valid) {
+    const Json* const value = reader.Find(key);
+    if (value == nullptr)
+        return {};
+    if (value->is_boolean())
+        return value->get<bool>() ? valid : std::vector<std::string>();
+    std::string must = "true, false or an array of ";
     for (const std::string& name : valid)
-        list += (list.empty() ? "" : ", ") + name;
-    if (value.is_boolean())
-        return value.get<bool>() ? valid : std::vector<std::string>();
-    if (!value.is_array())
-        ThrowDriftOption("option \"" + key + "\" must be true, false or an array of " + list);
-    std::vector<std::string> names;
-    for (const Json& entry : value) {
-        if (!entry.is_string() ||
-            std::find(valid.begin(), valid.end(), entry.get<std::string>()) == valid.end())
-            ThrowDriftOption("option \"" + key + "\" must be true, false or an array of " + list);
-        names.push_back(entry.get<std::string>());
+        must += (name == valid.front() ? "" : ", ") + name;
+    std::vector<std::string> names = reader.Texts(key, must.c_str());
+    for (const std::string& name : names) {
+        if (std::find(valid.begin(), valid.end(), name) == valid.end())
+            reader.Refuse(key, must);
     }
     return names;
 }
 
-/// Microseconds of an interval that is at least `least` and has no months.
-int64_t IntervalOption(const std::string& key, const std::string& text, int64_t least, const char* what) {
+/// Microseconds of an interval that is at least `least` and has no months; 0 where there is none.
+int64_t IntervalOption(const OptionReader& reader, const char* key, int64_t least, const char* what) {
+    if (reader.Find(key) == nullptr)
+        return 0;
+    const std::string text = reader.Text(key, "", "an interval");
     struct Parsed {
         int64_t microseconds;
         bool months;
@@ -66,71 +51,42 @@ int64_t IntervalOption(const std::string& key, const std::string& text, int64_t 
                       interval->month != 0};
     });
     if (parsed.months || parsed.microseconds < least)
-        ThrowDriftOption("option \"" + key + "\" must be an interval of at least " + what +
-                         ", without months");
+        reader.Refuse(key, std::string("an interval of at least ") + what + ", without months");
     return parsed.microseconds;
 }
 
 }  // namespace
 
 DriftRequest DriftRequest::Parse(const Json& json) {
+    const OptionReader reader(json, {"profile", "reference", "features", "threshold", "alpha", "correction",
+                                     "prediction", "target", "performance", "multivariate", "concept",
+                                     "attribution", "time_column", "window", "live", "seed", "store"});
     DriftRequest request;
-    if (!json.is_object())
-        ThrowDriftOption("options must be a JSON object");
-    for (const auto& [key, value] : json.items()) {
-        if (key == "profile") {
-            request.profile = TextOption(key, value, "the name of a profile");
-            request.statistics.profile = ValueOrThrow(ParseDriftProfile(request.profile));
-        } else if (key == "correction") {
-            request.statistics.correction =
-                ValueOrThrow(ParseDriftCorrection(TextOption(key, value, "none, bonferroni or bh")));
-        } else if (key == "reference") {
-            request.reference = FromUtf8(TextOption(key, value, "a source"));
-        } else if (key == "features") {
-            if (!value.is_array() || value.empty())
-                ThrowDriftOption("option \"features\" must be an array of column names");
-            for (const Json& name : value)
-                request.features.push_back(TextOption(key, name, "an array of column names"));
-        } else if (key == "threshold") {
-            if (!value.is_number() || !(value.get<double>() >= 0.0))
-                ThrowDriftOption("option \"threshold\" must be a number of at least 0");
-            request.statistics.threshold = value.get<double>();
-        } else if (key == "alpha") {
-            if (!value.is_number() || !(value.get<double>() > 0.0 && value.get<double>() < 1.0))
-                ThrowDriftOption("option \"alpha\" must be a number between 0 and 1");
-            request.statistics.alpha = value.get<double>();
-        } else if (key == "prediction") {
-            request.prediction = BooleanOption(key, value);
-        } else if (key == "target") {
-            request.target = BooleanOption(key, value);
-        } else if (key == "performance") {
-            request.performance = BooleanOption(key, value);
-        } else if (key == "multivariate") {
-            request.multivariate = NamesOption(key, value, {"mmd", "classifier"});
-        } else if (key == "concept") {
-            request.concept_detectors = NamesOption(key, value, {"adwin", "page_hinkley", "kswin", "ddm"});
-        } else if (key == "attribution") {
-            request.attribution = BooleanOption(key, value);
-        } else if (key == "time_column") {
-            request.time_column = FromUtf8(TextOption(key, value, "the name of a column"));
-        } else if (key == "window") {
-            request.window = IntervalOption(key, FromUtf8(TextOption(key, value, "an interval")),
-                                            USECS_PER_HOUR, "an hour");
-        } else if (key == "live") {
-            request.live_text = FromUtf8(TextOption(key, value, "an interval"));
-            request.live = IntervalOption(key, request.live_text, USECS_PER_SEC, "a second");
-        } else if (key == "seed") {
-            if (!value.is_number_unsigned())
-                ThrowDriftOption("option \"seed\" must be a whole number of at least 0");
-            request.seed = value.get<uint64_t>();
-        } else if (key == "store") {
-            request.store = BooleanOption(key, value);
-        } else {
-            ThrowDriftOption("unknown option \"" + FromUtf8(key) + "\"");
-        }
-    }
+    request.profile = reader.Text("profile", request.profile, "the name of a profile");
+    request.statistics.profile = ValueOrThrow(ParseDriftProfile(request.profile));
+    if (reader.Find("correction") != nullptr)
+        request.statistics.correction =
+            ValueOrThrow(ParseDriftCorrection(reader.Text("correction", "", "none, bonferroni or bh")));
+    request.reference = reader.Text("reference", "", "a source");
+    for (const std::string& name : reader.Names("features", "an array of column names"))
+        request.features.push_back(ToUtf8(name));
+    request.statistics.threshold = reader.OptionalNumber("threshold", 0.0, INFINITY);
+    request.statistics.alpha = reader.OptionalNumberThat(
+        "alpha", [](double alpha) { return alpha > 0.0 && alpha < 1.0; }, "a number between 0 and 1");
+    request.prediction = reader.OptionalBoolean("prediction");
+    request.target = reader.OptionalBoolean("target");
+    request.performance = reader.OptionalBoolean("performance");
+    request.multivariate = SomeOf(reader, "multivariate", {"mmd", "classifier"});
+    request.concept_detectors = SomeOf(reader, "concept", {"adwin", "page_hinkley", "kswin", "ddm"});
+    request.attribution = reader.Boolean("attribution", false);
+    request.time_column = reader.Text("time_column", "", "the name of a column");
+    request.window = IntervalOption(reader, "window", USECS_PER_HOUR, "an hour");
+    request.live_text = reader.Text("live", "", "an interval");
+    request.live = IntervalOption(reader, "live", USECS_PER_SEC, "a second");
+    request.seed = reader.Seed("seed", request.seed);
+    request.store = reader.Boolean("store", false);
     if ((request.window == 0) != request.time_column.empty())
-        ThrowDriftOption("options \"window\" and \"time_column\" belong together");
+        reader.Fail("options \"window\" and \"time_column\" belong together");
     if (request.live > 0)
         request.CheckLive();
     return request;

@@ -7,6 +7,7 @@
 
 #include "pg/bridge/error.h"
 #include "pg/bridge/json.h"
+#include "pg/bridge/option_reader.h"
 #include "pg/cache/scorer_cache.h"
 #include "pg/catalog/evaluations.h"
 #include "pg/catalog/models.h"
@@ -23,45 +24,25 @@ struct EvaluateOptions {
     std::string weight_column;        ///< server encoding
     bool store = false;
 
-    static EvaluateOptions Parse(const Json& json);
+    static EvaluateOptions Parse(const Json& json, Task task);
 };
 
-[[noreturn]] void ThrowEvaluateOption(const std::string& message) {
-    throw SqlError(ERRCODE_INVALID_PARAMETER_VALUE, message, {},
-                   "Valid options are threshold, weight_column, store.");
-}
-
-EvaluateOptions EvaluateOptions::Parse(const Json& json) {
+EvaluateOptions EvaluateOptions::Parse(const Json& json, Task task) {
+    const OptionReader reader(json, {"threshold", "weight_column", "store"});
     EvaluateOptions options;
-    if (!json.is_object())
-        ThrowEvaluateOption("options must be a JSON object");
-    for (const auto& [key, value] : json.items()) {
-        if (key == "threshold") {
-            if (!value.is_number() || !(value.get<double>() >= 0.0 && value.get<double>() <= 1.0))
-                ThrowEvaluateOption("option \"threshold\" must be a number from 0 to 1");
-            options.threshold = value.get<double>();
-        } else if (key == "weight_column") {
-            if (!value.is_string())
-                ThrowEvaluateOption("option \"weight_column\" must be the name of a column");
-            options.weight_column = FromUtf8(value.get<std::string>());
-        } else if (key == "store") {
-            if (!value.is_boolean())
-                ThrowEvaluateOption("option \"store\" must be true or false");
-            options.store = value.get<bool>();
-        } else {
-            ThrowEvaluateOption("unknown option \"" + FromUtf8(key) + "\"");
-        }
-    }
+    options.threshold = reader.OptionalNumber("threshold", 0.0, 1.0);
+    options.weight_column = reader.Text("weight_column", "", "the name of a column");
+    options.store = reader.Boolean("store", false);
+    if (task != Task::kBinary && options.threshold)
+        reader.Fail("option \"threshold\" is for models of two classes");
     return options;
 }
 
 Json Evaluate(const std::string& model, const std::string& source_text, const Json& options_given) {
-    const EvaluateOptions options = EvaluateOptions::Parse(options_given);
     const VersionIdentity identity = ResolveVersion(ParseModelReference(model), Privilege::kPredict);
     const std::shared_ptr<Scorer> scorer = AcquireScorer(identity);
     const TargetEncoder& target = scorer->model().target;
-    if (target.task() != Task::kBinary && options.threshold)
-        ThrowEvaluateOption("option \"threshold\" is for models of two classes");
+    const EvaluateOptions options = EvaluateOptions::Parse(options_given, target.task());
     Source source = Source::Open(source_text);
     BulkScoring scoring(identity, source.estimated_rows());
     const std::unique_ptr<EvaluationSink> sink = scoring.Compute([&](Scorer& on) {

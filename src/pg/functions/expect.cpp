@@ -7,6 +7,7 @@
 
 #include "pg/bridge/error.h"
 #include "pg/bridge/json.h"
+#include "pg/bridge/option_reader.h"
 #include "pg/catalog/expectations.h"
 #include "pg/catalog/lookup.h"
 #include "pg/catalog/models.h"
@@ -23,38 +24,17 @@ extern "C" {
 namespace dlent::pg {
 namespace {
 
-[[noreturn]] void ThrowExpectOption(const std::string& message, const char* valid) {
-    throw SqlError(ERRCODE_INVALID_PARAMETER_VALUE, message, {}, valid);
-}
-
-constexpr const char* kExpectOptions = "Valid options are severity, tolerance, nulls, description.";
-constexpr const char* kCheckOptions = "Valid options are names, store.";
-
 void ParseExpectOptions(const Json& json, Expectation* expectation) {
-    if (!json.is_object())
-        ThrowExpectOption("options must be a JSON object", kExpectOptions);
-    for (const auto& [key, value] : json.items()) {
-        if (key == "severity") {
-            if (value != "error" && value != "warn")
-                ThrowExpectOption("option \"severity\" must be error or warn", kExpectOptions);
-            expectation->severity = value.get<std::string>();
-        } else if (key == "tolerance") {
-            if (!value.is_number() || !(value.get<double>() >= 0.0 && value.get<double>() < 1.0))
-                ThrowExpectOption("option \"tolerance\" must be a share of rows, from 0 to below 1",
-                                  kExpectOptions);
-            expectation->tolerance = value.get<double>();
-        } else if (key == "nulls") {
-            if (value != "fail" && value != "pass")
-                ThrowExpectOption("option \"nulls\" must be fail or pass", kExpectOptions);
-            expectation->nulls_pass = value == "pass";
-        } else if (key == "description") {
-            if (!value.is_string())
-                ThrowExpectOption("option \"description\" must be a text", kExpectOptions);
-            expectation->description = FromUtf8(value.get<std::string>());
-        } else {
-            ThrowExpectOption("unknown option \"" + FromUtf8(key) + "\"", kExpectOptions);
-        }
-    }
+    const OptionReader reader(json, {"severity", "tolerance", "nulls", "description"});
+    expectation->severity = reader.Word("severity", expectation->severity, {"error", "warn"});
+    expectation->tolerance = reader
+                                 .OptionalNumberThat(
+                                     "tolerance", [](double share) { return share >= 0.0 && share < 1.0; },
+                                     "a share of rows, from 0 to below 1")
+                                 .value_or(expectation->tolerance);
+    expectation->nulls_pass =
+        reader.Word("nulls", expectation->nulls_pass ? "pass" : "fail", {"fail", "pass"}) == "pass";
+    expectation->description = reader.Text("description", expectation->description);
 }
 
 void Expect(FunctionCallInfo fcinfo) {
@@ -87,26 +67,10 @@ struct CheckOptions {
 };
 
 CheckOptions ParseCheckOptions(const Json& json) {
+    const OptionReader reader(json, {"names", "store"});
     CheckOptions options;
-    if (!json.is_object())
-        ThrowExpectOption("options must be a JSON object", kCheckOptions);
-    for (const auto& [key, value] : json.items()) {
-        if (key == "names") {
-            if (!value.is_array())
-                ThrowExpectOption("option \"names\" must be an array of names", kCheckOptions);
-            for (const Json& name : value) {
-                if (!name.is_string())
-                    ThrowExpectOption("option \"names\" must be an array of names", kCheckOptions);
-                options.names.push_back(FromUtf8(name.get<std::string>()));
-            }
-        } else if (key == "store") {
-            if (!value.is_boolean())
-                ThrowExpectOption("option \"store\" must be true or false", kCheckOptions);
-            options.store = value.get<bool>();
-        } else {
-            ThrowExpectOption("unknown option \"" + FromUtf8(key) + "\"", kCheckOptions);
-        }
-    }
+    options.names = reader.Texts("names", "an array of names");
+    options.store = reader.Boolean("store", false);
     return options;
 }
 

@@ -9,6 +9,7 @@
 #include "core/profile/suggest.h"
 #include "pg/bridge/error.h"
 #include "pg/bridge/json.h"
+#include "pg/bridge/option_reader.h"
 #include "pg/catalog/writer.h"
 #include "pg/functions/arguments.h"
 #include "pg/source/source.h"
@@ -30,26 +31,9 @@ struct ProfileOptions {
     static ProfileOptions Parse(const Json& json);
 };
 
-[[noreturn]] void ThrowProfileOption(const std::string& message) {
-    throw SqlError(ERRCODE_INVALID_PARAMETER_VALUE, message, {}, "The valid option is columns.");
-}
-
 ProfileOptions ProfileOptions::Parse(const Json& json) {
-    ProfileOptions options;
-    if (!json.is_object())
-        ThrowProfileOption("options must be a JSON object");
-    for (const auto& [key, value] : json.items()) {
-        if (key != "columns")
-            ThrowProfileOption("unknown option \"" + FromUtf8(key) + "\"");
-        if (!value.is_array() || value.empty())
-            ThrowProfileOption("option \"columns\" must be an array of column names");
-        for (const Json& name : value) {
-            if (!name.is_string())
-                ThrowProfileOption("option \"columns\" must be an array of column names");
-            options.columns.push_back(FromUtf8(name.get<std::string>()));
-        }
-    }
-    return options;
+    const OptionReader reader(json, {"columns"});
+    return {reader.Names("columns", "an array of column names")};
 }
 
 /// A value on its way from PostgreSQL, without a destructor.

@@ -2,8 +2,8 @@
 
 #include "pg/bridge/postgres.h"
 
+#include "pg/bridge/option_reader.h"
 #include "pg/monitor/monitor_store.h"
-#include "pg/monitor/option_reader.h"
 #include "pg/monitor/run.h"
 #include "pg/workers/job_action.h"
 

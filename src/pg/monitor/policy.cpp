@@ -10,9 +10,9 @@
 #include "core/train/training_options.h"
 #include "pg/bridge/error.h"
 #include "pg/bridge/json.h"
+#include "pg/bridge/option_reader.h"
 #include "pg/bridge/text.h"
 #include "pg/functions/drift_options.h"
-#include "pg/monitor/option_reader.h"
 #include "pg/rollout/deploy_options.h"
 
 namespace dlent::pg {
@@ -174,9 +174,8 @@ MonitorPolicy::Fairness ParseFairness(const Json& json, Task task) {
     fairness.column = reader.Text("column", "");
     if (fairness.column.empty())
         reader.Refuse("column", "the column whose values are the groups");
-    fairness.metric = reader.Text("metric", "demographic_parity");
-    if (fairness.metric != "demographic_parity" && fairness.metric != "equal_opportunity")
-        reader.Refuse("metric", "demographic_parity or equal_opportunity");
+    fairness.metric =
+        reader.Word("metric", "demographic_parity", {"demographic_parity", "equal_opportunity"});
     if (task != Task::kBinary)
         reader.Refuse("metric", "left out: the model's answers are no decisions between two classes");
     fairness.max_difference = reader.Number("max_difference", fairness.max_difference, 0.0, 1.0);

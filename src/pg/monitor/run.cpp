@@ -4,11 +4,11 @@
 
 #include <algorithm>
 
+#include "pg/bridge/option_reader.h"
 #include "pg/bridge/text.h"
 #include "pg/catalog/sql_call.h"
 #include "pg/monitor/gates.h"
 #include "pg/monitor/monitor_store.h"
-#include "pg/monitor/option_reader.h"
 #include "pg/monitor/sentences.h"
 #include "pg/monitor/training_data.h"
 #include "pg/monitor/triggers.h"

@@ -3,6 +3,7 @@
 #include "pg/observe/observation.h"
 
 #include "pg/bridge/error.h"
+#include "pg/bridge/option_reader.h"
 #include "pg/bridge/text.h"
 
 namespace dlent::pg {
@@ -10,27 +11,9 @@ namespace {
 
 constexpr double kDefaultSample = 0.01;
 
-[[noreturn]] void ThrowObserveOption(const std::string& message) {
-    throw SqlError(ERRCODE_INVALID_PARAMETER_VALUE, message, {},
-                   "Valid options are sample, unit, key, features, sketches, rollout_sample.");
-}
-
-double ShareOption(const std::string& key, const Json& value) {
-    if (!value.is_number() || !(value.get<double>() >= 0.0 && value.get<double>() <= 1.0))
-        ThrowObserveOption("option \"" + key + "\" must be a share of rows, from 0 to 1");
-    return value.get<double>();
-}
-
-std::string ColumnOption(const std::string& key, const Json& value) {
-    if (!value.is_string() || value.get<std::string>().empty())
-        ThrowObserveOption("option \"" + key + "\" must be the name of a column");
-    return FromUtf8(value.get<std::string>());
-}
-
-bool BooleanOption(const std::string& key, const Json& value) {
-    if (!value.is_boolean())
-        ThrowObserveOption("option \"" + key + "\" must be true or false");
-    return value.get<bool>();
+std::optional<double> ShareOption(const OptionReader& reader, const char* key) {
+    return reader.OptionalNumberThat(
+        key, [](double share) { return share >= 0.0 && share <= 1.0; }, "a share of rows, from 0 to 1");
 }
 
 Json ColumnJson(const std::string& column) {
@@ -44,28 +27,17 @@ Observation Observation::OfRollout(const std::string& unit) {
 }
 
 Observation Observation::Parse(const Json& options) {
-    if (!options.is_object())
-        ThrowObserveOption("options must be a JSON object");
-    Observation observation{.sample = kDefaultSample, .rollout_sample = -1.0, .sketches = true};
-    for (const auto& [key, value] : options.items()) {
-        if (key == "sample")
-            observation.sample = ShareOption(key, value);
-        else if (key == "rollout_sample")
-            observation.rollout_sample = ShareOption(key, value);
-        else if (key == "unit")
-            observation.unit = ColumnOption(key, value);
-        else if (key == "key")
-            observation.key = ColumnOption(key, value);
-        else if (key == "features")
-            observation.features = BooleanOption(key, value);
-        else if (key == "sketches")
-            observation.sketches = BooleanOption(key, value);
-        else
-            ThrowObserveOption("unknown option \"" + FromUtf8(key) + "\"");
-    }
+    constexpr const char* kColumn = "the name of a column";
+    const OptionReader reader(options, {"sample", "unit", "key", "features", "sketches", "rollout_sample"});
+    Observation observation;
+    observation.sample = ShareOption(reader, "sample").value_or(kDefaultSample);
+    observation.unit = reader.Name("unit", "", kColumn);
+    observation.key = reader.Name("key", "", kColumn);
+    observation.features = reader.Boolean("features", false);
+    observation.sketches = reader.Boolean("sketches", true);
     // a rollout is judged by what is recorded of it, unless nothing is wanted at all
-    if (observation.rollout_sample < 0.0)
-        observation.rollout_sample = observation.sample > 0.0 || observation.sketches ? 1.0 : 0.0;
+    observation.rollout_sample = ShareOption(reader, "rollout_sample")
+                                     .value_or(observation.sample > 0.0 || observation.sketches ? 1.0 : 0.0);
     return observation;
 }
 

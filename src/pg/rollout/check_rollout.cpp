@@ -10,6 +10,7 @@
 
 #include "core/rollout/verdict.h"
 #include "pg/bridge/json.h"
+#include "pg/bridge/option_reader.h"
 #include "pg/bridge/text.h"
 #include "pg/catalog/model_change.h"
 #include "pg/catalog/sql_call.h"
@@ -20,10 +21,6 @@
 
 namespace dlent::pg {
 namespace {
-
-[[noreturn]] void ThrowCheckOption(const std::string& message) {
-    throw SqlError(ERRCODE_INVALID_PARAMETER_VALUE, message, {}, "Valid options are rollout, apply.");
-}
 
 // ---- what runs under the guard: no destructors below ----
 
@@ -153,22 +150,10 @@ Json CheckRollout(const std::string& model, const CheckRolloutRequest& request) 
 }  // namespace
 
 CheckRolloutRequest CheckRolloutRequest::Parse(const Json& json) {
+    const OptionReader reader(json, {"rollout", "apply"});
     CheckRolloutRequest request;
-    if (!json.is_object())
-        ThrowCheckOption("options must be a JSON object");
-    for (const auto& [key, value] : json.items()) {
-        if (key == "rollout") {
-            if (!value.is_number_integer() || value.get<int64_t>() <= 0)
-                ThrowCheckOption("option \"rollout\" must be the number of a rollout");
-            request.rollout = value.get<int64_t>();
-        } else if (key == "apply") {
-            if (!value.is_boolean())
-                ThrowCheckOption("option \"apply\" must be true or false");
-            request.apply = value.get<bool>();
-        } else {
-            ThrowCheckOption("unknown option \"" + FromUtf8(key) + "\"");
-        }
-    }
+    request.rollout = RolloutOption(reader);
+    request.apply = reader.Boolean("apply", request.apply);
     return request;
 }
 

@@ -5,8 +5,8 @@
 #include <algorithm>
 
 #include "pg/bridge/json.h"
+#include "pg/bridge/option_reader.h"
 #include "pg/bridge/text.h"
-#include "pg/workers/job_policy.h"
 
 namespace dlent::pg {
 namespace {

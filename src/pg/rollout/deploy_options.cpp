@@ -6,6 +6,7 @@
 #include <charconv>
 
 #include "pg/bridge/error.h"
+#include "pg/bridge/option_reader.h"
 #include "pg/bridge/text.h"
 
 namespace dlent::pg {
@@ -13,34 +14,11 @@ namespace {
 
 constexpr double kDefaultSteps[] = {0.01, 0.05, 0.25, 0.5, 1.0};
 
-[[noreturn]] void ThrowDeployOption(const std::string& message, const std::string& detail = {}) {
-    throw SqlError(ERRCODE_INVALID_PARAMETER_VALUE, message, detail,
-                   std::string("Valid options are mode, unit, steps, arms, coverage, seed, reason, ") +
-                       kDecisionKeys + ".");
-}
-
-std::string TextOption(const std::string& key, const Json& value, const char* what) {
-    if (!value.is_string() || value.get_ref<const std::string&>().empty())
-        ThrowDeployOption("option \"" + key + "\" must be " + what);
-    return FromUtf8(value.get_ref<const std::string&>());
-}
-
-/// A number of (low, high].
-double NumberOption(const std::string& key, const Json& value, double low, double high, const char* what) {
-    if (!value.is_number() || !(value.get<double>() > low && value.get<double>() <= high))
-        ThrowDeployOption("option \"" + key + "\" must be " + what);
-    return value.get<double>();
-}
-
-double ShareOption(const std::string& key, const Json& value) {
-    return NumberOption(key, value, 0.0, 1.0, "a number greater than 0 and at most 1");
-}
-
 /// Shares of the traffic that the candidate answers, the last of which is 1: its promotion.
-std::vector<double> ReadSteps(const Json& value) {
-    const auto bad = [] {
-        ThrowDeployOption(
-            "option \"steps\" must be an array of rising shares",
+std::vector<double> ReadSteps(const OptionReader& reader, const Json& value) {
+    const auto bad = [&reader] {
+        reader.Refuse(
+            "steps", "an array of rising shares",
             "Up to 0.5 as much of the traffic is the candidate's as is the champion's for comparison; "
             "after that comes 1, its promotion.");
     };
@@ -63,10 +41,10 @@ std::vector<double> ReadSteps(const Json& value) {
     return steps;
 }
 
-std::vector<DeployRequest::Arm> ReadArms(const Json& value, int version) {
-    const auto bad = [] {
-        ThrowDeployOption("option \"arms\" must be an object of version numbers and their shares",
-                          "As in {\"2\": 0.3, \"3\": 0.3}; the champion gets what is left of 1.");
+std::vector<DeployRequest::Arm> ReadArms(const OptionReader& reader, const Json& value, int version) {
+    const auto bad = [&reader] {
+        reader.Refuse("arms", "an object of version numbers and their shares",
+                      "As in {\"2\": 0.3, \"3\": 0.3}; the champion gets what is left of 1.");
     };
     if (!value.is_object() || value.empty())
         bad();
@@ -86,7 +64,7 @@ std::vector<DeployRequest::Arm> ReadArms(const Json& value, int version) {
     std::sort(arms.begin(), arms.end(), [](const auto& a, const auto& b) { return a.version < b.version; });
     if (version != 0 &&
         std::none_of(arms.begin(), arms.end(), [version](const auto& arm) { return arm.version == version; }))
-        ThrowDeployOption("version " + std::to_string(version) + " is none of the arms");
+        reader.Fail("version " + std::to_string(version) + " is none of the arms");
     arms.insert(arms.begin(), {0, "champion", 1.0 - total, false});
     return arms;
 }
@@ -98,50 +76,39 @@ double CanaryCoverage(double share) {
 }
 
 DeployRequest DeployRequest::Parse(const Json& json, int version) {
-    if (!json.is_object())
-        ThrowDeployOption("options must be a JSON object");
+    Json left = json;
     DeployRequest request;
+    if (json.is_object())
+        request.decision = TakeDecisionOptions(&left);
+    const OptionReader reader(left, {"mode", "unit", "steps", "arms", "coverage", "seed", "reason"},
+                              kDecisionKeys);
     request.options = json;
-    if (const auto mode = json.find("mode"); mode != json.end())
-        request.mode = TextOption("mode", *mode, "shadow, canary or experiment");
+    request.mode = reader.Word("mode", request.mode, {"shadow", "canary", "experiment"});
     const bool canary = request.mode == "canary";
     const bool experiment = request.mode == "experiment";
-    if (!canary && !experiment && request.mode != "shadow")
-        ThrowDeployOption("option \"mode\" must be shadow, canary or experiment");
-
-    Json left = json;
-    request.decision = TakeDecisionOptions(&left);
+    // the value of an option, which belongs to some modes only
+    const auto of_mode = [&reader](const char* key, bool here, const char* modes) {
+        const Json* const value = reader.Find(key);
+        if (value != nullptr && !here)
+            reader.Fail(std::string("option \"") + key + "\" belongs to mode " + modes);
+        return value;
+    };
     std::vector<double> steps(std::begin(kDefaultSteps), std::end(kDefaultSteps));
-    for (const auto& [key, value] : left.items()) {
-        const auto only = [&, name = key](bool here, const char* modes) {
-            if (!here)
-                ThrowDeployOption("option \"" + name + "\" belongs to mode " + modes);
-        };
-        if (key == "mode") {
-            continue;
-        } else if (key == "unit") {
-            request.unit = TextOption(key, value, "the name of a column");
-        } else if (key == "steps") {
-            only(canary, "canary");
-            steps = ReadSteps(value);
-        } else if (key == "arms") {
-            only(experiment, "experiment");
-            request.arms = ReadArms(value, version);
-        } else if (key == "coverage") {
-            only(!canary, "experiment or shadow");
-            request.coverage = ShareOption(key, value);
-        } else if (key == "seed") {
-            request.seed = TextOption(key, value, "a text");
-        } else if (key == "reason") {
-            request.reason = TextOption(key, value, "a text");
-        } else {
-            ThrowDeployOption("unknown option \"" + FromUtf8(key) + "\"");
-        }
-    }
+    if (const Json* const value = of_mode("steps", canary, "canary"))
+        steps = ReadSteps(reader, *value);
+    if (const Json* const value = of_mode("arms", experiment, "experiment"))
+        request.arms = ReadArms(reader, *value, version);
+    (void)of_mode("coverage", !canary, "experiment or shadow");
+    if (const auto coverage = reader.OptionalNumberThat(
+            "coverage", [](double share) { return share > 0.0 && share <= 1.0; },
+            "a number greater than 0 and at most 1"))
+        request.coverage = *coverage;
+    request.unit = reader.Name("unit", "", "the name of a column");
+    request.seed = reader.Name("seed", "", "a text");
+    request.reason = reader.Name("reason", "", "a text");
     if (request.unit.empty() && (canary || experiment))
-        ThrowDeployOption(
-            "option \"unit\" is missing",
-            "It names the column whose value decides which version answers: a customer, a machine.");
+        reader.Fail("option \"unit\" is missing",
+                    "It names the column whose value decides which version answers: a customer, a machine.");
     if (request.arms.empty()) {
         if (version == 0)
             throw SqlError(ERRCODE_NULL_VALUE_NOT_ALLOWED, "the version must not be NULL", {},

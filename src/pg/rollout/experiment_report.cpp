@@ -7,6 +7,7 @@
 #include <map>
 
 #include "pg/bridge/json.h"
+#include "pg/bridge/option_reader.h"
 #include "pg/bridge/text.h"
 #include "pg/functions/arguments.h"
 #include "pg/rollout/decision_options.h"
@@ -18,11 +19,6 @@ extern "C" {
 
 namespace dlent::pg {
 namespace {
-
-[[noreturn]] void ThrowReportOption(const std::string& message) {
-    throw SqlError(ERRCODE_INVALID_PARAMETER_VALUE, message, {},
-                   "Valid options are rollout, from, until, metrics, alpha, relative, effects.");
-}
 
 /// What a caller asked for.
 struct ReportRequest {
@@ -37,61 +33,50 @@ struct ReportRequest {
     static ReportRequest Parse(const Json& json);
 };
 
-TimestampTz TimeOption(const std::string& key, const Json& value) {
-    if (!value.is_string())
-        ThrowReportOption("option \"" + key + "\" must be a time");
-    const std::string text = FromUtf8(value.get<std::string>());
+TimestampTz TimeOption(const OptionReader& reader, const char* key, TimestampTz otherwise) {
+    if (reader.Find(key) == nullptr)
+        return otherwise;
+    const std::string text = reader.Text(key, "", "a time");
     return CallPostgres([&text] {
         return DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in, CStringGetDatum(text.c_str()),
                                                        ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
     });
 }
 
+std::map<std::string, double> EffectsOption(const OptionReader& reader) {
+    std::map<std::string, double> effects;
+    const Json* const given = reader.Find("effects");
+    if (given == nullptr)
+        return effects;
+    if (!given->is_object())
+        reader.Refuse("effects", "an object of metrics and numbers");
+    for (const auto& [metric, effect] : given->items()) {
+        if (!effect.is_number() || !(effect.get<double>() > 0.0))
+            reader.Fail("option \"effects\" must have a number above 0 for \"" + FromUtf8(metric) + "\"");
+        effects[metric] = effect.get<double>();
+    }
+    return effects;
+}
+
 ReportRequest ReportRequest::Parse(const Json& json) {
     constexpr size_t kMostMetrics = 20;
+    const OptionReader reader(json, {"rollout", "from", "until", "metrics", "alpha", "relative", "effects"});
     ReportRequest request;
-    if (!json.is_object())
-        ThrowReportOption("options must be a JSON object");
-    for (const auto& [key, value] : json.items()) {
-        if (key == "rollout") {
-            if (!value.is_number_integer() || value.get<int64_t>() <= 0)
-                ThrowReportOption("option \"rollout\" must be the number of a rollout");
-            request.rollout = value.get<int64_t>();
-        } else if (key == "from") {
-            request.from = TimeOption(key, value);
-        } else if (key == "until") {
-            request.until = TimeOption(key, value);
-        } else if (key == "metrics") {
-            request.metrics.emplace();
-            if (!value.is_array() || value.size() > kMostMetrics)
-                ThrowReportOption("option \"metrics\" must be an array of at most " +
-                                  std::to_string(kMostMetrics) + " names");
-            for (const Json& name : value) {
-                if (!name.is_string())
-                    ThrowReportOption("option \"metrics\" must be an array of names");
-                request.metrics->push_back(name.get<std::string>());
-            }
-        } else if (key == "alpha") {
-            if (!value.is_number() || !(value.get<double>() > 0.0 && value.get<double>() < 1.0))
-                ThrowReportOption("option \"alpha\" must be a number between 0 and 1");
-            request.alpha = value.get<double>();
-        } else if (key == "relative") {
-            if (!value.is_boolean())
-                ThrowReportOption("option \"relative\" must be true or false");
-            request.relative = value.get<bool>();
-        } else if (key == "effects") {
-            if (!value.is_object())
-                ThrowReportOption("option \"effects\" must be an object of metrics and numbers");
-            for (const auto& [metric, effect] : value.items()) {
-                if (!effect.is_number() || !(effect.get<double>() > 0.0))
-                    ThrowReportOption("option \"effects\" must have a number above 0 for \"" +
-                                      FromUtf8(metric) + "\"");
-                request.effects[metric] = effect.get<double>();
-            }
-        } else {
-            ThrowReportOption("unknown option \"" + FromUtf8(key) + "\"");
-        }
+    request.rollout = RolloutOption(reader);
+    request.from = TimeOption(reader, "from", request.from);
+    request.until = TimeOption(reader, "until", request.until);
+    if (reader.Find("metrics") != nullptr) {
+        const std::string must = "an array of at most " + std::to_string(kMostMetrics) + " names";
+        request.metrics.emplace();
+        for (const std::string& name : reader.Texts("metrics", must.c_str()))
+            request.metrics->push_back(ToUtf8(name));
+        if (request.metrics->size() > kMostMetrics)
+            reader.Refuse("metrics", must);
     }
+    request.alpha = reader.OptionalNumberThat(
+        "alpha", [](double alpha) { return alpha > 0.0 && alpha < 1.0; }, "a number between 0 and 1");
+    request.relative = reader.Boolean("relative", false);
+    request.effects = EffectsOption(reader);
     return request;
 }
 

@@ -9,6 +9,7 @@
 
 #include "pg/bridge/error.h"
 #include "pg/bridge/json.h"
+#include "pg/bridge/option_reader.h"
 #include "pg/bridge/text.h"
 #include "pg/catalog/model_change.h"
 #include "pg/catalog/models.h"
@@ -27,11 +28,6 @@ namespace {
 
 constexpr const char* kDefaultMetric = "outcome";
 constexpr const char* kRows = "dlent_outcome_rows";
-
-[[noreturn]] void ThrowOutcomeOption(const std::string& message) {
-    throw SqlError(ERRCODE_INVALID_PARAMETER_VALUE, message, {},
-                   "Valid options are key, value, metric, occurred_at.");
-}
 
 /// Where the rows of a source have what.
 struct OutcomeColumns {
@@ -54,27 +50,14 @@ std::string MetricName(std::string name) {
 }
 
 OutcomeColumns FindColumns(const std::string& model, const Source& source, const Json& options) {
-    std::string key = "key";
-    std::string value = "value";
-    std::string occurred_at = "occurred_at";
+    constexpr const char* kColumn = "the name of a column";
+    const OptionReader reader(options, {"key", "value", "metric", "occurred_at"});
+    const std::string key = reader.Text("key", "key", kColumn);
+    const std::string value = reader.Text("value", "value", kColumn);
+    const std::string occurred_at = reader.Text("occurred_at", "occurred_at", kColumn);
     std::string metric;
-    if (!options.is_object())
-        ThrowOutcomeOption("options must be a JSON object");
-    for (const auto& [name, option] : options.items()) {
-        std::string* const target = name == "key"           ? &key
-                                    : name == "value"       ? &value
-                                    : name == "occurred_at" ? &occurred_at
-                                    : name == "metric"      ? &metric
-                                                            : nullptr;
-        if (target == nullptr)
-            ThrowOutcomeOption("unknown option \"" + FromUtf8(name) + "\"");
-        if (!option.is_string())
-            ThrowOutcomeOption("option \"" + name + "\" must be " +
-                               (name == "metric" ? "the name of a metric" : "the name of a column"));
-        *target = FromUtf8(option.get<std::string>());
-        if (target == &metric)
-            (void)MetricName(metric);
-    }
+    if (reader.Find("metric") != nullptr)
+        metric = MetricName(reader.Text("metric", "", "the name of a metric"));
     OutcomeColumns columns;
     columns.key = source.Require(key, "option key");
     columns.value = source.Require(value, "option value");
@@ -82,8 +65,9 @@ OutcomeColumns FindColumns(const std::string& model, const Source& source, const
         columns.metric = source.Find("metric");
     else
         columns.one_metric = metric;
-    columns.occurred_at = options.contains("occurred_at") ? source.Require(occurred_at, "option occurred_at")
-                                                          : source.Find(occurred_at);
+    columns.occurred_at = reader.Find("occurred_at") != nullptr
+                              ? source.Require(occurred_at, "option occurred_at")
+                              : source.Find(occurred_at);
 
     const auto column = [&source](int place) -> const SourceColumn& {
         return source.columns()[static_cast<size_t>(place)];

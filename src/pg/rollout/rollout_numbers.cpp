@@ -254,6 +254,15 @@ void TakePairs(const Grid& grid, RolloutNumbers* numbers) {
 
 }  // namespace
 
+int64_t RolloutOption(const OptionReader& reader) {
+    const Json* const id = reader.Find("rollout");
+    if (id == nullptr)
+        return 0;
+    if (!id->is_number_integer() || id->get<int64_t>() <= 0)
+        reader.Refuse("rollout", "the number of a rollout");
+    return id->get<int64_t>();
+}
+
 StudiedRollout StudyRollout(const std::string& model, int64_t id, Privilege privilege) {
     const RolloutRow row = CallPostgres([&] { return ReadRollout(model.c_str(), id, privilege); });
     StudiedRollout rollout;

@@ -8,6 +8,7 @@
 #include "core/features/task.h"
 #include "core/rollout/comparison.h"
 #include "pg/bridge/error.h"
+#include "pg/bridge/option_reader.h"
 #include "pg/catalog/models.h"
 
 namespace dlent::pg {
@@ -31,6 +32,8 @@ struct StudiedRollout {
 /// Rollout `id` of a model, or with 0 the one under way, else the last, as the active snapshot has it. 42704
 /// when there is none, 42501 unless the current user has `privilege`.
 StudiedRollout StudyRollout(const std::string& model, int64_t id, Privilege privilege);
+/// Its id, from option "rollout"; 0 where there is none.
+int64_t RolloutOption(const OptionReader& reader);
 
 /// What the champion of a model answers; nothing when there is no such model or no champion.
 std::optional<Task> ChampionTask(const std::string& model);

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "pg/bridge/json.h"
+#include "pg/bridge/option_reader.h"
 #include "pg/bridge/text.h"
 
 extern "C" {
@@ -18,7 +19,6 @@ namespace {
 
 constexpr int kMostRetries = 1000;
 constexpr double kJitter = 0.125;
-constexpr double kLongestSpan = 10 * 366 * 86400.0;
 
 std::optional<double> NumberOrNull(const Json& json, const char* key) {
     const auto found = json.find(key);
@@ -26,17 +26,12 @@ std::optional<double> NumberOrNull(const Json& json, const char* key) {
                                                      : std::nullopt;
 }
 
-[[noreturn]] void ThrowWrong(const std::string& key, const char* wanted, const Json& value) {
-    throw SqlError(ERRCODE_INVALID_PARAMETER_VALUE, "option \"" + FromUtf8(key) + "\" must be " + wanted,
-                   "It is " + FromUtf8(value.dump(-1, ' ', false, Json::error_handler_t::replace)) + ".");
-}
-
 void TakeCount(Json* options, const char* key, int* count) {
     const auto found = options->find(key);
     if (found == options->end())
         return;
     if (!found->is_number_integer() || *found < 0 || *found > kMostRetries)
-        ThrowWrong(key, "an integer from 0 to 1000", *found);
+        RefuseOption(key, "an integer from 0 to 1000", *found);
     *count = found->get<int>();
     options->erase(key);
 }
@@ -58,24 +53,6 @@ void TakeSpan(Json* options, const char* key, Span* span) {
 
 const char* const kJobPolicyKeys =
     "retries, resumes, retry_period, retry_limit, backoff, start_limit, run_limit, idle_limit";
-
-double SecondsOf(const std::string& key, const Json& value) {
-    double seconds = -1.0;
-    if (value.is_number()) {
-        seconds = value.get<double>();
-    } else if (value.is_string()) {
-        const std::string text = FromUtf8(value.get<std::string>());
-        seconds = CallPostgres([&text] {
-            const Interval* interval = DatumGetIntervalP(DirectFunctionCall3(
-                interval_in, CStringGetDatum(text.c_str()), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
-            return static_cast<double>(interval->time) / USECS_PER_SEC +
-                   (interval->day + 30.0 * interval->month) * SECS_PER_DAY;
-        });
-    }
-    if (!(seconds >= 0.0 && seconds <= kLongestSpan))
-        ThrowWrong(key, "an interval or a number of seconds, not negative", value);
-    return seconds;
-}
 
 void RequireObject(const Json& options, const char* what) {
     if (!options.is_object())
@@ -136,7 +113,7 @@ JobPolicy TakeJobPolicy(Json* options, const JobPolicy& defaults) {
     TakeSpan(options, "idle_limit", &policy.idle_limit);
     if (const auto found = options->find("backoff"); found != options->end()) {
         if (*found != "exponential" && *found != "linear" && *found != "none")
-            ThrowWrong("backoff", "exponential, linear or none", *found);
+            RefuseOption("backoff", "exponential, linear or none", *found);
         policy.backoff = found->get<std::string>();
         options->erase("backoff");
     }

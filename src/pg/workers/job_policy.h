@@ -37,8 +37,4 @@ void RefuseUnknownKeys(const Json& options, const char* what, const std::string&
 /// 22023 unless it is an object.
 void RequireObject(const Json& options, const char* what);
 
-/// A span of time as a user writes it: an interval, or a number of seconds. 22023 for what is neither, or is
-/// negative.
-double SecondsOf(const std::string& key, const Json& value);
-
 }  // namespace dlent::pg

@@ -3,6 +3,7 @@
 #include "pg/bridge/postgres.h"
 
 #include "pg/bridge/json.h"
+#include "pg/bridge/option_reader.h"
 #include "pg/bridge/text.h"
 #include "pg/catalog/relations.h"
 #include "pg/functions/arguments.h"

@@ -111,7 +111,7 @@ my $before = sql($everything);
 is(as('analyst', q{SET default_transaction_read_only = on; SELECT r ->> 'decision', r #>> '{data,accepted}' FROM dlent_run_monitor('buys', '{"dry_run": true, "force": "retrain"}') AS r}),
     'retrain|true', 'a dry run, read-only');
 is(sql($everything), $before, 'writes nothing');
-like(error_of('analyst', q{SELECT dlent_run_monitor('buys', '{"dry": true}')}), qr/22023: unknown option "dry"\n.*Valid keys are dry_run, force/s, 'options are strict');
+like(error_of('analyst', q{SELECT dlent_run_monitor('buys', '{"dry": true}')}), qr/22023: unknown option "dry"\n.*Valid options are dry_run, force/s, 'options are strict');
 
 # ---- in a session: two recipes compete
 as('analyst', q{SELECT dlent_monitor('buys', 'recent', NULL, '{"cooldown": 0, "gates": {"data": {"max_prior_change": 0.4}}, "retrain": [{"epochs": 1, "hidden": []}, {"epochs": 12}]}')});
