@@ -40,8 +40,8 @@ Expected<TrainedModel> TrainWith(const ColumnarTable& table, const char* options
                                  int threads = 1) {
     const std::unique_ptr<Backend> backend = MakeCpuBackend();
     const std::unique_ptr<TrainingPool> pool = threads > 1 ? MakeCpuTrainingPool(threads) : nullptr;
-    return TrainModel(table, ParseOptions(options), *backend, NeverCancelled(), {}, pool.get(), nullptr,
-                      store);
+    return TrainModel(table, ParseOptions(options),
+                      {*backend, NeverCancelled(), {}, pool.get(), nullptr, store});
 }
 
 class Resume : public testing::TestWithParam<const char*> {};

@@ -148,7 +148,7 @@ Expected<TrainedModel> TrainOn(NetworkTrainer* devices, const ColumnarTable& tab
                                const std::string& options, const CancelToken& cancel = NeverCancelled(),
                                const std::function<void(const TrainingProgress&)>& progress = {}) {
     const std::unique_ptr<Backend> backend = MakeCpuBackend();
-    return TrainModel(table, ParseOptions(options), *backend, cancel, progress, nullptr, devices);
+    return TrainModel(table, ParseOptions(options), {*backend, cancel, progress, nullptr, devices});
 }
 
 void ExpectSame(const TrainedModel& a, const TrainedModel& b) {
@@ -239,7 +239,7 @@ TEST(DeviceRuns, GoesOnOnAnotherNumberOfDevices) {
     store.most = 3;
     SimulatedDevices three(3);
     const auto train = [&](NetworkTrainer* devices) {
-        return TrainModel(table, options, *backend, NeverCancelled(), {}, nullptr, devices, &store);
+        return TrainModel(table, options, {*backend, NeverCancelled(), {}, nullptr, devices, &store});
     };
     EXPECT_EQ(train(&three).status().code(), StatusCode::kCancelled);
     store.most = static_cast<size_t>(-1);

@@ -34,8 +34,15 @@ Expected<TrainedModel> TrainWithin(const char* more, const ScoreCostFunction& me
         return options.status();
     const ColumnarTable table = MixedRows(task, 400, 1).Build();
     const auto backend = MakeCpuBackend();
-    return TrainWithinBudget(table, *options, *backend, NeverCancelled(), {}, measure,
-                             [](const Model& model) { return MakeCpuScorer(model); });
+    return TrainWithinBudget(table, *options,
+                             {*backend,
+                              NeverCancelled(),
+                              {},
+                              nullptr,
+                              nullptr,
+                              nullptr,
+                              [](const Model& model) { return MakeCpuScorer(model); },
+                              measure});
 }
 
 const Finding* Shrunk(const TrainedModel& trained) {

@@ -64,7 +64,7 @@ inline TrainingOptions ParseOptions(const std::string& json) {
 
 inline Expected<TrainedModel> Train(const ColumnarTable& table, const std::string& options) {
     const std::unique_ptr<Backend> backend = MakeCpuBackend();
-    return TrainModel(table, ParseOptions(options), *backend, NeverCancelled(), {});
+    return TrainModel(table, ParseOptions(options), {*backend, NeverCancelled()});
 }
 
 /// What the catalog keeps of a model, JSON as text.

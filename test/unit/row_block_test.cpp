@@ -137,7 +137,7 @@ TEST_P(RowBlockModel, ScoresTheSameBitsInEveryBlock) {
     const Expected<TrainingOptions> options = TrainingOptions::Parse(Json::parse(GetParam().options));
     ASSERT_TRUE(options.ok()) << options.status().message();
     const std::unique_ptr<Backend> backend = MakeCpuBackend();
-    Expected<TrainedModel> trained = TrainModel(rows, *options, *backend, NeverCancelled(), {});
+    Expected<TrainedModel> trained = TrainModel(rows, *options, {*backend, NeverCancelled()});
     ASSERT_TRUE(trained.ok()) << trained.status().message() << trained.status().detail();
     Expected<std::unique_ptr<Scorer>> made = MakeCpuScorer(trained->model);
     ASSERT_TRUE(made.ok()) << made.status().message();

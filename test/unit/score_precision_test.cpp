@@ -60,8 +60,9 @@ Expected<TrainedModel> TrainFor(const char* more, const ScoreCostFunction& measu
     Json json = Json::parse(kOptions);
     json.update(Json::parse(more));
     const auto backend = MakeCpuBackend();
-    return TrainWithinBudget(MixedRows(task, 600, 1).Build(), ParseOptions(json.dump()), *backend,
-                             NeverCancelled(), {}, measure, make_scorer);
+    return TrainWithinBudget(
+        MixedRows(task, 600, 1).Build(), ParseOptions(json.dump()),
+        {*backend, NeverCancelled(), {}, nullptr, nullptr, nullptr, make_scorer, measure});
 }
 
 const Finding* Find(const TrainedModel& trained, const std::string& code) {

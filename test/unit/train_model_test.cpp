@@ -393,16 +393,16 @@ TEST(TrainModelLimits, CancelEndsItWhereverItIs) {
     const TrainingOptions options = ParseOptions(kQuick);
     const std::unique_ptr<Backend> backend = MakeCpuBackend();
     const CancelAfterPolls never(INT32_MAX - 1);
-    ASSERT_TRUE(TrainModel(table, options, *backend, never, {}).ok());
+    ASSERT_TRUE(TrainModel(table, options, {*backend, never}).ok());
     ASSERT_GT(never.polls(), 20);
     for (int percent = 0; percent <= 90; percent += 5) {
         const int after = never.polls() * percent / 100;
         const CancelAfterPolls token(after);
         int epochs_since = 0;
         const auto trained =
-            TrainModel(table, options, *backend, token, [&](const TrainingProgress& progress) {
-                epochs_since += progress.epoch_ended && token.polls() > after;
-            });
+            TrainModel(table, options, {*backend, token, [&](const TrainingProgress& progress) {
+                                            epochs_since += progress.epoch_ended && token.polls() > after;
+                                        }});
         EXPECT_EQ(trained.status().code(), StatusCode::kCancelled) << percent << " %";
         EXPECT_LE(token.polls() - after, 3) << percent << " %";
         EXPECT_EQ(epochs_since, 0) << percent << " %";
@@ -430,16 +430,16 @@ TEST(TrainModelLimits, ProgressRunsFromNothingToAll) {
     double fraction = 0.0;
     size_t epochs = 0;
     const std::unique_ptr<Backend> backend = MakeCpuBackend();
-    const auto trained = TrainModel(table, ParseOptions(kQuick), *backend, NeverCancelled(),
-                                    [&](const TrainingProgress& progress) {
-                                        if (phases.empty() || phases.back() != progress.phase)
-                                            phases.push_back(progress.phase);
-                                        EXPECT_GE(progress.fraction, fraction);
-                                        fraction = progress.fraction;
-                                        epochs += progress.epoch_ended;
-                                        EXPECT_LE(progress.epoch, progress.epochs);
-                                        EXPECT_LT(progress.member, progress.members);
-                                    });
+    const auto trained = TrainModel(table, ParseOptions(kQuick),
+                                    {*backend, NeverCancelled(), [&](const TrainingProgress& progress) {
+                                         if (phases.empty() || phases.back() != progress.phase)
+                                             phases.push_back(progress.phase);
+                                         EXPECT_GE(progress.fraction, fraction);
+                                         fraction = progress.fraction;
+                                         epochs += progress.epoch_ended;
+                                         EXPECT_LE(progress.epoch, progress.epochs);
+                                         EXPECT_LT(progress.member, progress.members);
+                                     }});
     ASSERT_TRUE(trained.ok());
     EXPECT_EQ(phases, (std::vector<std::string>{"preparing", "training", "evaluating", "refitting"}));
     EXPECT_LE(fraction, 1.0);

@@ -20,7 +20,7 @@ Expected<TrainedModel> TrainOnPool(TrainingPool* pool, const ColumnarTable& tabl
                                    const CancelToken& cancel = NeverCancelled(),
                                    const std::function<void(const TrainingProgress&)>& progress = {}) {
     const std::unique_ptr<Backend> backend = MakeCpuBackend();
-    return TrainModel(table, ParseOptions(options), *backend, cancel, progress, pool);
+    return TrainModel(table, ParseOptions(options), {*backend, cancel, progress, pool});
 }
 
 TEST(CpuTrainingPool, RunsEveryTaskOnceAndWatchesMeanwhile) {

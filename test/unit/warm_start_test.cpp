@@ -18,7 +18,7 @@ Expected<TrainedModel> TrainFurther(const ColumnarTable& table, const TrainedMod
     TrainingOptions options = ParseOptions(json.dump());
     options.initial = std::make_shared<const Model>(from.model);
     const std::unique_ptr<Backend> backend = MakeCpuBackend();
-    return TrainModel(table, options, *backend, NeverCancelled(), {});
+    return TrainModel(table, options, {*backend, NeverCancelled()});
 }
 
 std::vector<float> Answers(const Model& model, int rows) {

@@ -15,27 +15,15 @@
 #include "core/features/table.h"
 #include "core/nn/named_tensor.h"
 #include "core/nn/network_spec.h"
-#include "core/train/checkpoint.h"
 #include "core/train/judgement.h"
 #include "core/train/member_runs.h"
-#include "core/train/network_trainer.h"
 #include "core/train/recipe.h"
 #include "core/train/train_model.h"
 #include "core/train/trainer.h"
 #include "core/train/training_options.h"
-#include "core/train/training_pool.h"
+#include "core/train/training_services.h"
 
 namespace dlent {
-
-/// Who carries a model's trainings out, and who watches them.
-struct TrainingServices {
-    Backend& backend;
-    const CancelToken& cancel;
-    const ProgressCallback& progress;  ///< may be empty
-    TrainingPool* pool = nullptr;
-    NetworkTrainer* device = nullptr;
-    CheckpointStore* checkpoints = nullptr;
-};
 
 /// What the members of a model learn from.
 struct EnsembleData {
@@ -120,7 +108,7 @@ class EnsembleTraining {
 
     const TrainingOptions& options_;
     const EnsembleData data_;
-    const TrainingServices services_;
+    const TrainingServices& services_;
     const std::chrono::steady_clock::time_point start_;
     Recipe& recipe_;
     TrainedModel& result_;

@@ -143,20 +143,14 @@ std::vector<TrainingOptions> LatencyCandidates(const TrainingOptions& options, c
 }
 
 Expected<TrainedModel> TrainWithinBudget(const ColumnarTable& table, const TrainingOptions& options,
-                                         Backend& backend, const CancelToken& cancel,
-                                         const std::function<void(const TrainingProgress&)>& progress,
-                                         const ScoreCostFunction& measure, const ScorerFactory& make_scorer,
-                                         TrainingPool* pool, NetworkTrainer* device,
-                                         CheckpointStore* checkpoints) {
+                                         const TrainingServices& services) {
     const auto start = std::chrono::steady_clock::now();
     const auto seconds = [start] {
         return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     };
     const bool teaches = options.max_score_us && options.teacher == nullptr;
-    DLENT_ASSIGN_OR_RETURN(TrainedModel full,
-                           TrainModel(table, options, backend, cancel, progress, pool, device, checkpoints,
-                                      {.wanted = teaches}, make_scorer));
-    DLENT_RETURN_IF_ERROR(ChooseScorePrecision(options, measure, &full));
+    DLENT_ASSIGN_OR_RETURN(TrainedModel full, TrainModel(table, options, services, {.wanted = teaches}));
+    DLENT_RETURN_IF_ERROR(ChooseScorePrecision(options, services.measure, &full));
     if (!options.max_score_us || full.score_cost.batched <= *options.max_score_us) {
         full.labels.reset();
         return full;
@@ -166,16 +160,14 @@ Expected<TrainedModel> TrainWithinBudget(const ColumnarTable& table, const Train
     const auto train = [&](TrainingOptions how, const TeacherLabels* teacher) -> Expected<TrainedModel> {
         if (how.max_seconds)
             how.max_seconds = std::max(*how.max_seconds - seconds(), 0.01);
-        DLENT_ASSIGN_OR_RETURN(TrainedModel model,
-                               TrainModel(table, how, backend, cancel, progress, pool, device, checkpoints,
-                                          {.teacher = teacher}, make_scorer));
-        DLENT_RETURN_IF_ERROR(ChooseScorePrecision(how, measure, &model));
+        DLENT_ASSIGN_OR_RETURN(TrainedModel model, TrainModel(table, how, services, {.teacher = teacher}));
+        DLENT_RETURN_IF_ERROR(ChooseScorePrecision(how, services.measure, &model));
         least = std::min(least, model.score_cost.batched);
         return model;
     };
     for (TrainingOptions& candidate : LatencyCandidates(options, full.recipe)) {
-        DLENT_ASSIGN_OR_RETURN(const Model untrained, UntrainedModel(full, candidate, backend));
-        DLENT_ASSIGN_OR_RETURN(const ScoreCost expected, measure(untrained));
+        DLENT_ASSIGN_OR_RETURN(const Model untrained, UntrainedModel(full, candidate, services.backend));
+        DLENT_ASSIGN_OR_RETURN(const ScoreCost expected, services.measure(untrained));
         least = std::min(least, expected.batched);
         if (expected.batched > kMargin * budget)
             continue;

@@ -42,13 +42,12 @@ class ModelTraining {
  public:
     ModelTraining(const ColumnarTable& table, const TrainingOptions& options,
                   const TrainingServices& services, const Teaching& teaching,
-                  const ScorerFactory& make_scorer, const SplitPlan* student_plan = nullptr)
+                  const SplitPlan* student_plan = nullptr)
         : table_(table),
           options_(options),
           services_(services),
           cancel_(services.cancel),
           teaching_(teaching),
-          make_scorer_(make_scorer),
           student_plan_(student_plan) {}
 
     Expected<TrainedModel> Run() {
@@ -168,9 +167,8 @@ class ModelTraining {
             TrainingOptions options = *options_.teacher;
             if (options.max_seconds)  // half of the time, which the student's counts too
                 options.max_seconds = *options.max_seconds / 2;
-            DLENT_ASSIGN_OR_RETURN(
-                TrainedModel teacher,
-                ModelTraining(table_, options, services_, {.wanted = true}, make_scorer_, &plan_).Run());
+            DLENT_ASSIGN_OR_RETURN(TrainedModel teacher,
+                                   ModelTraining(table_, options, services_, {.wanted = true}, &plan_).Run());
             teacher_ = std::move(*teacher.labels);
         }
         std::vector<float> says(table_.rows(), std::numeric_limits<float>::quiet_NaN());
@@ -303,7 +301,7 @@ class ModelTraining {
     }
 
     QuantizationTrialInputs TrialInputs() const {
-        return {table_, *data_, make_scorer_, services_.backend, cancel_};
+        return {table_, *data_, services_.make_scorer, services_.backend, cancel_};
     }
 
     /// Finds out what the members as they are would answer to held-out rows in int8.
@@ -311,7 +309,7 @@ class ModelTraining {
         if (options_.score_precision == ScorePrecision::kFp32 ||
             QuantizableLayers(result_.model.network).empty())
             return Status::Ok();
-        if (!make_scorer_)
+        if (!services_.make_scorer)
             return Status::Internal("there is no scorer to try int8 with");
         std::vector<std::span<const uint32_t>> folds;
         if (recipe_.plan == MemberPlan::kFolds) {
@@ -417,10 +415,9 @@ class ModelTraining {
 
     const ColumnarTable& table_;
     const TrainingOptions& options_;
-    const TrainingServices services_;
+    const TrainingServices& services_;
     const CancelToken& cancel_;
     const Teaching teaching_;
-    const ScorerFactory& make_scorer_;
     const SplitPlan* const student_plan_;  ///< of the student that this model is to teach; null: none
     const Clock::time_point start_ = Clock::now();
 
@@ -439,13 +436,9 @@ class ModelTraining {
 }  // namespace
 
 Expected<TrainedModel> TrainModel(const ColumnarTable& table, const TrainingOptions& options,
-                                  Backend& backend, const CancelToken& cancel,
-                                  const ProgressCallback& progress, TrainingPool* pool,
-                                  NetworkTrainer* device, CheckpointStore* checkpoints,
-                                  const Teaching& teaching, const ScorerFactory& make_scorer) {
+                                  const TrainingServices& services, const Teaching& teaching) {
     try {
-        const TrainingServices services{backend, cancel, progress, pool, device, checkpoints};
-        return ModelTraining(table, options, services, teaching, make_scorer).Run();
+        return ModelTraining(table, options, services, teaching).Run();
     } catch (const std::bad_alloc&) {
         return Status(StatusCode::kOutOfMemory, "out of memory while training");
     }

@@ -148,12 +148,15 @@ Expected<TrainedOnDevice> TrainOnRows(const TrainingRequest& request, const Trai
     const std::unique_ptr<Backend> backend = MakeCpuBackend();
     const std::unique_ptr<TrainingPool> pool =
         TrainingThreads() > 1 ? MakeCpuTrainingPool(TrainingThreads()) : nullptr;
+    TrainingServices services{*backend, *monitor};
+    services.progress = [monitor](const TrainingProgress& progress) { monitor->Report(progress); };
+    services.pool = pool.get();
+    services.checkpoints = checkpoints;
+    services.make_scorer = [](const Model& model) { return MakeCpuScorer(model); };
+    services.measure = [monitor](const Model& model) { return MeasureScoreCost(model, *monitor); };
     const auto train = [&](NetworkTrainer* on) {
-        return TrainWithinBudget(
-            rows.table, request.options, *backend, *monitor,
-            [monitor](const TrainingProgress& progress) { monitor->Report(progress); },
-            [monitor](const Model& model) { return MeasureScoreCost(model, *monitor); },
-            [](const Model& model) { return MakeCpuScorer(model); }, pool.get(), on, checkpoints);
+        services.device = on;
+        return TrainWithinBudget(rows.table, request.options, services);
     };
     if (MayUseGpu(request.place)) {
         RemoteTrainer remote(request.place == TrainingPlace::kAuto ? RemoteTrainer::Choice::kAuto
