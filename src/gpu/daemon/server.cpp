@@ -57,9 +57,11 @@ ServerEnd Server::Run() {
         if (waits[1].revents != 0)
             Accept();
 
-        if (!sessions_.empty())
+        if (std::any_of(sessions_.begin(), sessions_.end(),
+                        [](const auto& session) { return session->in_use(); }))
             last_use = Clock::now();
-        else if (options_.idle_timeout.count() > 0 && Clock::now() - last_use > options_.idle_timeout &&
+        else if (sessions_.empty() && options_.idle_timeout.count() > 0 &&
+                 Clock::now() - last_use > options_.idle_timeout &&
                  (options_.end_unused || device_.was_used()))
             return ServerEnd::kIdle;
     }

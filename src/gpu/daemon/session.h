@@ -32,6 +32,8 @@ class Session {
     /// Whether the connection is over; its job may still be on its way to the end.
     bool closed() const { return closed_; }
     bool has_job() const { return job_.joinable(); }
+    /// Whether it has been given something to do, rather than asked how things are.
+    bool in_use() const { return data_.has_value() || scores_ || has_job(); }
     /// Joins a job that has ended.
     void Reap();
     /// How long a job that runs has been silent; zero without one.
