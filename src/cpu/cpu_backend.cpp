@@ -337,20 +337,24 @@ class CpuBackend final : public Backend {
     }
 
     void Loss(const LossSpec& spec, int rows, int outputs, int members, const float* logits,
-              const void* targets, const float* row_weights, double* accumulator, float* dlogits) override {
-        kernels_.loss(spec, rows, outputs, members, logits, targets, row_weights, accumulator, dlogits);
+              const void* targets, const float* row_weights, double* accumulator, float* dlogits,
+              float* weight_sum) override {
+        kernels_.loss(spec, rows, outputs, members, logits, targets, row_weights, accumulator, dlogits,
+                      weight_sum);
     }
     void Probabilities(int rows, int outputs, float inverse_temperature, const float* logits,
                        float* probabilities) override {
         kernels_.probabilities(rows, outputs, inverse_temperature, logits, probabilities);
     }
 
-    void GradientClipScale(size_t count, const float* gradient, float max_norm, float* scale) override {
-        const double norm = std::sqrt(kernels_.sum_of_squares(count, gradient));
-        if (!std::isfinite(norm))
-            *scale = std::numeric_limits<float>::quiet_NaN();
-        else
-            *scale = max_norm > 0.0f && norm > max_norm ? static_cast<float>(max_norm / norm) : 1.0f;
+    void GradientClipScale(size_t count, const float* gradient, const float* weight_sum, float max_norm,
+                           float* scale) override {
+        const double weight = weight_sum == nullptr ? 1.0 : static_cast<double>(*weight_sum);
+        const double to_mean = weight == 0.0 ? 0.0 : 1.0 / weight;
+        const double norm = std::sqrt(kernels_.sum_of_squares(count, gradient)) * to_mean;
+        const double clip = max_norm > 0.0f && norm > max_norm ? max_norm / norm : 1.0;
+        *scale = std::isfinite(norm) ? static_cast<float>(clip * to_mean)
+                                     : std::numeric_limits<float>::quiet_NaN();
     }
 
     void AdamWStep(const AdamWStepSpec& spec, std::span<const ParameterSegment> segments,

@@ -111,7 +111,8 @@ struct CpuKernels {
     void (*ensemble_bias)(int batch, int members, int width, const float* bias, float* y);
 
     void (*loss)(const LossSpec& spec, int rows, int outputs, int members, const float* logits,
-                 const void* targets, const float* row_weights, double* accumulator, float* dlogits);
+                 const void* targets, const float* row_weights, double* accumulator, float* dlogits,
+                 float* weight_sum);
     void (*probabilities)(int rows, int outputs, float inverse_temperature, const float* logits,
                           float* probabilities);
 

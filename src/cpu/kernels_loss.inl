@@ -196,12 +196,16 @@ double ClassLoss(const LossRows& batch, int rows, int outputs, const float* logi
 }
 
 void Loss(const LossSpec& spec, int rows, int outputs, int members, const float* logits, const void* targets,
-          const float* row_weights, double* accumulator, float* dlogits) {
+          const float* row_weights, double* accumulator, float* dlogits, float* weight_sum) {
     const bool for_classes =
         spec.kind == LossKind::kSoftmaxCrossEntropy || (spec.kind == LossKind::kFocal && outputs > 1);
     const LossRows batch{spec, members, for_classes, targets, row_weights};
     const double weight = TotalWeight(batch, rows);
-    const float gradient_scale = weight == 0.0 ? 0.0f : static_cast<float>(1.0 / weight);
+    if (weight_sum != nullptr)
+        *weight_sum = static_cast<float>(weight);
+    const float gradient_scale = weight_sum != nullptr ? 1.0f
+                                 : weight == 0.0       ? 0.0f
+                                                       : static_cast<float>(1.0 / weight);
     accumulator[0] += for_classes ? ClassLoss(batch, rows, outputs, logits, gradient_scale, dlogits)
                                   : ScalarLoss(batch, rows, logits, gradient_scale, dlogits);
     accumulator[1] += weight;

@@ -134,7 +134,7 @@ TEST_P(BackendParity, Loss) {
             double* accumulator = Put(Doubles{10.0, 20.0});
             float* dlogits = Make(count);
             backend_->Loss(spec, rows, c.outputs, c.members, Put(logits), device_targets, device_weights,
-                           accumulator, dlogits);
+                           accumulator, dlogits, nullptr);
             const Doubles sums = Get(accumulator, 2);
             const double expected = reference(Wide(logits));
             EXPECT_NEAR(sums[0] - 10.0, expected, 1e-5 * std::max(1.0, expected));
@@ -142,8 +142,14 @@ TEST_P(BackendParity, Loss) {
             ExpectGradient("loss", Get(dlogits, count), logits,
                            [&](const Doubles& at) { return reference(at) / weight; });
             backend_->Loss(spec, rows, c.outputs, c.members, Put(logits), device_targets, device_weights,
-                           accumulator, nullptr);
+                           accumulator, nullptr, nullptr);
             EXPECT_NEAR(Get(accumulator, 2)[0] - sums[0], expected, 1e-5 * std::max(1.0, expected));
+            // a share of a batch: sums instead of means
+            float* weight_sum = Put(Floats{-1.0f});
+            backend_->Loss(spec, rows, c.outputs, c.members, Put(logits), device_targets, device_weights,
+                           accumulator, dlogits, weight_sum);
+            EXPECT_NEAR(Get(weight_sum, 1)[0], weight, 1e-5 * weight);
+            ExpectGradient("summed loss", Get(dlogits, count), logits, reference);
         }
 }
 
@@ -163,7 +169,8 @@ TEST_P(BackendParity, LossOfExtremeLogitsIsFinite) {
                 float* dlogits = Make(c.outputs);
                 const void* target = c.outputs > 1 ? static_cast<const void*>(Put(Integers{label}))
                                                    : static_cast<const void*>(Put(Floats{float(label)}));
-                backend_->Loss(c.spec, 1, c.outputs, 1, Put(logits), target, nullptr, accumulator, dlogits);
+                backend_->Loss(c.spec, 1, c.outputs, 1, Put(logits), target, nullptr, accumulator, dlogits,
+                               nullptr);
                 const Doubles wide = Wide(logits);
                 const double expected = RowLoss(c, wide.data(), label);
                 EXPECT_NEAR(Get(accumulator, 1)[0], expected, 1e-5 * std::max(1.0, std::abs(expected)));
@@ -180,7 +187,7 @@ TEST_P(BackendParity, LossOfNotANumberIsNotANumber) {
         const void* target = c.outputs > 1 ? static_cast<const void*>(Put(Integers{1}))
                                            : static_cast<const void*>(Put(Floats{1.0f}));
         backend_->Loss(c.spec, c.members, c.outputs, c.members, Put(logits), target, nullptr, accumulator,
-                       nullptr);
+                       nullptr, nullptr);
         EXPECT_TRUE(std::isnan(Get(accumulator, 1)[0])) << static_cast<int>(c.spec.kind);
     }
 }
@@ -189,7 +196,7 @@ TEST_P(BackendParity, LossWithoutWeightHasNoGradient) {
     double* accumulator = Make<double>(2);
     float* dlogits = Put(Floats(3, 7.0f));
     backend_->Loss({.kind = LossKind::kSquared}, 3, 1, 1, Put(Floats{1, 2, 3}), Put(Floats{0, 0, 0}),
-                   Put(Floats{0, 0, 0}), accumulator, dlogits);
+                   Put(Floats{0, 0, 0}), accumulator, dlogits, nullptr);
     EXPECT_EQ(Get(dlogits, 3), Floats(3, 0.0f));
     EXPECT_EQ(Get(accumulator, 2), Doubles(2, 0.0));
 }
@@ -222,18 +229,26 @@ TEST_P(BackendParity, GradientClipScale) {
         norm = std::sqrt(norm);
         float* scale = Make(1);
         for (const double limit : {0.0, norm * 0.25, norm * 4.0}) {
-            backend_->GradientClipScale(count, Put(gradient), static_cast<float>(limit), scale);
+            backend_->GradientClipScale(count, Put(gradient), nullptr, static_cast<float>(limit), scale);
             EXPECT_NEAR(Get(scale, 1)[0], limit > 0.0 && limit < norm ? 0.25 : 1.0, 1e-6);
         }
         for (const float bad : {kNanFloat, kInfinity, -kInfinity})
             for (const float limit : {0.0f, 1.0f}) {
                 Floats broken = gradient;
                 broken[count / 2] = bad;
-                backend_->GradientClipScale(count, Put(broken), limit, scale);
+                backend_->GradientClipScale(count, Put(broken), nullptr, limit, scale);
                 EXPECT_TRUE(std::isnan(Get(scale, 1)[0]));
             }
+        // the gradient of a sum, for its mean
+        for (const double limit : {0.0, norm, norm * 0.025, norm * 0.4}) {
+            backend_->GradientClipScale(count, Put(gradient), Put(Floats{10.0f}), static_cast<float>(limit),
+                                        scale);
+            EXPECT_NEAR(Get(scale, 1)[0], limit == norm * 0.025 ? 0.025 : 0.1, 1e-6);
+        }
+        backend_->GradientClipScale(count, Put(Floats(count, 0.0f)), Put(Floats{0.0f}), 1.0f, scale);
+        EXPECT_EQ(Get(scale, 1)[0], 0.0f);
         // Squares that single precision could not hold.
-        backend_->GradientClipScale(count, Put(Floats(count, 1e25f)), 1.0f, scale);
+        backend_->GradientClipScale(count, Put(Floats(count, 1e25f)), nullptr, 1.0f, scale);
         EXPECT_GT(Get(scale, 1)[0], 0.0f);
     }
 }

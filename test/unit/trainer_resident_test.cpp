@@ -133,10 +133,11 @@ class FedBackend final : public gpu::ForwardingBackend {
  public:
     using ForwardingBackend::ForwardingBackend;
     void Loss(const LossSpec& spec, int rows, int outputs, int members, const float* logits,
-              const void* targets, const float* row_weights, double* accumulator, float* dlogits) override {
+              const void* targets, const float* row_weights, double* accumulator, float* dlogits,
+              float* weight_sum) override {
         ++losses;
         ForwardingBackend::Loss(spec, rows, outputs, members, logits, targets, row_weights, accumulator,
-                                dlogits);
+                                dlogits, weight_sum);
     }
 
     int losses = 0;

@@ -70,9 +70,9 @@ struct SgdStepSpec {
 
 /// What differs between two steps of a training whose batches have the same number of rows.
 struct StepScalars {
-    int rows = 0;
+    int rows = 0;          ///< of the batch, on all ranks together
     uint64_t step = 0;     ///< of Dropout
-    size_t first_row = 0;  ///< of the batch, in the order that GatherRows reads
+    size_t first_row = 0;  ///< of this rank's share of the batch, in the order that GatherRows reads
     float learning_rate = 0.0f;
     int64_t optimizer_step = 1;   ///< AdamWStepSpec::step
     float average_weight = 0.0f;  ///< of Lerp
@@ -253,17 +253,22 @@ class Backend {
     /// kSoftmaxCrossEntropy and multi-output kFocal; with members > 1 row r·members+k has the target of r.
     /// `row_weights` [rows / members] may be null. Adds Σ weight·loss and Σ weight to accumulator[0] and [1]
     /// (device doubles). `dlogits`, when not null, receives the gradient of the weighted mean of this batch:
-    /// each row's gradient · weight / Σ weight, zeros when Σ weight is 0. Not-a-number in, not-a-number out.
+    /// each row's gradient · weight / Σ weight, zeros when Σ weight is 0. With `weight_sum`, which receives
+    /// Σ weight, it is the gradient of the weighted sum instead: of a share of a batch whose mean is taken
+    /// when all shares are added up (GradientClipScale). Not-a-number in, not-a-number out.
     virtual void Loss(const LossSpec& spec, int rows, int outputs, int members, const float* logits,
-                      const void* targets, const float* row_weights, double* accumulator, float* dlogits) = 0;
+                      const void* targets, const float* row_weights, double* accumulator, float* dlogits,
+                      float* weight_sum) = 0;
     /// Softmax over `outputs` (or the logistic function for one output) of logits · inverse_temperature.
     virtual void Probabilities(int rows, int outputs, float inverse_temperature, const float* logits,
                                float* probabilities) = 0;
 
     // ---- optimisation ----
     /// *scale = min(1, max_norm / ‖gradient‖₂), 1 when max_norm is 0; NaN when the norm is not finite,
-    /// whatever max_norm is.
-    virtual void GradientClipScale(size_t count, const float* gradient, float max_norm, float* scale) = 0;
+    /// whatever max_norm is. With `weight_sum` the gradient is that of a sum, and the scale is of its mean,
+    /// gradient / *weight_sum: min(1, max_norm / ‖mean‖₂) / *weight_sum, 0 when *weight_sum is 0.
+    virtual void GradientClipScale(size_t count, const float* gradient, const float* weight_sum,
+                                   float max_norm, float* scale) = 0;
     /// Decoupled weight decay (Loshchilov & Hutter 2019) in one pass; the gradient is multiplied by
     /// *gradient_scale (device).
     virtual void AdamWStep(const AdamWStepSpec& spec, std::span<const ParameterSegment> segments,
@@ -293,6 +298,17 @@ class Backend {
     /// nothing but the numbers of StepScalars, handed to the operators that take them. Both `enqueue` and
     /// what it uses must outlive the program.
     virtual std::unique_ptr<StepProgram> MakeStepProgram(StepFunction enqueue);
+
+    // ---- ranks ----
+    /// How many devices train one network together, each of which computes a share of every batch, and which
+    /// of them this is.
+    virtual int ranks() const { return 1; }
+    virtual int rank() const { return 0; }
+    /// values = Σ over the ranks of their values, to the same bits on each. A collective: all ranks enqueue
+    /// the same ones, with the same counts, in the same order. Where a rank has left, those that wait for it
+    /// are told by Synchronize(), kCancelled. Nothing to do for one rank.
+    virtual void AllReduceSum(size_t /*count*/, float* /*values*/) {}
+    virtual void AllReduceSum(size_t /*count*/, double* /*values*/) {}
 };
 
 /// Whether ActivationBackward reads the preactivation (x) rather than the output (y).

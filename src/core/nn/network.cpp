@@ -109,7 +109,7 @@ Status Network::PlanParameters(const FlatTensors* tensors) {
         state_data = state_data_.data();
     }
     if (for_training_) {
-        DLENT_RETURN_IF_ERROR(gradient_data_.Allocate(backend_, trainable));
+        DLENT_RETURN_IF_ERROR(gradient_data_.Allocate(backend_, trainable + 1));
     }
     size_t next = 0;
     for (Node& node : nodes_) {

@@ -105,6 +105,8 @@ class Network {
     float* parameter_data() { return parameter_data_.data(); }
     float* gradient_data() { return gradient_data_.data(); }
     size_t parameter_data_count() const { return parameter_data_.count(); }
+    /// One value more behind the gradients: the weight of the rows that they are of, where ranks add both up.
+    float* gradient_weight() { return gradient_data_.data() + parameter_data_count(); }
     float* state_data() { return state_data_.data(); }
     size_t state_data_count() const { return state_data_.count(); }
     /// Of activations and scratch memory.

@@ -13,6 +13,7 @@
 #include "core/base/permutation.h"
 #include "core/train/batch_feeder.h"
 #include "core/train/calibration.h"
+#include "core/train/share.h"
 #include "core/train/validation_loss.h"
 
 namespace dlent {
@@ -20,8 +21,10 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr double kProgressSeconds = 0.5;         ///< within an epoch
-constexpr uint64_t kShuffleStream = 0x5348554c;  ///< of the seed; the epoch is added
+constexpr double kProgressSeconds = 0.5;              ///< within an epoch
+constexpr size_t kExchangedLogits = size_t{1} << 18;  ///< between ranks, at a time
+constexpr uint64_t kShuffleStream = 0x5348554c;       ///< of the seed; the epoch is added
+constexpr uint64_t kRankSeeds = 0x9E3779B97F4A7C15;   ///< how far the seeds of two ranks' dropout are apart
 
 double Seconds(Clock::time_point from, Clock::time_point to) {
     return std::chrono::duration<double>(to - from).count();
@@ -99,6 +102,8 @@ class TrainingRun {
  private:
     bool has_validation() const { return !validation_rows_.empty(); }
     bool averages() const { return options_.ema_decay > 0.0; }
+    bool has_peers() const { return backend_.ranks() > 1; }
+    Share OwnShare(size_t count) const { return ShareOf(count, backend_.rank(), backend_.ranks()); }
     size_t logits_per_row() const {
         return static_cast<size_t>(network_.members()) * static_cast<size_t>(network_.outputs());
     }
@@ -115,9 +120,10 @@ class TrainingRun {
         if (!network_.for_training() || network_.parameter_data_count() == 0) {
             return Status::Invalid("the network has nothing to train");
         }
-        if (o.batch_size < 1 || o.batch_size > network_.max_batch()) {
+        const size_t most = static_cast<size_t>(network_.max_batch());
+        if (o.batch_size < 1 || LargestShare(static_cast<size_t>(o.batch_size), backend_.ranks()) > most) {
             return Status::Invalid("batch_size must be between 1 and the network's " +
-                                   std::to_string(network_.max_batch()));
+                                   std::to_string(most * static_cast<size_t>(backend_.ranks())));
         }
         if (o.max_epochs < 1 || o.min_steps < 0) {
             return Status::Invalid("max_epochs must be at least 1");
@@ -142,6 +148,10 @@ class TrainingRun {
             return {StatusCode::kInsufficientData, "there are no rows to train on"};
         }
         const size_t steps = StepsPerEpoch();
+        if (network_.HasLayer("batch_norm") && has_peers()) {
+            return Status::Invalid("a network with batch normalization cannot be trained by several devices",
+                                   "Each would normalize by its own share of a batch.");
+        }
         if (network_.HasLayer("batch_norm") && train_rows_.size() / steps < 2) {
             return {StatusCode::kInsufficientData, "batch normalization needs at least two rows in a batch"};
         }
@@ -166,6 +176,11 @@ class TrainingRun {
         DLENT_RETURN_IF_ERROR(feeder_.Prepare(network_.spec(), network_.max_batch(), true));
         DLENT_RETURN_IF_ERROR(accumulator_.Allocate(backend_, 2));
         DLENT_RETURN_IF_ERROR(clip_scale_.Allocate(backend_, 1));
+        if (has_peers()) {
+            DLENT_RETURN_IF_ERROR(agreed_.Allocate(backend_, 1));
+            DLENT_RETURN_IF_ERROR(exchanged_.Allocate(
+                backend_, std::min(kExchangedLogits, validation_rows_.size() * logits_per_row())));
+        }
         loss_ = options_.loss;
         loss_.class_weights = nullptr;
         if (!options_.class_weights.empty()) {
@@ -206,9 +221,9 @@ class TrainingRun {
         }
         steps_.reserve(static_cast<size_t>(backend_.StepsAhead()));
         program_ = backend_.MakeStepProgram([this](const StepScalars& step) {
-            return Enqueue(step, resident_
-                                     ? feeder_.FeedResident(device_order_.data(), step.first_row, step.rows)
-                                     : feeder_.Fed(step.rows));
+            const int rows = OwnRows(step);
+            return Enqueue(step, resident_ ? feeder_.FeedResident(device_order_.data(), step.first_row, rows)
+                                           : feeder_.Fed(rows));
         });
         return Status::Ok();
     }
@@ -255,6 +270,7 @@ class TrainingRun {
         while (step_ < end && !timed_out_) {
             DLENT_RETURN_IF_ERROR(Steps(end));
         }
+        backend_.AllReduceSum(accumulator_.count(), accumulator_.data());
         DLENT_RETURN_IF_ERROR(ReadTrainLoss());
         if (!std::isfinite(train_loss_)) {
             return Diverged("the loss", step_);
@@ -283,8 +299,10 @@ class TrainingRun {
         const size_t rows = train_rows_.size();
         const size_t steps = static_cast<size_t>(steps_per_epoch_);
         StepScalars scalars;
-        scalars.first_row = index * rows / steps;
-        scalars.rows = static_cast<int>((index + 1) * rows / steps - scalars.first_row);
+        const size_t first_row = index * rows / steps;
+        const size_t batch_rows = (index + 1) * rows / steps - first_row;
+        scalars.rows = static_cast<int>(batch_rows);
+        scalars.first_row = first_row + OwnShare(batch_rows).begin;
         scalars.step = static_cast<uint64_t>(step);
         scalars.learning_rate = static_cast<float>(options_.learning_rate * schedule_->Factor(step));
         scalars.optimizer_step = step + 1;
@@ -295,25 +313,47 @@ class TrainingRun {
         return scalars;
     }
 
-    /// The operators of a step.
+    /// How many rows of a step's batch are this rank's.
+    int OwnRows(const StepScalars& step) const {
+        return static_cast<int>(OwnShare(static_cast<size_t>(step.rows)).count);
+    }
+
+    /// Ranks drop other units of other rows.
+    uint64_t DropoutSeed() const {
+        return options_.seed + kRankSeeds * static_cast<uint64_t>(backend_.rank());
+    }
+
+    /// The operators of a step. All that differs between ranks is in the gradients before they are added up:
+    /// from there on they compute the same numbers.
     Status Enqueue(const StepScalars& step, const BatchInputs& batch) {
-        DLENT_RETURN_IF_ERROR(network_.Forward(batch, true, options_.seed, step.step));
-        backend_.Loss(loss_, batch.rows * network_.members(), network_.outputs(), network_.members(),
-                      network_.logits(), feeder_.targets(), feeder_.weights(), accumulator_.data(),
-                      network_.logits_gradient());
-        for (int output = 1; output < network_.output_count(); ++output) {
-            const ValueShape& shape = network_.output_shape(output);
-            backend_.Zero(network_.output_gradient(output),
-                          sizeof(float) * batch.rows * shape.members * static_cast<size_t>(shape.width()));
+        if (batch.rows > 0) {
+            DLENT_RETURN_IF_ERROR(ComputeGradients(step, batch));
+        } else {
+            backend_.Zero(network_.gradient_data(), (network_.parameter_data_count() + 1) * sizeof(float));
         }
-        DLENT_RETURN_IF_ERROR(network_.Backward());
+        backend_.AllReduceSum(network_.parameter_data_count() + 1, network_.gradient_data());
         backend_.GradientClipScale(network_.parameter_data_count(), network_.gradient_data(),
+                                   has_peers() ? network_.gradient_weight() : nullptr,
                                    static_cast<float>(options_.clip_norm), clip_scale_.data());
         optimizer_->Step(step.learning_rate, step.optimizer_step, clip_scale_.data());
         if (averages()) {
             backend_.Lerp(average_.count(), step.average_weight, network_.parameter_data(), average_.data());
         }
         return Status::Ok();
+    }
+
+    /// Of the mean over the batch, or, with peers, of the sum over this rank's share of it.
+    Status ComputeGradients(const StepScalars& step, const BatchInputs& batch) {
+        DLENT_RETURN_IF_ERROR(network_.Forward(batch, true, DropoutSeed(), step.step));
+        backend_.Loss(loss_, batch.rows * network_.members(), network_.outputs(), network_.members(),
+                      network_.logits(), feeder_.targets(), feeder_.weights(), accumulator_.data(),
+                      network_.logits_gradient(), has_peers() ? network_.gradient_weight() : nullptr);
+        for (int output = 1; output < network_.output_count(); ++output) {
+            const ValueShape& shape = network_.output_shape(output);
+            backend_.Zero(network_.output_gradient(output),
+                          sizeof(float) * batch.rows * shape.members * static_cast<size_t>(shape.width()));
+        }
+        return network_.Backward();
     }
 
     /// As many steps as may go ahead, none behind `end`.
@@ -336,7 +376,7 @@ class TrainingRun {
             if (cancel_.IsCancelled()) {
                 return Status::Cancelled();
             }
-            const std::span<uint32_t> rows = std::span(batch_rows_).first(static_cast<size_t>(step.rows));
+            const std::span<uint32_t> rows = std::span(batch_rows_).first(static_cast<size_t>(OwnRows(step)));
             order_.Permute(train_rows_.data(), static_cast<uint32_t>(step.first_row), rows);
             feeder_.Feed(rows);
             DLENT_RETURN_IF_ERROR(program_->Run(std::span(&step, 1)));
@@ -353,14 +393,32 @@ class TrainingRun {
         epoch_rows_ += (first + static_cast<size_t>(count)) * rows / steps - first * rows / steps;
     }
 
-    /// The time limit, and progress within an epoch.
+    /// The time limit, and progress within an epoch: of peers, this rank's own loss.
     Status Tick() {
         const Clock::time_point now = Clock::now();
-        timed_out_ = options_.max_seconds > 0.0 && Seconds(start_, now) >= options_.max_seconds;
+        DLENT_RETURN_IF_ERROR(CheckTime(now));
         if (progress_ && Seconds(last_report_, now) >= kProgressSeconds) {
             DLENT_RETURN_IF_ERROR(ReadTrainLoss());
             Report(false);
         }
+        return Status::Ok();
+    }
+
+    /// Whether the time limit is reached. Clocks of ranks differ, and the first one's counts: they all stop
+    /// after the same step.
+    Status CheckTime(Clock::time_point now) {
+        if (options_.max_seconds <= 0.0) {
+            return Status::Ok();
+        }
+        double is_over = Seconds(start_, now) >= options_.max_seconds ? 1.0 : 0.0;
+        if (has_peers()) {
+            is_over = backend_.rank() == 0 ? is_over : 0.0;
+            backend_.Upload(agreed_.data(), &is_over, sizeof(is_over));
+            backend_.AllReduceSum(1, agreed_.data());
+            backend_.Download(&is_over, agreed_.data(), sizeof(is_over));
+            DLENT_RETURN_IF_ERROR(backend_.Synchronize());
+        }
+        timed_out_ = is_over > 0.0;
         return Status::Ok();
     }
 
@@ -389,6 +447,31 @@ class TrainingRun {
         return Status::Ok();
     }
 
+    /// The logits of the validation rows. Each rank runs a share of them and gets the other ones, so that all
+    /// have the same bits, and decide alike.
+    Status RunValidation(float* logits) {
+        const Share share = OwnShare(validation_rows_.size());
+        DLENT_RETURN_IF_ERROR(RunBatches(network_, backend_, feeder_,
+                                         validation_rows_.subspan(share.begin, share.count),
+                                         resident_ ? device_validation_rows_.data() + share.begin : nullptr,
+                                         logits + share.begin * logits_per_row(), cancel_));
+        return has_peers() ? ExchangeLogits(share, logits) : Status::Ok();
+    }
+
+    /// Fills in the logits of other rows than those of `own`: sums with zeros, which are exact.
+    Status ExchangeLogits(const Share& own, float* logits) {
+        const size_t count = validation_rows_.size() * logits_per_row();
+        std::fill(logits, logits + own.begin * logits_per_row(), 0.0f);
+        std::fill(logits + (own.begin + own.count) * logits_per_row(), logits + count, 0.0f);
+        for (size_t begin = 0; begin < count; begin += kExchangedLogits) {
+            const size_t some = std::min(kExchangedLogits, count - begin);
+            backend_.Upload(exchanged_.data(), logits + begin, some * sizeof(float));
+            backend_.AllReduceSum(some, exchanged_.data());
+            backend_.Download(logits + begin, exchanged_.data(), some * sizeof(float));
+        }
+        return backend_.Synchronize();
+    }
+
     /// Runs the validation rows, with the averaged weights where there are, and keeps the best.
     Status Evaluate() {
         if (!has_validation()) {
@@ -398,8 +481,7 @@ class TrainingRun {
             backend_.Copy(aside_.data(), network_.parameter_data(), aside_.bytes());
             backend_.Copy(network_.parameter_data(), average_.data(), average_.bytes());
         }
-        DLENT_RETURN_IF_ERROR(RunBatches(network_, backend_, feeder_, validation_rows_,
-                                         device_validation_rows_.data(), validation_logits_.data(), cancel_));
+        DLENT_RETURN_IF_ERROR(RunValidation(validation_logits_.data()));
         labelled_.logits = validation_logits_.data();
         DLENT_ASSIGN_OR_RETURN(validation_loss_, ValidationLoss(loss_, labelled_, cancel_));
         if (!std::isfinite(validation_loss_)) {
@@ -467,9 +549,7 @@ class TrainingRun {
             }
             if (has_validation()) {
                 // The logits of the last weights: recomputed, since a best epoch swaps the buffers.
-                DLENT_RETURN_IF_ERROR(RunBatches(network_, backend_, feeder_, validation_rows_,
-                                                 device_validation_rows_.data(),
-                                                 result_.validation_logits.data(), cancel_));
+                DLENT_RETURN_IF_ERROR(RunValidation(result_.validation_logits.data()));
             }
         }
         DLENT_RETURN_IF_ERROR(backend_.Synchronize());
@@ -496,6 +576,8 @@ class TrainingRun {
     DeviceBuffer<float> class_weights_;
     DeviceBuffer<double> accumulator_;  ///< Σ weight·loss, Σ weight
     DeviceBuffer<float> clip_scale_;    ///< of the last step
+    DeviceBuffer<double> agreed_;       ///< what the first of several ranks says
+    DeviceBuffer<float> exchanged_;     ///< logits on their way between ranks
     DeviceBuffer<float> average_;
     DeviceBuffer<float> aside_;  ///< the weights while their average is evaluated
     DeviceBuffer<float> best_parameters_;

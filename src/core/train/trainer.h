@@ -84,6 +84,13 @@ using ProgressCallback = std::function<void(const TrainingProgress&)>;
 /// temperature for classes, averaged probabilities over members, and the plain loss of the averaged
 /// prediction otherwise. Same network, data, options, seed: same bytes. Allocates nothing once under way.
 /// kCancelled within 20 ms of work; kNonFinite names epoch and step; kInsufficientData without rows.
+///
+/// On a backend of several ranks, each calls it with the same network, rows and options, trains by its share
+/// of every batch, and gets the same weights, logits and losses, to the bit; `batch_size` is of all of them
+/// together, and the network's max_batch need only hold the largest share. What they sum up, they sum up in
+/// another order than one would, and each drops units of its own rows, so the weights are not those that one
+/// device trains. A rank that fails or is cancelled ends the others with kCancelled, as soon as its backend
+/// is gone.
 Expected<TrainerResult> TrainNetwork(Network& network, Backend& backend, const TrainingData& data,
                                      std::span<const uint32_t> train_rows,
                                      std::span<const uint32_t> validation_rows, const TrainerOptions& options,

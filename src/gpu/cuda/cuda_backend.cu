@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <limits>
 #include <map>
 #include <unordered_map>
@@ -21,6 +22,7 @@
 #include "gpu/cuda/matmul.h"
 #include "gpu/cuda/normalization.cuh"
 #include "gpu/cuda/optimizer.cuh"
+#include "gpu/cuda/rank_group.h"
 #include "gpu/cuda/reductions.cuh"
 #include "gpu/cuda/staging_ring.h"
 
@@ -35,6 +37,7 @@ class CudaBackend final : public Backend {
         : device_(device), gate_(gate), matmul_(precision) {}
 
     ~CudaBackend() override {
+        group_.reset();  // which may end what the stream waits for
         cudaStreamSynchronize(stream_);
         for (const auto& [pointer, bytes] : sizes_) {
             cudaFree(pointer);
@@ -56,12 +59,18 @@ class CudaBackend final : public Backend {
         return fault_.ok();
     }
 
+    Status Join(DlentGroup* group) {
+        DLENT_ASSIGN_OR_RETURN(group_, RankGroup::Join(group, stream_));
+        return Status::Ok();
+    }
+
     const char* name() const override { return "cuda"; }
 
     // ---- memory ----
     void* Allocate(size_t bytes) override {
         if (bytes > std::numeric_limits<size_t>::max() / 2 || !gate_.reserve(gate_.context, bytes))
             return nullptr;
+        ComeToRest();
         void* pointer = nullptr;
         if (cudaMalloc(&pointer, std::max<size_t>(bytes, 64)) != cudaSuccess) {
             cudaGetLastError();  // a refusal is an answer, not a fault
@@ -78,15 +87,17 @@ class CudaBackend final : public Backend {
             return;
         host_tables_.erase(static_cast<const int32_t*>(pointer));
         ++frees_;
+        ComeToRest();
         Check(cudaFree(pointer));  // waits for what uses it
         gate_.release(gate_.context, found->second);
         sizes_.erase(found);
     }
     void Upload(void* device, const void* host, size_t bytes) override {
         if (bytes != 0)
-            Check(staging_.Upload(device, host, bytes, stream_));
+            Check(staging_.Upload(device, host, bytes, stream_, [this](cudaEvent_t event) { return WaitFor(event); }));
     }
     void Download(void* host, const void* device, size_t bytes) override {
+        ComeToRest();  // to pageable memory a copy returns when it is done
         if (bytes != 0)
             Check(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, stream_));
     }
@@ -99,6 +110,7 @@ class CudaBackend final : public Backend {
             Check(cudaMemsetAsync(device, 0, bytes, stream_));
     }
     Status Synchronize() override {
+        ComeToRest();
         Check(cudaStreamSynchronize(stream_));
         return std::exchange(fault_, Status::Ok());
     }
@@ -464,7 +476,7 @@ class CudaBackend final : public Backend {
 
     // ---- losses ----
     void Loss(const LossSpec& spec, int rows, int outputs, int members, const float* logits, const void* targets,
-              const float* row_weights, double* accumulator, float* dlogits) override {
+              const float* row_weights, double* accumulator, float* dlogits, float* weight_sum) override {
         if (rows == 0)
             return;
         const bool classes = spec.kind == LossKind::kSoftmaxCrossEntropy ||
@@ -478,8 +490,8 @@ class CudaBackend final : public Backend {
             return;
         auto* const factor = reinterpret_cast<float*>(parts + 2 * kSumBlocks);
         LaunchOn(blocks, kThreads, 0, LossKernel, batch, logits, parts, dlogits);
-        LaunchOn(1, kThreads, 0, LossFinishKernel, blocks, parts, accumulator, factor);
-        if (dlogits != nullptr)
+        LaunchOn(1, kThreads, 0, LossFinishKernel, blocks, parts, accumulator, factor, weight_sum);
+        if (dlogits != nullptr && weight_sum == nullptr)
             Launch(LossGradientKernel, Product(rows, classes ? outputs : 1), factor, dlogits);
     }
     void Probabilities(int rows, int outputs, float inverse_temperature, const float* logits,
@@ -489,13 +501,14 @@ class CudaBackend final : public Backend {
     }
 
     // ---- optimisation ----
-    void GradientClipScale(size_t count, const float* gradient, float max_norm, float* scale) override {
+    void GradientClipScale(size_t count, const float* gradient, const float* weight_sum, float max_norm,
+                           float* scale) override {
         auto* const parts = Scratch<double>(kSumBlocks);
         if (parts == nullptr)
             return;
         const int blocks = std::max(1, std::min(BlocksFor(count), kSumBlocks));
         LaunchOn(blocks, kThreads, 0, SumOfSquaresKernel, count, gradient, parts);
-        LaunchOn(1, kThreads, 0, ClipScaleKernel, blocks, parts, max_norm, scale);
+        LaunchOn(1, kThreads, 0, ClipScaleKernel, blocks, parts, weight_sum, max_norm, scale);
     }
     void AdamWStep(const AdamWStepSpec& spec, std::span<const ParameterSegment> segments, const float* gradient,
                    const float* gradient_scale, float* parameters, float* first_moment,
@@ -535,6 +548,12 @@ class CudaBackend final : public Backend {
     }
     std::unique_ptr<StepProgram> MakeStepProgram(StepFunction enqueue) override;
 
+    // ---- ranks ----
+    int ranks() const override { return group_ == nullptr ? 1 : group_->ranks(); }
+    int rank() const override { return group_ == nullptr ? 0 : group_->rank(); }
+    void AllReduceSum(size_t count, float* values) override { SumOverRanks(count, values); }
+    void AllReduceSum(size_t count, double* values) override { SumOverRanks(count, values); }
+
  private:
     friend class GraphProgram;
 
@@ -554,6 +573,36 @@ class CudaBackend final : public Backend {
         if (result != CUBLAS_STATUS_SUCCESS && fault_.ok())
             fault_ = {StatusCode::kInternal, std::string("cuBLASLt: ") + cublasLtGetStatusString(result)};
     }
+    void Check(const Status& status) {
+        if (!status.ok() && fault_.ok())
+            fault_ = status;
+    }
+
+    /// In a group, before a call of CUDA's that waits for the stream: there it might wait for peers that are
+    /// gone, which only the group notices.
+    void ComeToRest() {
+        cudaError_t result = cudaSuccess;
+        if (group_ != nullptr)
+            Check(group_->Wait(&result));
+        Check(result);
+    }
+    cudaError_t WaitFor(cudaEvent_t event) {
+        if (group_ == nullptr)
+            return cudaEventSynchronize(event);
+        cudaError_t result = cudaSuccess;
+        Check(group_->WaitFor(event, &result));
+        return result == cudaErrorNotReady ? cudaEventSynchronize(event) : result;
+    }
+
+    template <typename T>
+    void SumOverRanks(size_t count, T* values) {
+        if (group_ == nullptr)
+            return;
+        if (between_graphs_ != nullptr)
+            return (*between_graphs_)([this, count, values] { Check(group_->Sum(count, values)); });
+        Check(group_->Sum(count, values));
+    }
+
     template <typename... Parameters, typename... Arguments>
     void LaunchOn(dim3 grid, dim3 block, size_t shared_bytes, void (*kernel)(Parameters...), Arguments... arguments) {
         cudaLaunchConfig_t config{};
@@ -693,11 +742,15 @@ class CudaBackend final : public Backend {
     ParameterChunk* chunks_ = nullptr;
     int chunk_count_ = 0;
     const DeviceStep* current_step_ = nullptr;  ///< of the step that is being enqueued, when a program does it
+    /// While a step is recorded: what is to happen between two of its graphs.
+    const std::function<void(std::function<void()>)>* between_graphs_ = nullptr;
+    std::unique_ptr<RankGroup> group_;          ///< null for a device that trains alone
     uint64_t frees_ = 0;                        ///< how often memory was freed: what was recorded before may use it
 };
 
 /// Records a step the second time that one of its number of rows is wanted (the first sizes all that is allocated on
-/// demand) and repeats it from then on.
+/// demand) and repeats it from then on. Collectives are no part of graphs: those could be recorded and repeated by all
+/// ranks at the same time only, while each records when its own memory has found its size.
 class GraphProgram final : public StepProgram {
  public:
     GraphProgram(CudaBackend& backend, StepFunction enqueue) : backend_(backend), enqueue_(std::move(enqueue)) {}
@@ -729,21 +782,31 @@ class GraphProgram final : public StepProgram {
     }
 
  private:
-    struct Graph {
+    /// Either is there.
+    struct Part {
         cudaGraphExec_t executable = nullptr;
-        uint64_t frees = 0;  ///< of the backend, when it was recorded
+        std::function<void()> collective;
+    };
+    struct Graph {
+        std::vector<Part> parts;  ///< of a step, in order
+        uint64_t frees = 0;       ///< of the backend, when it was recorded
         bool sized = false;
     };
 
     Status RunOne(const StepScalars& step) {
         Graph& graph = graphs_[step.rows];
-        if (graph.executable != nullptr && graph.frees != backend_.frees_)
+        if (!graph.parts.empty() && graph.frees != backend_.frees_)
             Forget(&graph);
         if (!graph.sized)
             return EnqueueFirst(step, &graph);
-        if (graph.executable == nullptr)
+        if (graph.parts.empty())
             DLENT_RETURN_IF_ERROR(Record(step, &graph));
-        backend_.Check(cudaGraphLaunch(graph.executable, backend_.stream_));
+        for (const Part& part : graph.parts) {
+            if (part.executable != nullptr)
+                backend_.Check(cudaGraphLaunch(part.executable, backend_.stream_));
+            else
+                part.collective();
+        }
         return Status::Ok();
     }
 
@@ -764,22 +827,47 @@ class GraphProgram final : public StepProgram {
     }
 
     Status Record(const StepScalars& step, Graph* graph) {
-        cudaGraph_t recorded = nullptr;
-        backend_.Check(cudaStreamBeginCapture(backend_.stream_, cudaStreamCaptureModeThreadLocal));
+        const std::function<void(std::function<void()>)> cut = [&](std::function<void()> collective) {
+            EndPart(graph);
+            graph->parts.push_back({nullptr, std::move(collective)});
+            BeginPart();
+        };
+        backend_.ComeToRest();
+        backend_.between_graphs_ = &cut;
+        BeginPart();
         const Status enqueued = Enqueue(step);
-        backend_.Check(cudaStreamEndCapture(backend_.stream_, &recorded));
-        if (enqueued.ok() && recorded != nullptr)
-            backend_.Check(cudaGraphInstantiate(&graph->executable, recorded, 0));
-        if (recorded != nullptr)
-            cudaGraphDestroy(recorded);
-        DLENT_RETURN_IF_ERROR(enqueued);
+        EndPart(graph);
+        backend_.between_graphs_ = nullptr;
         graph->frees = backend_.frees_;
-        return graph->executable != nullptr ? Status::Ok() : backend_.Synchronize();
+        if (enqueued.ok() && backend_.fault_.ok())
+            return Status::Ok();
+        Forget(graph);
+        DLENT_RETURN_IF_ERROR(enqueued);
+        return backend_.Synchronize();
+    }
+
+    void BeginPart() {
+        backend_.Check(cudaStreamBeginCapture(backend_.stream_, cudaStreamCaptureModeThreadLocal));
+    }
+
+    void EndPart(Graph* graph) {
+        cudaGraph_t recorded = nullptr;
+        backend_.Check(cudaStreamEndCapture(backend_.stream_, &recorded));
+        if (recorded == nullptr)
+            return;
+        Part part;
+        backend_.Check(cudaGraphInstantiate(&part.executable, recorded, 0));
+        cudaGraphDestroy(recorded);
+        if (part.executable != nullptr)
+            graph->parts.push_back(std::move(part));
     }
 
     void Forget(Graph* graph) {
-        if (graph->executable != nullptr)
-            cudaGraphExecDestroy(graph->executable);
+        backend_.ComeToRest();
+        for (const Part& part : graph->parts) {
+            if (part.executable != nullptr)
+                cudaGraphExecDestroy(part.executable);
+        }
         *graph = {};
     }
 
@@ -814,6 +902,10 @@ void CudaBackend::ParametricGradient(Activation activation, int rows, int column
 }
 
 }  // namespace
+
+Status JoinCudaGroup(Backend& backend, DlentGroup* group) {
+    return static_cast<CudaBackend&>(backend).Join(group);
+}
 
 std::unique_ptr<Backend> MakeCudaBackend(int device, gpu::Precision precision, const DlentMemoryGate& gate,
                                          std::string* reason) {

@@ -15,4 +15,8 @@ namespace dlent::cuda {
 std::unique_ptr<Backend> MakeCudaBackend(int device, gpu::Precision precision, const DlentMemoryGate& gate,
                                          std::string* reason);
 
+/// Makes a backend of MakeCudaBackend() that has done nothing yet a rank of a group, which outlives it.
+/// Returns when all ranks have come; kCancelled when the group says that it must not wait for them any more.
+Status JoinCudaGroup(Backend& backend, DlentGroup* group);
+
 }  // namespace dlent::cuda

@@ -157,8 +157,9 @@ __global__ void LossKernel(LossRows batch, const float* logits, double* parts, f
     }
 }
 
-/// Adds the parts to the accumulator; *factor = 1 / Σ weight, or 0.
-__global__ void LossFinishKernel(int blocks, const double* parts, double* accumulator, float* factor) {
+/// Adds the parts to the accumulator; *factor = 1 / Σ weight, or 0; *weight_sum, where wanted, Σ weight.
+__global__ void LossFinishKernel(int blocks, const double* parts, double* accumulator, float* factor,
+                                 float* weight_sum) {
     double loss = static_cast<int>(threadIdx.x) < blocks ? parts[2 * threadIdx.x] : 0.0;
     double weight = static_cast<int>(threadIdx.x) < blocks ? parts[2 * threadIdx.x + 1] : 0.0;
     loss = BlockSum(loss);
@@ -167,6 +168,8 @@ __global__ void LossFinishKernel(int blocks, const double* parts, double* accumu
         accumulator[0] += loss;
         accumulator[1] += weight;
         *factor = weight == 0.0 ? 0.0f : static_cast<float>(1.0 / weight);
+        if (weight_sum != nullptr)
+            *weight_sum = static_cast<float>(weight);
     }
 }
 

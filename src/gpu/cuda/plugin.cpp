@@ -64,8 +64,15 @@ void FreeBackend(void* backend) {
     delete static_cast<Backend*>(backend);
 }
 
+int JoinGroup(void* backend, DlentGroup* group, char* error, size_t error_bytes) {
+    const Status joined = JoinCudaGroup(*static_cast<Backend*>(backend), group);
+    if (joined.code() == StatusCode::kCancelled)
+        return 1;
+    return joined.ok() ? 0 : Fail(error, error_bytes, joined.message().c_str());
+}
+
 constexpr DlentDevicePlugin kPlugin = {
-    DLENT_DEVICE_ABI, DLENT_VERSION, "cuda", DeviceCount, DeviceInfo, MakeBackend, FreeBackend,
+    DLENT_DEVICE_ABI, DLENT_VERSION, "cuda", DeviceCount, DeviceInfo, MakeBackend, FreeBackend, JoinGroup,
 };
 
 }  // namespace

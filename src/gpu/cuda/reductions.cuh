@@ -85,15 +85,16 @@ __global__ void SumOfSquaresKernel(size_t count, const float* x, double* parts) 
         parts[blockIdx.x] = sum;
 }
 
-__global__ void ClipScaleKernel(int blocks, const double* parts, float max_norm, float* scale) {
+__global__ void ClipScaleKernel(int blocks, const double* parts, const float* weight_sum, float max_norm,
+                                float* scale) {
     double sum = static_cast<int>(threadIdx.x) < blocks ? parts[threadIdx.x] : 0.0;
     sum = BlockSum(sum);
     if (threadIdx.x == 0) {
-        const double norm = sqrt(sum);
-        if (!isfinite(norm))
-            *scale = nanf("");
-        else
-            *scale = max_norm > 0.0f && norm > max_norm ? static_cast<float>(max_norm / norm) : 1.0f;
+        const double weight = weight_sum == nullptr ? 1.0 : static_cast<double>(*weight_sum);
+        const double to_mean = weight == 0.0 ? 0.0 : 1.0 / weight;
+        const double norm = sqrt(sum) * to_mean;
+        const double clip = max_norm > 0.0f && norm > max_norm ? max_norm / norm : 1.0;
+        *scale = isfinite(norm) ? static_cast<float>(clip * to_mean) : nanf("");
     }
 }
 static_assert(kSumBlocks <= kThreads, "one block adds up the parts");

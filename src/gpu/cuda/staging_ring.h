@@ -32,13 +32,14 @@ class StagingRing {
     }
 
     /// Enqueues a copy; `host` may change when it has returned. Always the same stream, which records
-    /// nothing.
-    cudaError_t Upload(void* device, const void* host, size_t bytes, cudaStream_t stream) {
+    /// nothing. `wait` waits for an event in it.
+    template <typename Wait>
+    cudaError_t Upload(void* device, const void* host, size_t bytes, cudaStream_t stream, const Wait& wait) {
         auto* to = static_cast<char*>(device);
         auto* from = static_cast<const char*>(host);
         while (bytes > 0) {
             if (used_ == kSlotBytes) {
-                if (const cudaError_t result = TakeNextSlot(stream); result != cudaSuccess)
+                if (const cudaError_t result = TakeNextSlot(stream, wait); result != cudaSuccess)
                     return result;
             }
             Slot& slot = slots_[current_];
@@ -67,14 +68,15 @@ class StagingRing {
         cudaEvent_t copied = nullptr;  ///< when all copies from it are
     };
 
-    cudaError_t TakeNextSlot(cudaStream_t stream) {
+    template <typename Wait>
+    cudaError_t TakeNextSlot(cudaStream_t stream, const Wait& wait) {
         if (const cudaError_t result = cudaEventRecord(slots_[current_].copied, stream);
             result != cudaSuccess)
             return result;
         current_ = (current_ + 1) % kSlots;
         used_ = 0;
         const cudaEvent_t copied = slots_[current_].copied;
-        return copied == nullptr ? cudaSuccess : cudaEventSynchronize(copied);
+        return copied == nullptr ? cudaSuccess : wait(copied);
     }
 
     /// False where the machine has no pinned memory to give: uploads then come from where they are.

@@ -24,7 +24,7 @@
 
 #include "cpu/cpu_backend.h"
 #include "gpu/device_plugin.h"
-#include "gpu/fake/forwarding_backend.h"
+#include "gpu/fake/ranked_backend.h"
 
 #ifndef DLENT_FAKE_ABI
 #define DLENT_FAKE_ABI DLENT_DEVICE_ABI
@@ -73,10 +73,10 @@ int Fail(char* error, size_t bytes, const char* reason) {
 }
 
 /// The CPU with a card's allowance of memory and a card's faults.
-class FakeBackend final : public ForwardingBackend {
+class FakeBackend final : public RankedBackend {
  public:
     FakeBackend(std::unique_ptr<Backend> cpu, const DlentMemoryGate& gate, const Orders& orders)
-        : ForwardingBackend(std::move(cpu)), gate_(gate), orders_(orders) {}
+        : RankedBackend(std::move(cpu)), gate_(gate), orders_(orders) {}
     ~FakeBackend() override {
         for (const auto& [pointer, bytes] : sizes_)
             gate_.release(gate_.context, bytes);
@@ -86,7 +86,7 @@ class FakeBackend final : public ForwardingBackend {
     void* Allocate(size_t bytes) override {
         if (!gate_.reserve(gate_.context, bytes))
             return nullptr;
-        void* const pointer = ForwardingBackend::Allocate(bytes);
+        void* const pointer = RankedBackend::Allocate(bytes);
         if (pointer == nullptr)
             gate_.release(gate_.context, bytes);
         else
@@ -98,7 +98,7 @@ class FakeBackend final : public ForwardingBackend {
             gate_.release(gate_.context, found->second);
             sizes_.erase(found);
         }
-        ForwardingBackend::Free(pointer);
+        RankedBackend::Free(pointer);
     }
     size_t ResidentBytes() const override { return orders_.memory / 2; }
     Status Synchronize() override {
@@ -106,7 +106,7 @@ class FakeBackend final : public ForwardingBackend {
             std::this_thread::sleep_for(std::chrono::seconds(1));
         if (orders_.slow_us > 0)
             std::this_thread::sleep_for(std::chrono::microseconds(orders_.slow_us));
-        return ForwardingBackend::Synchronize();
+        return RankedBackend::Synchronize();
     }
 
  private:
@@ -146,8 +146,38 @@ void FreeBackend(void* backend) {
     delete static_cast<Backend*>(backend);
 }
 
+int JoinGroup(void* backend, DlentGroup* group, char* error, size_t error_bytes) {
+    const SharedGroup::MustEnd must_end = [group] { return group->must_end(group->context, 1) != 0; };
+    Expected<std::unique_ptr<SharedGroup>> joined = Status::Cancelled();
+    if (group->rank == 0) {
+        joined = SharedGroup::Create(group->ranks, must_end);
+        if (joined.ok()) {
+            DlentGroupId id{};
+            std::memcpy(id.bytes, (*joined)->id().data(),
+                        std::min((*joined)->id().size(), sizeof(id.bytes) - 1));
+            group->publish(group->context, &id);
+        }
+    } else {
+        const auto* const id = reinterpret_cast<const char*>(group->id.bytes);
+        joined = SharedGroup::Join(std::string(id, strnlen(id, sizeof(group->id.bytes))), group->rank,
+                                   group->ranks, must_end);
+    }
+    if (joined.ok()) {
+        // all have come when they have added something up
+        double nothing = 0.0;
+        if (const Status met = (*joined)->Sum(1, &nothing); !met.ok())
+            joined = met;
+    }
+    if (joined.status().code() == StatusCode::kCancelled)
+        return 1;
+    if (!joined.ok())
+        return Fail(error, error_bytes, joined.status().message().c_str());
+    static_cast<FakeBackend*>(static_cast<Backend*>(backend))->Join(std::move(*joined));
+    return 0;
+}
+
 constexpr DlentDevicePlugin kPlugin = {
-    DLENT_FAKE_ABI, DLENT_VERSION, "fake", DeviceCount, DeviceInfo, MakeBackend, FreeBackend,
+    DLENT_FAKE_ABI, DLENT_VERSION, "fake", DeviceCount, DeviceInfo, MakeBackend, FreeBackend, JoinGroup,
 };
 
 }  // namespace

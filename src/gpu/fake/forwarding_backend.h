@@ -182,15 +182,18 @@ class ForwardingBackend : public Backend {
         inner_->EnsembleBias(batch, members, width, bias, y);
     }
     void Loss(const LossSpec& spec, int rows, int outputs, int members, const float* logits,
-              const void* targets, const float* row_weights, double* accumulator, float* dlogits) override {
-        inner_->Loss(spec, rows, outputs, members, logits, targets, row_weights, accumulator, dlogits);
+              const void* targets, const float* row_weights, double* accumulator, float* dlogits,
+              float* weight_sum) override {
+        inner_->Loss(spec, rows, outputs, members, logits, targets, row_weights, accumulator, dlogits,
+                     weight_sum);
     }
     void Probabilities(int rows, int outputs, float inverse_temperature, const float* logits,
                        float* probabilities) override {
         inner_->Probabilities(rows, outputs, inverse_temperature, logits, probabilities);
     }
-    void GradientClipScale(size_t count, const float* gradient, float max_norm, float* scale) override {
-        inner_->GradientClipScale(count, gradient, max_norm, scale);
+    void GradientClipScale(size_t count, const float* gradient, const float* weight_sum, float max_norm,
+                           float* scale) override {
+        inner_->GradientClipScale(count, gradient, weight_sum, max_norm, scale);
     }
     void AdamWStep(const AdamWStepSpec& spec, std::span<const ParameterSegment> segments,
                    const float* gradient, const float* gradient_scale, float* parameters, float* first_moment,
@@ -219,6 +222,10 @@ class ForwardingBackend : public Backend {
                     void* out) override {
         inner_->GatherRows(rows, width, table, order, first, out);
     }
+    int ranks() const override { return inner_->ranks(); }
+    int rank() const override { return inner_->rank(); }
+    void AllReduceSum(size_t count, float* values) override { inner_->AllReduceSum(count, values); }
+    void AllReduceSum(size_t count, double* values) override { inner_->AllReduceSum(count, values); }
 
  private:
     std::unique_ptr<Backend> inner_;

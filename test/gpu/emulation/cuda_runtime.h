@@ -4,8 +4,9 @@
 // threads of a block as fibers that meet at barriers, shared memory is static, a stream is the order of
 // calls, which waits where a copy from pinned memory is in it (as late as that may happen, so that memory
 // which is used again too soon shows), and a graph is the list of what was enqueued while it was recorded.
-// Slow, and for one purpose: the kernels' own source meets the operators' tests where there is no card. What
-// it cannot show: races between threads, memory models, what the real cuBLASLt chooses, and speed.
+// Threads may use it beside each other, each its own streams; kernels of all run one at a time. Slow, and for
+// one purpose: the kernels' own source meets the operators' tests where there is no card. What it cannot
+// show: races between threads, memory models, what the real cuBLASLt chooses, and speed.
 
 #include <ucontext.h>
 
@@ -20,7 +21,9 @@
 #include <iterator>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <set>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -170,7 +173,7 @@ inline void sincospif(float x, float* sine, float* cosine) {
 }
 using std::isfinite;
 
-enum cudaError_t { cudaSuccess = 0, cudaErrorMemoryAllocation = 2 };
+enum cudaError_t { cudaSuccess = 0, cudaErrorMemoryAllocation = 2, cudaErrorNotReady = 600 };
 constexpr unsigned cudaEventDisableTiming = 2;
 constexpr unsigned cudaHostAllocDefault = 0;
 enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
@@ -184,25 +187,34 @@ typedef cuda_emulation_graph* cudaGraph_t;
 typedef cuda_emulation_graph* cudaGraphExec_t;
 struct cuda_emulation_stream {
     cudaGraph_t recording = nullptr;
-    std::deque<std::function<void()>> late;  ///< what stands behind a copy that has not happened yet
+    std::deque<std::function<bool()>> late;  ///< what has not happened yet; false: it cannot happen yet
     uint64_t late_done = 0;
 
     void Enqueue(std::function<void()> work) {
         if (recording != nullptr)
             recording->work.push_back(std::move(work));
         else if (!late.empty())
-            late.push_back(std::move(work));
+            EnqueueLate([work = std::move(work)] {
+                work();
+                return true;
+            });
         else
             work();
     }
-    /// Carries out late work until so much of it is done.
-    void Drain(uint64_t until = static_cast<uint64_t>(-1)) {
+    void EnqueueLate(std::function<bool()> work) { late.push_back(std::move(work)); }
+    /// Carries out late work until so much of it is done; false when some of it must wait.
+    bool Advance(uint64_t until = static_cast<uint64_t>(-1)) {
         while (!late.empty() && late_done < until) {
-            const std::function<void()> work = std::move(late.front());
+            if (!late.front()())
+                return false;
             late.pop_front();
             ++late_done;
-            work();
         }
+        return true;
+    }
+    void Drain(uint64_t until = static_cast<uint64_t>(-1)) {
+        while (!Advance(until))
+            std::this_thread::yield();
     }
 };
 typedef cuda_emulation_stream* cudaStream_t;
@@ -234,8 +246,9 @@ inline cudaError_t cudaMalloc(void** pointer, size_t bytes) {
     return *pointer == nullptr ? cudaErrorMemoryAllocation : cudaSuccess;
 }
 namespace cuda_emulation {
-inline std::set<cudaStream_t> streams;
-inline std::map<const char*, size_t> pinned;
+inline thread_local std::set<cudaStream_t> streams;
+inline thread_local std::map<const char*, size_t> pinned;
+inline std::mutex kernels;
 
 inline bool IsPinned(const void* host) {
     const auto* const byte = static_cast<const char*>(host);
@@ -273,7 +286,10 @@ inline cudaError_t cudaMemcpyAsync(void* to, const void* from, size_t bytes, cud
         std::abort();
     }
     if (kind == cudaMemcpyHostToDevice && cuda_emulation::IsPinned(from)) {
-        stream->late.push_back([=] { std::memcpy(to, from, bytes); });
+        stream->EnqueueLate([=] {
+            std::memcpy(to, from, bytes);
+            return true;
+        });
         return cudaSuccess;
     }
     // with pageable memory the stream is waited for
@@ -307,6 +323,10 @@ inline cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
     return cudaSuccess;
 }
 
+inline cudaError_t cudaStreamQuery(cudaStream_t stream) {
+    return stream->Advance() ? cudaSuccess : cudaErrorNotReady;
+}
+
 /// A place in a stream; complete before it was ever recorded.
 struct cuda_emulation_event {
     cudaStream_t stream = nullptr;
@@ -324,6 +344,9 @@ inline cudaError_t cudaEventDestroy(cudaEvent_t event) {
 inline cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
     *event = {stream, stream->late_done + stream->late.size()};
     return cudaSuccess;
+}
+inline cudaError_t cudaEventQuery(cudaEvent_t event) {
+    return event->stream == nullptr || event->stream->Advance(event->done) ? cudaSuccess : cudaErrorNotReady;
 }
 inline cudaError_t cudaEventSynchronize(cudaEvent_t event) {
     if (event->stream != nullptr)
@@ -360,6 +383,7 @@ template <typename... Parameters, typename... Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...),
                                Arguments... arguments) {
     config->stream->Enqueue([grid = config->gridDim, block = config->blockDim, kernel, arguments...] {
+        const std::scoped_lock lock(cuda_emulation::kernels);
         gridDim = grid;
         blockDim = block;
         for (unsigned y = 0; y < grid.y; ++y)
