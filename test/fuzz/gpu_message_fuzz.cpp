@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "fuzzing.h"
+#include "gpu/protocol/group.h"
 #include "gpu/protocol/job.h"
 #include "gpu/protocol/message.h"
 #include "gpu/protocol/scoring.h"
@@ -41,6 +42,15 @@ void ReadAsEverything(const Json& body) {
         if (const auto ready = BlockReady::FromJson(body, *shape); ready.ok())
             Require(ready->rows <= shape->rows && ready->slot < kBlockSlots);
     }
+    if (const auto rank = RankOfJob::FromJson(body); rank.ok()) {
+        Require(rank->rank >= 0 && rank->rank < rank->ranks && rank->ranks <= kMaxRanks);
+        Require(rank->id.size() == (rank->rank == 0 ? 0 : kGroupIdBytes));
+        Json again = Json::object();
+        rank->AddTo(&again);
+        Require(RankOfJob::FromJson(again).ok() && RankOfJob::FromJson(again)->id == rank->id);
+    }
+    if (const auto id = TurnFromJson(body); id.ok())
+        Require((id->empty() || id->size() == kGroupIdBytes) && *TurnFromJson(TurnToJson(*id)) == *id);
     Require(!StatusFromJson(body).ok());
 }
 

@@ -22,9 +22,11 @@ skipped=0
 # ---- what the programs link: the bundle's libraries, CUDA's wherever it is, and the system's C++ library before ours
 pg_bin=$(dirname "$(find "$bundle/pg" -name postgres -type f | head -1)")
 cuda_lib=
+nccl_lib=
 for folder in ${CUDA_HOME:+"$CUDA_HOME/lib64"} /usr/local/cuda/lib64 /usr/local/cuda-*/lib64 /usr/lib/x86_64-linux-gnu \
     $(python3 -c 'import glob, site, sys; [print(p) for s in sys.path + site.getsitepackages() for p in glob.glob(s + "/nvidia/*/lib")]' 2>/dev/null); do
     if [ -z "$cuda_lib" ] && compgen -G "$folder/libcublasLt.so.*" >/dev/null; then cuda_lib=$folder; fi
+    if [ -z "$nccl_lib" ] && [ -e "$folder/libnccl.so.2" ]; then nccl_lib=$folder; fi
 done
 home=$(mktemp -d /tmp/dlent-gpu-XXXXXX)
 chmod 755 "$home"
@@ -32,7 +34,7 @@ chmod 755 "$home"
 cp -r "$bundle/pg" "$bundle/lib" "$bundle/fallback" "$home/"
 gunzip "$home"/lib/*.gz
 pg_bin=$home/pg${pg_bin#"$bundle/pg"}
-libraries=$home/lib${cuda_lib:+:$cuda_lib}
+libraries=$home/lib${cuda_lib:+:$cuda_lib}${nccl_lib:+:$nccl_lib}
 [ -d /usr/local/nvidia/lib64 ] && libraries=$libraries:/usr/local/nvidia/lib64
 /sbin/ldconfig -p 2>/dev/null | grep -q 'libstdc++\.so\.6' || libraries=$libraries:$home/fallback
 with_libraries() { env LD_LIBRARY_PATH="$libraries" "$@"; }
@@ -43,7 +45,7 @@ card=$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>/dev/n
     date -u +'%Y-%m-%d %H:%M UTC'
     echo "card: ${card:-none}"
     cat "$bundle/MANIFEST"
-    echo "cuBLASLt: ${cuda_lib:-not found}; $(uname -sr); $(getconf GNU_LIBC_VERSION); $(nproc) cores"
+    echo "cuBLASLt: ${cuda_lib:-not found}; NCCL: ${nccl_lib:-not found}; $(uname -sr); $(getconf GNU_LIBC_VERSION); $(nproc) cores"
 } | tee "$out/summary.txt"
 
 say() { echo "$*" | tee -a "$out/summary.txt"; }
@@ -114,7 +116,7 @@ google() {
     [ $status -ne 0 ] && [ "$bad" -eq 0 ] && bad=1
     count "$1" "$good" "$bad" 0
 }
-part_parity() { google parity '*BackendParity*:DeviceScoring.*'; }
+part_parity() { google parity '*BackendParity*:DeviceScoring.*:DeviceGroup.*'; }
 part_training() { google training '*DeviceTraining*'; }
 
 # Scripts print "ok - …" and "not ok - …".

@@ -16,26 +16,38 @@
 namespace dlent {
 namespace {
 
-TEST(ChoosePlace, TakesIdleDevicesFirst) {
+using Places = std::vector<int>;
+
+TEST(ChoosePlaces, TakesIdleDevicesFirst) {
     const PlaceState states[] = {{true, 2}, {true, 0}, {true, 0}};
-    EXPECT_EQ(ChoosePlace(states, false), 1);
-    EXPECT_EQ(ChoosePlace(states, true), 1);
+    EXPECT_EQ(ChoosePlaces(states, 1, false), Places{1});
+    EXPECT_EQ(ChoosePlaces(states, 1, true), Places{1});
 }
 
-TEST(ChoosePlace, LeavesBusyDevicesToOthersWhileTheModelTrainsElsewhere) {
+TEST(ChoosePlaces, LeavesBusyDevicesToOthersWhileTheModelTrainsElsewhere) {
     const PlaceState states[] = {{false, 0}, {true, 1}, {true, 3}};
-    EXPECT_EQ(ChoosePlace(states, true), std::nullopt);
+    EXPECT_EQ(ChoosePlaces(states, 1, true), Places{});
 }
 
-TEST(ChoosePlace, TakesTheLeastBusyDeviceWhenNothingTrains) {
+TEST(ChoosePlaces, TakesTheLeastBusyDeviceWhenNothingTrains) {
     const PlaceState states[] = {{true, 3}, {false, 0}, {true, 1}, {true, 1}};
-    EXPECT_EQ(ChoosePlace(states, false), 2);
+    EXPECT_EQ(ChoosePlaces(states, 1, false), Places{2});
 }
 
-TEST(ChoosePlace, WaitsWhereNoDeviceIsFree) {
-    EXPECT_EQ(ChoosePlace({}, false), std::nullopt);
+TEST(ChoosePlaces, WaitsWhereNoDeviceIsFree) {
+    EXPECT_EQ(ChoosePlaces({}, 1, false), Places{});
     const PlaceState states[] = {{false, 0}, {false, 0}};
-    EXPECT_EQ(ChoosePlace(states, false), std::nullopt);
+    EXPECT_EQ(ChoosePlaces(states, 1, false), Places{});
+}
+
+TEST(ChoosePlaces, TakesSeveralForOneNetwork) {
+    const PlaceState states[] = {{true, 2}, {true, 0}, {false, 0}, {true, 0}, {true, 1}};
+    EXPECT_EQ(ChoosePlaces(states, 2, false), (Places{1, 3}));
+    EXPECT_EQ(ChoosePlaces(states, 2, true), (Places{1, 3}));
+    EXPECT_EQ(ChoosePlaces(states, 3, false), (Places{1, 3, 4})) << "busy ones as well";
+    EXPECT_EQ(ChoosePlaces(states, 4, false), (Places{0, 1, 3, 4})) << "in rising order";
+    EXPECT_EQ(ChoosePlaces(states, 3, true), Places{}) << "not while the model trains elsewhere";
+    EXPECT_EQ(ChoosePlaces(states, 5, false), Places{}) << "too few";
 }
 
 /// Devices on this thread: networks are trained when they are sent, and finish in an order of the test's.
@@ -54,10 +66,10 @@ class SimulatedDevices final : public NetworkTrainer {
         std::vector<PlaceState> states;
         for (size_t i = 0; i < work_.size(); ++i)
             states.push_back({!failed.contains(static_cast<int>(i)) && !work_[i].training, 0});
-        const std::optional<int> place = ChoosePlace(states, running() > 0);
-        if (!place && running() == 0)
+        const Places places = ChoosePlaces(states, 1, running() > 0);
+        if (places.empty() && running() == 0)
             return Status(StatusCode::kUnsupported, "no device is left");
-        return place;
+        return places.empty() ? std::nullopt : std::optional<int>(places[0]);
     }
 
     Status Start(int place, const PlacedTraining& training, const CancelToken& cancel) override {

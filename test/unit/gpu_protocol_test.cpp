@@ -11,6 +11,7 @@
 #include <numeric>
 
 #include "gpu/protocol/channel.h"
+#include "gpu/protocol/group.h"
 #include "gpu/protocol/image.h"
 #include "gpu/protocol/job.h"
 #include "network_testing.h"
@@ -95,7 +96,7 @@ TEST(GpuMessage, WhatIsNotAMessageIsRefused) {
     bytes[4] ^= 2;
     const Status other = DecodeMessage(bytes).status();
     EXPECT_EQ(other.code(), StatusCode::kUnsupported);
-    EXPECT_NE(other.message().find("version 0 where this build speaks version 2"), std::string::npos);
+    EXPECT_NE(other.message().find("version 1 where this build speaks version 3"), std::string::npos);
     bytes = good;
     bytes[6] = 99;
     EXPECT_EQ(DecodeMessage(bytes).status().code(), StatusCode::kCorrupt);
@@ -227,6 +228,45 @@ TEST(GpuImage, SizesThatCannotBeAreRefused) {
     }
     shape.rows = 0;
     EXPECT_FALSE(ImageShape::FromJson(shape.ToJson()).ok());
+}
+
+TEST(GpuRankOfJob, RoundTrip) {
+    std::string id(kGroupIdBytes, '\0');
+    for (size_t i = 0; i < id.size(); ++i)
+        id[i] = static_cast<char>(i * 7);
+    for (const RankOfJob& rank : {RankOfJob{0, 1, ""}, RankOfJob{0, 3, ""}, RankOfJob{2, 3, id}}) {
+        Json body = {{"description", 5}};
+        rank.AddTo(&body);
+        const auto back = RankOfJob::FromJson(Json::parse(body.dump()));
+        ASSERT_TRUE(back.ok()) << back.status().message();
+        EXPECT_EQ(back->rank, rank.rank);
+        EXPECT_EQ(back->ranks, rank.ranks);
+        EXPECT_EQ(back->id, rank.id);
+    }
+    EXPECT_EQ(*TurnFromJson(TurnToJson(id)), id);
+    EXPECT_EQ(*TurnFromJson(TurnToJson("")), "");
+}
+
+TEST(GpuRankOfJob, WhatCannotBeIsRefused) {
+    Json good;
+    RankOfJob{1, 2, std::string(kGroupIdBytes, 'x')}.AddTo(&good);
+    ASSERT_TRUE(RankOfJob::FromJson(good).ok());
+    const auto refuses = [&good](const char* name, const Json& value) {
+        Json body = good;
+        body[name] = value;
+        EXPECT_FALSE(RankOfJob::FromJson(body).ok()) << name << " " << value.dump();
+        body.erase(name);
+        EXPECT_FALSE(RankOfJob::FromJson(body).ok()) << "no " << name;
+    };
+    for (const Json& value : {Json(2), Json(-1), Json(0), Json("1"), Json(nullptr), Json(1e9)})
+        refuses("rank", value);
+    for (const Json& value : {Json(1), Json(0), Json(17), Json(1.5)})
+        refuses("ranks", value);
+    for (const Json& value : {Json(""), Json(5), Json(std::string(256, 'g')), Json(std::string(255, 'a')),
+                              Json(std::string(258, 'a')), Json(std::string(256, 'A'))})
+        refuses("group", value);
+    EXPECT_FALSE(TurnFromJson({{"group", "ab"}}).ok());
+    EXPECT_FALSE(TurnFromJson(Json::object()).ok());
 }
 
 TEST(GpuJob, RoundTrip) {

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "core/train/spread_estimate.h"
 #include "cpu/cpu_backend.h"
 
 namespace dlent {
@@ -106,6 +107,33 @@ TEST(Routing, RatesOfThisMachineArePlausible) {
     Fixture f(10000000, 138000, 100);
     EXPECT_NE(RouteTraining(f.plan, rates, 1, {}).reason.find("by rates that are assumed"),
               std::string::npos);
+}
+
+TEST(SpreadEstimate, IsTheArithmeticOfTheDocumentation) {
+    // docs/gpu.md, "One network on several GPUs": 28-256-256-256-1
+    struct Line {
+        int rows;
+        double flops_per_second;
+        double alone_us;
+        double spread_us;
+    };
+    for (const Line& line : {Line{256, 5e12, 103, 134}, Line{4096, 5e12, 745, 455}, Line{4096, 1e14, 94, 130},
+                             Line{65536, 1e14, 608, 387}}) {
+        Fixture f(10000000, 139265, 10);
+        f.recipe.trainer.batch_size = line.rows;
+        const SpreadEstimate estimate = EstimateSpread(f.plan, {line.flops_per_second, 60e-6, true}, 2);
+        EXPECT_NEAR(estimate.alone_seconds * 1e6, line.alone_us, 1.0);
+        EXPECT_NEAR(estimate.spread_seconds * 1e6, line.spread_us, 1.0);
+        EXPECT_EQ(estimate.pays(), line.alone_us > line.spread_us);
+        EXPECT_EQ(estimate.gradient_bytes, 4.0 * 139265);
+        EXPECT_EQ(estimate.ToJson().at("pays"), estimate.pays());
+    }
+    Fixture f(10000000, 139265, 10);
+    f.recipe.trainer.batch_size = 65536;
+    EXPECT_EQ(EstimateSpread(f.plan, {1e14, 60e-6, true}, 2).Describe(),
+              "a step takes about 0.61 ms on one GPU and 0.39 ms on 2");
+    EXPECT_EQ(EstimateSpread(f.plan, {1e14, 60e-6, false}, 2).Describe(),
+              "a step takes about 0.61 ms on one GPU and 0.39 ms on 2, by rates that are assumed");
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "core/nn/layer.h"
 #include "core/train/optimizer.h"
 #include "core/train/schedule.h"
+#include "core/train/share.h"
 
 namespace dlent {
 namespace {
@@ -248,6 +249,8 @@ const OptionReader kReaders[] = {
      [](Key key, const Json& value, Options* o) {
          return ReadChoice(key, value, {"fp32", "tf32", "bf16"}, &o->precision);
      }},
+    {"data_parallel", [](Key key, const Json& value,
+                         Options* o) { return ReadInteger(key, value, 1, kMaxRanks, &o->data_parallel); }},
     {"seed",
      [](Key key, const Json& value, Options* o) {
          if (!value.is_number_unsigned())

@@ -46,6 +46,7 @@ struct TrainingOptions {
     Preset preset = Preset::kDefault;
     std::string device = "auto";
     std::optional<std::string> precision;  ///< of products on a GPU: "fp32", "tf32", "bf16"
+    std::optional<int> data_parallel;      ///< how many GPUs train each network together
     uint64_t seed = 42;
     std::optional<int> epochs;
     std::optional<int> batch_size;

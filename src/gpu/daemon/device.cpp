@@ -92,7 +92,7 @@ DeviceStatus Device::status() const {
     status.rows_scored = rows_scored_;
     const Lane::Counts jobs = jobs_.counts();
     status.jobs = jobs.running;
-    status.waiting = jobs.waiting;
+    status.waiting = jobs.waiting + spread_jobs_.counts().waiting;
     status.jobs_done = jobs.done;
     const std::scoped_lock lock(mutex_);
     status.flops_per_second = flops_per_second_;

@@ -56,14 +56,22 @@ class Device {
           info_(info),
           memory_limit_(memory_limit),
           jobs_(places),
+          spread_jobs_(1),
           blocks_(places) {}
 
     /// Trainings, and blocks of rows to be scored: these take milliseconds and do not wait for those.
     Lane& jobs() { return jobs_; }
     Lane& blocks() { return blocks_; }
+    /// Trainings that several devices share, to be taken before a place among the jobs. One at a time: what
+    /// waits for other devices holds a part of this one, and of many there might be no room for the one that
+    /// they wait for.
+    Lane& spread_jobs() { return spread_jobs_; }
 
     Expected<DeviceBackend> MakeBackend(Precision precision, const DlentMemoryGate& gate) const {
         return plugin_.MakeBackend(index_, precision, gate);
+    }
+    Status JoinGroup(Backend& backend, DlentGroup* group) const {
+        return plugin_.JoinGroup(index_, backend, group);
     }
 
     /// What gives memory back that nobody needs just now: asked for so many bytes, frees what it can. To be
@@ -97,6 +105,7 @@ class Device {
     std::atomic<uint64_t> rows_scored_ = 0;
     std::function<void(uint64_t)> reclaim_;
     Lane jobs_;
+    Lane spread_jobs_;
     Lane blocks_;
 
     mutable std::mutex mutex_;  ///< of what follows

@@ -15,6 +15,8 @@ class JobSignal final : public CancelToken {
         Beat();
         return cancelled_;
     }
+    /// The same of who only looks.
+    bool was_cancelled() const { return cancelled_; }
     void Cancel() { cancelled_ = true; }
     void Beat() const { last_beat_ = Now(); }
     /// Until the next beat there is nothing to do, and silence means nothing.

@@ -166,5 +166,8 @@ int main(int argc, char** argv) {
     if (getppid() != static_cast<pid_t>(arguments.Number("parent", 1L << 30)))
         return static_cast<int>(ServerEnd::kOrphaned);
     CloseInherited(static_cast<int>(arguments.Number("lifeline", 1 << 20)));
+    // the devices that train together are this machine's: they meet on its loopback, and nowhere else
+    setenv("NCCL_SOCKET_IFNAME", "lo", 1);
+    setenv("NCCL_IB_DISABLE", "1", 1);
     return Serve(arguments);
 }

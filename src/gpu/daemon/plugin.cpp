@@ -91,4 +91,15 @@ Expected<DeviceBackend> Plugin::MakeBackend(int device, Precision precision,
     return DeviceBackend(backend, FreeBackend{table_});
 }
 
+Status Plugin::JoinGroup(int device, Backend& backend, DlentGroup* group) const {
+    char reason[kReasonBytes] = "";
+    const int joined = table_->join_group(&backend, group, reason, sizeof(reason));
+    if (joined == 0)
+        return Status::Ok();
+    if (joined > 0)
+        return Status::Cancelled();
+    return {StatusCode::kUnsupported, "GPU " + std::to_string(device) + " cannot train with others",
+            std::string(reason) + "."};
+}
+
 }  // namespace dlent::gpu

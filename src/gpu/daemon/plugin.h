@@ -30,6 +30,9 @@ class Plugin {
     Expected<DlentDeviceInfo> DeviceInfo(int device) const;
     /// For the calling thread. `gate` outlives it.
     Expected<DeviceBackend> MakeBackend(int device, Precision precision, const DlentMemoryGate& gate) const;
+    /// Makes a backend of `device` that has done nothing yet a rank of a group, which outlives it. kCancelled
+    /// when the group does not come together, kUnsupported.
+    Status JoinGroup(int device, Backend& backend, DlentGroup* group) const;
 
  private:
     explicit Plugin(const DlentDevicePlugin* table) : table_(table) {}

@@ -119,10 +119,11 @@ Status Session::StartJob(Received received) {
     if (!data_)
         return Status::Corrupt("a job without an image");
     DLENT_ASSIGN_OR_RETURN(const size_t bytes, JobBytes(received.message.body));
+    DLENT_ASSIGN_OR_RETURN(RankOfJob rank, RankOfJob::FromJson(received.message.body));
     DLENT_ASSIGN_OR_RETURN(SharedMemory memory, SharedMemory::Map(std::move(received.memory), bytes));
-    return StartThread([this, body = std::move(received.message.body),
+    return StartThread([this, body = std::move(received.message.body), rank = std::move(rank),
                         shared = std::make_shared<SharedMemory>(std::move(memory))]() mutable {
-        RunJob(std::move(body), std::move(*shared));
+        RunJob(body, rank, std::move(*shared));
     });
 }
 
@@ -172,13 +173,15 @@ Status Session::StartThread(std::function<void()> body) {
     return Status::Ok();
 }
 
-void Session::RunJob(Json body, SharedMemory memory) {
+void Session::RunJob(const Json& body, const RankOfJob& rank, SharedMemory memory) {
     const auto run = [&]() -> Expected<Parcel> {
         DLENT_ASSIGN_OR_RETURN(const TrainJob job, UnpackJob(body, {memory.data(), memory.size()}));
         memory = SharedMemory();
         ProgressSender progress(*this);
-        Expected<Parcel> trained = RunTraining(device_, job, *data_, *signal_,
-                                               [&](const TrainingProgress& p) { progress.Report(p); });
+        TrainingReports reports;
+        reports.progress = [&progress](const TrainingProgress& p) { progress.Report(p); };
+        reports.turn = [this](const std::string& id) { Send(MessageType::kTurn, TurnToJson(id)); };
+        Expected<Parcel> trained = RunTraining(device_, job, rank, *data_, *signal_, reports);
         progress.Flush();
         return trained;
     };

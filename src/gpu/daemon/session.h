@@ -48,7 +48,7 @@ class Session {
     Status UseModel(Received received);
     Status QueueBlock(const Json& body);
     Status StartThread(std::function<void()> body);
-    void RunJob(Json body, SharedMemory memory);
+    void RunJob(const Json& body, const RankOfJob& rank, SharedMemory memory);
     void RunScoring(const ModelUse& use, std::shared_ptr<const ResidentModel> resident, SharedMemory weights);
     Status ScoreBlocks(const ModelUse& use, std::shared_ptr<const ResidentModel> resident,
                        SharedMemory weights);

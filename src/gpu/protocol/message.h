@@ -10,7 +10,7 @@
 namespace dlent::gpu {
 
 /// Of messages and of what they mean; both ends must have the same. Raised with every change.
-inline constexpr uint16_t kProtocolVersion = 2;
+inline constexpr uint16_t kProtocolVersion = 3;
 inline constexpr uint32_t kMessageMagic = 0x54474c44;  ///< "DLGT"
 inline constexpr size_t kMessageHeaderBytes = 12;
 inline constexpr size_t kMaxMessageBytes = 60 * 1024;
@@ -21,7 +21,7 @@ enum class MessageType : uint16_t {
     kStatusQuery,  ///< session
     kStatus,       ///< gpud: DeviceStatus
     kImage,        ///< session, with memory: the rows that the next jobs read (ImageShape)
-    kTrain,        ///< session, with memory: a job (JobSizes)
+    kTrain,        ///< session, with memory: a job (JobSizes), and for which of several devices (RankOfJob)
     kCancel,       ///< session: the job is to end; it answers with kError
     kProgress,     ///< gpud: TrainingProgress of the job
     kResult,       ///< gpud, with memory: what the job made (ResultSizes)
@@ -31,8 +31,9 @@ enum class MessageType : uint16_t {
     kModelReady,   ///< gpud, with memory that both write: where blocks are handed over (BlockShape)
     kScore,        ///< session: the rows of a block are there (BlockReady)
     kScored,       ///< gpud: their logits are
+    kTurn,         ///< gpud: the job of one of several devices has its turn (TurnToJson)
 };
-inline constexpr uint16_t kLastMessageType = static_cast<uint16_t>(MessageType::kScored);
+inline constexpr uint16_t kLastMessageType = static_cast<uint16_t>(MessageType::kTurn);
 
 /// One datagram of a SOCK_SEQPACKET socket, in the byte order of the machine that both ends share:
 ///   uint32 magic, uint16 protocol version, uint16 type, uint32 bytes of the body, body (a JSON object)

@@ -45,6 +45,18 @@ void ParseDevice(const std::string& device, TrainingRequest* request) {
                    "Use auto, cpu, cuda, or one GPU: cuda:0.");
 }
 
+/// Whoever wants several GPUs to train each network wants GPUs.
+void CheckDataParallel(const TrainingOptions& options, TrainingRequest* request) {
+    if (options.data_parallel.value_or(1) == 1)
+        return;
+    if (request->place == TrainingPlace::kCpu || request->gpu_index)
+        throw SqlError(
+            ERRCODE_INVALID_PARAMETER_VALUE,
+            "option \"data_parallel\" does not go with device \"" + FromUtf8(options.device) + "\"",
+            "It says how many GPUs train each network together.", "Use device cuda, or auto.");
+    request->place = TrainingPlace::kGpu;
+}
+
 /// Left open, a GPU is thought of where its plugin is installed and nobody has turned it off.
 bool MayUseGpu(TrainingPlace place) {
     if (place == TrainingPlace::kAuto)
@@ -101,6 +113,7 @@ TrainingRequest TrainingRequest::Check(std::string model, std::string source, st
     request.options_json = std::move(options);
     request.options = ValueOrThrow(TrainingOptions::Parse(request.options_json));
     ParseDevice(request.options.device, &request);
+    CheckDataParallel(request.options, &request);
     if (request.place == TrainingPlace::kGpu && CurrentGpuPolicy() == GpuPolicy::kOff)
         throw SqlError(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
                        "device \"" + FromUtf8(request.options.device) + "\" is not available",
@@ -161,8 +174,8 @@ Expected<TrainedOnDevice> TrainOnRows(const TrainingRequest& request, const Trai
     if (MayUseGpu(request.place)) {
         RemoteTrainer remote(request.place == TrainingPlace::kAuto ? RemoteTrainer::Choice::kAuto
                                                                    : RemoteTrainer::Choice::kGpu,
-                             request.gpu_index, ParsePrecision(request.options.precision), *backend,
-                             TrainingThreads());
+                             request.gpu_index, request.options.data_parallel.value_or(1),
+                             ParsePrecision(request.options.precision), *backend, TrainingThreads());
         Expected<TrainedModel> trained = train(&remote);
         remote.ThrowIfFailed();
         monitor->ThrowIfFailed();

@@ -42,7 +42,9 @@ std::string Count(int count, const char* what) {
 
 Expected<bool> RemoteTrainer::Begin(const TrainingPlan& plan, const CancelToken& cancel) {
     takes_them_ = false;
+    groups_.clear();
     cards_.clear();
+    spread_estimate_.reset();
     last_failure_ = Status::Ok();
     if (choice_ == Choice::kAuto) {
         DLENT_ASSIGN_OR_RETURN(const bool worthwhile,
@@ -70,22 +72,51 @@ Expected<bool> RemoteTrainer::Route(const TrainingPlan& plan, const CancelToken&
         decision_->reason = opened.message();
         return false;
     }
-    const auto least = std::min_element(cards_.begin(), cards_.end(), [](const auto& a, const auto& b) {
+    const TrainingCard& least = LeastBusyCard();
+    GpuOffer offer;
+    offer.rates = RatesOf(least);
+    offer.is_warm = least.status().jobs + least.status().jobs_done > 0;
+    offer.jobs = least.others();
+    offer.cards = IdleCards();
+    decision_ = RouteTraining(plan, cpu, threads_, offer);
+    return decision_->gpu;
+}
+
+const TrainingCard& RemoteTrainer::LeastBusyCard() const {
+    return *std::min_element(cards_.begin(), cards_.end(), [](const auto& a, const auto& b) {
         const auto rank = [](const TrainingCard& card) {
             return std::pair(card.connection() == nullptr, card.others());
         };
         return rank(a) < rank(b);
     });
-    const gpu::DeviceStatus& status = least->status();
-    GpuOffer offer;
+}
+
+DeviceRates RemoteTrainer::RatesOf(const TrainingCard& card) {
+    const gpu::DeviceStatus& status = card.status();
     if (status.flops_per_second > 0.0 && status.step_seconds > 0.0)
-        offer.rates = {std::max(status.flops_per_second, kAssumedGpuRates.flops_per_second),
-                       status.step_seconds, true};
-    offer.is_warm = status.jobs + status.jobs_done > 0;
-    offer.jobs = least->others();
-    offer.cards = IdleCards();
-    decision_ = RouteTraining(plan, cpu, threads_, offer);
-    return decision_->gpu;
+        return {std::max(status.flops_per_second, kAssumedGpuRates.flops_per_second), status.step_seconds,
+                true};
+    return kAssumedGpuRates;
+}
+
+void RemoteTrainer::JudgeSpread(const TrainingPlan& plan) {
+    spread_estimate_ = EstimateSpread(plan, RatesOf(LeastBusyCard()), ranks_);
+    if (spread_estimate_->pays())
+        return;
+    const std::string message = std::to_string(ranks_) + " GPUs a network are no faster than one";
+    const std::string detail = "By estimate, " + spread_estimate_->Describe() + ".";
+    CallPostgres([&] {
+        ereport(NOTICE, (errmsg_internal("%s", message.c_str()), errdetail_internal("%s", detail.c_str()),
+                         errhint("Steps of more rows (\"batch_size\") would have more to share.")));
+    });
+}
+
+Status RemoteTrainer::TooFewCards(int count, const char* what) const {
+    return {StatusCode::kUnsupported,
+            std::to_string(ranks_) + " GPUs are to train each network together, and " + Count(count, "GPU") +
+                " " + what,
+            {},
+            "Lower \"data_parallel\"."};
 }
 
 Status RemoteTrainer::OpenCards(const CancelToken& cancel) {
@@ -113,6 +144,10 @@ Status RemoteTrainer::BeginGuarded(const TrainingPlan& plan, const CancelToken& 
     if (cards_.empty())
         DLENT_RETURN_IF_ERROR(OpenCards(cancel));
     const int cards = static_cast<int>(cards_.size());
+    if (cards < ranks_)
+        return TooFewCards(cards, cards == 1 ? "is there" : "are there");
+    if (ranks_ > 1)
+        JudgeSpread(plan);
     spread_ = wanted_            ? "this GPU was asked for"
               : plan.beside <= 1 ? "there is one network at a time to be trained"
                                  : Count(plan.beside, "network") + " can be trained beside each other, and " +
@@ -130,13 +165,8 @@ int RemoteTrainer::IdleCards() const {
         std::count_if(cards_.begin(), cards_.end(), [](const TrainingCard& card) { return card.is_idle(); }));
 }
 
-int RemoteTrainer::TrainingCards() const {
-    return static_cast<int>(std::count_if(cards_.begin(), cards_.end(),
-                                          [](const TrainingCard& card) { return card.is_training(); }));
-}
-
 int RemoteTrainer::width() const {
-    return std::max(1, TrainingCards() + IdleCards());
+    return std::max(1, static_cast<int>(groups_.size()) + IdleCards() / ranks_);
 }
 
 Expected<std::optional<int>> RemoteTrainer::FindPlace(const CancelToken& cancel) {
@@ -151,26 +181,34 @@ Expected<std::optional<int>> RemoteTrainer::FindPlaceGuarded(const CancelToken& 
         if (!card.is_abandoned() && !card.is_training()) {
             const Status looked = card.Look(cancel);
             if (!looked.ok())
-                DLENT_RETURN_IF_ERROR(GiveUp(&card, looked));
+                DLENT_RETURN_IF_ERROR(GiveUp(&card, looked, 0));
         }
         places.push_back({card.connection() != nullptr && !card.is_training(), card.others()});
     }
-    const bool some_train = TrainingCards() > 0;
-    const std::optional<int> place = ChoosePlace(places, some_train);
-    if (!place && !some_train)
+    const std::vector<int> chosen = ChoosePlaces(places, ranks_, !groups_.empty());
+    if (!chosen.empty()) {
+        no_place_since_.reset();
+        std::vector<TrainingCard*> together;
+        for (const int card : chosen)
+            together.push_back(&cards_[static_cast<size_t>(card)]);
+        groups_.insert_or_assign(chosen[0], TrainingGroup(std::move(together)));
+        return std::optional<int>(chosen[0]);
+    }
+    if (groups_.empty()) {
+        const auto are_free = std::count_if(places.begin(), places.end(),
+                                            [](const PlaceState& place) { return place.is_free; });
         return Blame(!last_failure_.ok() ? last_failure_
+                     : are_free > 0      ? TooFewCards(static_cast<int>(are_free), "can be used now")
                                          : Status(StatusCode::kUnsupported, "no GPU process answers", {},
                                                   "The server's log may say why."));
-    no_place_since_.reset();
-    if (!place)
-        no_place_since_ = Clock::now();
-    return place;
+    }
+    no_place_since_ = Clock::now();
+    return std::optional<int>();
 }
 
 Status RemoteTrainer::Start(int place, const PlacedTraining& training, const CancelToken& cancel) {
-    return error_.Guard<Status>([&] {
-        return Blame(cards_[static_cast<size_t>(place)].Start(training, image_, precision_, cancel));
-    });
+    return error_.Guard<Status>(
+        [&] { return Blame(groups_.at(place).Start(training, image_, precision_, cancel)); });
 }
 
 Expected<std::optional<PlaceEvent>> RemoteTrainer::Wait(const CancelToken& cancel) {
@@ -198,37 +236,37 @@ Expected<std::optional<PlaceEvent>> RemoteTrainer::WaitGuarded(const CancelToken
 }
 
 Expected<std::optional<PlaceEvent>> RemoteTrainer::ListenToAll() {
-    for (size_t i = 0; i < cards_.size(); ++i) {
-        TrainingCard& card = cards_[i];
-        if (!card.is_training())
+    for (auto& [place, group] : groups_) {
+        DLENT_ASSIGN_OR_RETURN(std::optional<GroupEvent> said, group.Listen());
+        if (!said)
             continue;
         PlaceEvent event;
-        event.place = static_cast<int>(i);
-        Expected<std::optional<CardEvent>> said = card.Listen();
-        if (!said.ok()) {
-            DLENT_RETURN_IF_ERROR(GiveUp(&card, said.status()));
-            event.what = PlaceFailed();
-        } else if (said->has_value()) {
-            std::visit([&event](auto& what) { event.what = std::move(what); }, **said);
-        } else {
-            continue;
+        event.place = place;
+        if (auto* const progress = std::get_if<TrainingProgress>(&*said)) {
+            event.what = std::move(*progress);
+            return std::optional<PlaceEvent>(std::move(event));
         }
-        if (!card.is_training())
-            no_place_since_.reset();
+        if (const auto* const failure = std::get_if<CardFailure>(&*said)) {
+            DLENT_RETURN_IF_ERROR(GiveUp(failure->card, failure->status, group.failures() + 1));
+            event.what = PlaceFailed();
+        } else {
+            event.what = std::move(std::get<TrainerResult>(*said));
+        }
+        groups_.erase(place);
+        no_place_since_.reset();
         return std::optional<PlaceEvent>(std::move(event));
     }
     return std::optional<PlaceEvent>();
 }
 
-Status RemoteTrainer::GiveUp(TrainingCard* card, const Status& failure) {
+Status RemoteTrainer::GiveUp(TrainingCard* card, const Status& failure, int failures) {
     if (IsOfTraining(failure))
         return failure;
-    const bool may_be_its_network = card->is_training() && card->failures() + 1 >= kMostFailures;
     card->Abandon();
     spread_ += "; " + card->name() + " failed";
-    const bool others_left = std::any_of(cards_.begin(), cards_.end(),
-                                         [](const TrainingCard& other) { return !other.is_abandoned(); });
-    if (may_be_its_network || !others_left)
+    const auto others_left = std::count_if(cards_.begin(), cards_.end(),
+                                           [](const TrainingCard& other) { return !other.is_abandoned(); });
+    if (failures >= kMostFailures || others_left < ranks_)
         return Blame(failure);
     last_failure_ = AsDeviceFailure(failure);
     WarnOfDeviceFailure(last_failure_, "the training goes on without " + card->name());
@@ -270,6 +308,8 @@ Json RemoteTrainer::Routing() const {
         decision_ ? decision_->ToJson() : Json{{"device", "gpu"}, {"reason", "a GPU was asked for"}};
     routing["gpus"] = CardsUsed().size();
     routing["gpus_reason"] = spread_;
+    if (spread_estimate_)
+        routing["data_parallel"] = spread_estimate_->ToJson();
     return routing;
 }
 
@@ -284,6 +324,7 @@ Json RemoteTrainer::Describe() const {
             {"driver", used[0]->status().driver},
             {"precision", gpu::PrecisionName(precision_)},
             {"gpus", std::move(gpus)},
+            {"gpus_a_network", ranks_},
             {"image_bytes", image_.memory.size()},
             {"image_seconds", image_seconds_}};
 }

@@ -17,8 +17,7 @@ void TrainingCard::KeepStatus() {
 
 void TrainingCard::Abandon() {
     abandoned_ = true;
-    network_ = nullptr;
-    Release();
+    Stop();
 }
 
 void TrainingCard::Release() {
@@ -39,22 +38,21 @@ Status TrainingCard::Look(const CancelToken& cancel) {
     return Status::Ok();
 }
 
-Status TrainingCard::Start(const PlacedTraining& training, const TrainingImage& image,
-                           gpu::Precision precision, const CancelToken& cancel) {
-    network_ = training.network;
-    logits_ = training.validation_rows.size() * static_cast<size_t>(network_->members()) *
-              static_cast<size_t>(network_->outputs());
-    failures_ = training.failures;
-    DLENT_ASSIGN_OR_RETURN(const std::vector<NamedTensorData> initial, network_->Save());
-    DLENT_ASSIGN_OR_RETURN(const gpu::Parcel job,
-                           gpu::PackJob(network_->spec(), initial, training.options, precision,
-                                        training.train_rows, training.validation_rows, cancel));
-    sent_ = has_image_ ? Status::Ok()
-                       : connection_->Send(gpu::MessageType::kImage, image.shape.ToJson(), image.memory.fd());
+void TrainingCard::Reserve(size_t logits) {
+    is_training_ = true;
+    logits_ = logits;
+    sent_ = Status::Ok();
+}
+
+void TrainingCard::Send(const gpu::Parcel& job, const gpu::RankOfJob& rank, const TrainingImage& image) {
+    if (!has_image_)
+        sent_ = connection_->Send(gpu::MessageType::kImage, image.shape.ToJson(), image.memory.fd());
     has_image_ = sent_.ok();
-    if (sent_.ok())
-        sent_ = connection_->Send(gpu::MessageType::kTrain, job.body, job.memory.fd());
-    return Status::Ok();
+    if (!sent_.ok())
+        return;
+    Json body = job.body;
+    rank.AddTo(&body);
+    sent_ = connection_->Send(gpu::MessageType::kTrain, body, job.memory.fd());
 }
 
 Expected<std::optional<CardEvent>> TrainingCard::Listen() {
@@ -62,23 +60,28 @@ Expected<std::optional<CardEvent>> TrainingCard::Listen() {
     DLENT_ASSIGN_OR_RETURN(std::optional<gpu::Received> received, connection_->ReceiveNow());
     if (!received)
         return std::optional<CardEvent>();
+    const Json& body = received->message.body;
     switch (received->message.type) {
         case gpu::MessageType::kProgress: {
-            DLENT_ASSIGN_OR_RETURN(TrainingProgress report, gpu::ProgressFromJson(received->message.body));
+            DLENT_ASSIGN_OR_RETURN(TrainingProgress report, gpu::ProgressFromJson(body));
             return std::optional<CardEvent>(report);
         }
+        case gpu::MessageType::kTurn: {
+            DLENT_ASSIGN_OR_RETURN(std::string id, gpu::TurnFromJson(body));
+            return std::optional<CardEvent>(CardTurn{std::move(id)});
+        }
         case gpu::MessageType::kResult: {
-            DLENT_ASSIGN_OR_RETURN(TrainerResult result, Finish(std::move(*received)));
+            DLENT_ASSIGN_OR_RETURN(gpu::JobResult result, Unpack(std::move(*received)));
             return std::optional<CardEvent>(std::move(result));
         }
         case gpu::MessageType::kError:
-            return gpu::StatusFromJson(received->message.body);
+            return gpu::StatusFromJson(body);
         default:
             return Status::Corrupt("the GPU process sent a message that is not its to send");
     }
 }
 
-Expected<TrainerResult> TrainingCard::Finish(gpu::Received received) {
+Expected<gpu::JobResult> TrainingCard::Unpack(gpu::Received received) const {
     const Json& body = received.message.body;
     DLENT_ASSIGN_OR_RETURN(const size_t bytes, gpu::ResultBytes(body));
     DLENT_ASSIGN_OR_RETURN(const gpu::SharedMemory memory,
@@ -86,10 +89,17 @@ Expected<TrainerResult> TrainingCard::Finish(gpu::Received received) {
     DLENT_ASSIGN_OR_RETURN(gpu::JobResult job, gpu::UnpackResult(body, {memory.data(), memory.size()}));
     if (job.result.validation_logits.size() != logits_)
         return Status::Corrupt("the GPU process returned another number of logits");
-    DLENT_RETURN_IF_ERROR(network_->Load(job.tensors));
-    network_ = nullptr;
+    return job;
+}
+
+void TrainingCard::Finish() {
+    is_training_ = false;
     ++networks_trained_;
-    return std::move(job.result);
+}
+
+void TrainingCard::Stop() {
+    is_training_ = false;
+    Release();
 }
 
 }  // namespace dlent::pg

@@ -5,6 +5,7 @@
 #include <variant>
 
 #include "core/train/network_trainer.h"
+#include "gpu/protocol/group.h"
 #include "gpu/protocol/image.h"
 #include "gpu/protocol/job.h"
 #include "pg/gpu/connection.h"
@@ -17,11 +18,16 @@ struct TrainingImage {
     gpu::SharedMemory memory;
 };
 
+/// The card has its turn as a rank of several; `id` names them, where it is the first.
+struct CardTurn {
+    std::string id;
+};
+
 /// What a card says of its training.
-using CardEvent = std::variant<TrainingProgress, TrainerResult>;
+using CardEvent = std::variant<TrainingProgress, CardTurn, gpu::JobResult>;
 
 /// A GPU as the trainings of one model use it: a connection to its process while there is use for one, and
-/// the network that it trains. A connection that closes ends the job there. Failures are the card's or the
+/// the job that it has there. A connection that closes ends the job. Failures are the card's or the
 /// training's; throws PgError when interrupted.
 class TrainingCard {
  public:
@@ -39,10 +45,9 @@ class TrainingCard {
     int others() const { return static_cast<int>(status_.jobs + status_.waiting); }
     const GpuConnection* connection() const { return connection_ ? &*connection_ : nullptr; }
     bool was_reached() const { return !status_.kind.empty(); }
-    bool is_training() const { return network_ != nullptr; }
+    bool is_training() const { return is_training_; }
     /// It is there and trains nothing, for whomever.
     bool is_idle() const { return connection_.has_value() && !is_training() && others() == 0; }
-    int failures() const { return failures_; }
     int networks_trained() const { return networks_trained_; }
 
     /// That it is to be used no more.
@@ -54,25 +59,30 @@ class TrainingCard {
     Status Look(const CancelToken& cancel);
     /// Closes the connection of a card that trains nothing.
     void Release();
-    /// Sends a training to a card that has a connection; that it could not be sent is told by Listen().
-    Status Start(const PlacedTraining& training, const TrainingImage& image, gpu::Precision precision,
-                 const CancelToken& cancel);
+    /// From now on a card that has a connection trains a network, of whose held-out rows it is to give so
+    /// many logits.
+    void Reserve(size_t logits);
+    /// Sends the job of a card that has been reserved; that it could not be sent is told by Listen().
+    void Send(const gpu::Parcel& job, const gpu::RankOfJob& rank, const TrainingImage& image);
     /// What it says of its training, if anything.
     Expected<std::optional<CardEvent>> Listen();
+    /// The training is done, and its result taken.
+    void Finish();
+    /// Ends the training, and the connection with it.
+    void Stop();
 
  private:
     void KeepStatus();
-    Expected<TrainerResult> Finish(gpu::Received received);
+    Expected<gpu::JobResult> Unpack(gpu::Received received) const;
 
     int device_;
     std::optional<GpuConnection> connection_;
     bool has_image_ = false;  ///< by this connection
-    Status sent_;             ///< whether the last training could be
+    Status sent_;             ///< whether the last job could be
     bool abandoned_ = false;
     gpu::DeviceStatus status_;
-    Network* network_ = nullptr;  ///< that it trains
-    size_t logits_ = 0;           ///< that are to come with it
-    int failures_ = 0;            ///< of cards that had the network before
+    bool is_training_ = false;
+    size_t logits_ = 0;  ///< that are to come
     int networks_trained_ = 0;
 };
 

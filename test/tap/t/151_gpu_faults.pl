@@ -87,7 +87,7 @@ order();
 $node->append_conf('postgresql.conf', "dlent.gpu_plugin = 'dlent_fake_gpu_old'\n");
 $node->restart;
 $started = $node->safe_psql('postgres', 'SELECT pg_postmaster_start_time()');
-both_policies('another ABI', 'GPU plugin "dlent_fake_gpu_old" cannot be used.*It has ABI 0, and dlent-gpud needs 1');
+both_policies('another ABI', 'GPU plugin "dlent_fake_gpu_old" cannot be used.*It has ABI 0, and dlent-gpud needs 2');
 $node->append_conf('postgresql.conf', "dlent.gpu_plugin = 'dlent_no_such'\n");
 $node->reload;
 both_policies('no plugin', 'no GPU plugin is installed');
@@ -111,10 +111,10 @@ sub greet
     return $answer;
 }
 my $hello = sub { my ($version, $body) = @_; return pack('LSSL', 0x54474c44, $version, 1, length $body) . $body };
-like(greet($hello->(99, '{"build":"1.0"}')), qr/version 99 where this build speaks version 2/, 'another version of the protocol');
-like(greet($hello->(2, '{"build":"0.1"}')), qr/the session's library is dlent 0\.1/, 'another build');
+like(greet($hello->(99, '{"build":"1.0"}')), qr/version 99 where this build speaks version 3/, 'another version of the protocol');
+like(greet($hello->(3, '{"build":"0.1"}')), qr/the session's library is dlent 0\.1/, 'another build');
 like(greet('nonsense'), qr/not a message/, 'nonsense');
-like(greet(pack('LSSL', 0x54474c44, 2, 6, 2) . '{}'), qr/does not begin with a greeting/, 'a job without a greeting');
+like(greet(pack('LSSL', 0x54474c44, 3, 6, 2) . '{}'), qr/does not begin with a greeting/, 'a job without a greeting');
 is((stat $path)[2] & 07777, 0700, 'nobody else can connect');
 works_again('nonsense');
 
@@ -140,7 +140,7 @@ if ($impostor == 0) {
     POSIX::_exit(0);
 }
 close $server;
-both_policies('an impostor', 'GPU protocol version 1 where this build speaks version 2');
+both_policies('an impostor', 'GPU protocol version 1 where this build speaks version 3');
 waitpid($impostor, 0);
 unlink $path;
 signal_process('CONT', $supervisor);

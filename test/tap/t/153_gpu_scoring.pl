@@ -219,7 +219,7 @@ sub converse
     my $answer = '';
     for my $message ([ 1, qq({"build":"$build"}) ], @messages) {
         my ($type, $body) = @$message;
-        send($socket, pack('LSSL', 0x54474c44, 2, $type, length $body) . $body, 0);
+        send($socket, pack('LSSL', 0x54474c44, 3, $type, length $body) . $body, 0);
         recv($socket, $answer, 65536, 0);
     }
     return $answer;
