@@ -72,8 +72,9 @@ class DeviceGroup : public testing::Test {
         const auto result = TrainNetwork(**network, *backend_, data, std::span(rows).first(600),
                                          std::span(rows).subspan(600), options, NeverCancelled(), nullptr);
         EXPECT_TRUE(result.ok()) << result.status().message();
+        const std::vector<NamedTensorData> tensors = *(*network)->Save();
         std::vector<float> weights;
-        for (const NamedTensorData& tensor : *(*network)->Save())
+        for (const NamedTensorData& tensor : tensors)
             weights.insert(weights.end(), tensor.values.begin(), tensor.values.end());
         return weights;
     }
