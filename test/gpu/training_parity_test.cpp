@@ -7,6 +7,7 @@
 
 #include "backend_parity.h"
 #include "core/train/trainer.h"
+#include "kept_rows.h"
 #include "network_testing.h"
 
 namespace dlent::parity {
@@ -115,7 +116,8 @@ class DeviceTraining : public testing::TestWithParam<std::tuple<BackendCase, Tra
     }
 
     static Outcome Train(Backend& backend, const TrainingCase& c, int epochs) {
-        const LearnableRows data(1500, c.classes);
+        const LearnableRows drawn(1500, c.classes);
+        const KeptRows data(drawn, Spec(c));
         std::vector<uint32_t> train;
         std::vector<uint32_t> validation;
         for (uint32_t row = 0; row < data.rows(); ++row)

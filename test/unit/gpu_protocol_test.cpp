@@ -192,6 +192,17 @@ TEST(GpuImage, RowsAreWhatTheDataSays) {
     EXPECT_EQ(codes[0], codes[1]);
     EXPECT_EQ(targets[0], targets[1]);
     EXPECT_EQ(weights[0], weights[1]);
+    const std::optional<HostRows> all = image.AllRows();
+    ASSERT_TRUE(all.has_value());
+    for (size_t i = 0; i < rows.size(); ++i) {
+        for (size_t c = 0; c < 3; ++c)
+            EXPECT_EQ(all->numeric[rows[i] * 3 + c], numeric[0][i * 3 + c]);
+        for (size_t c = 0; c < 2; ++c)
+            EXPECT_EQ(all->codes[rows[i] * 2 + c], codes[0][i * 2 + c]);
+        EXPECT_EQ(static_cast<const int32_t*>(all->targets)[rows[i]], targets[0][i]);
+        EXPECT_EQ(all->weights[rows[i]], weights[0][i]);
+    }
+    EXPECT_FALSE(data.AllRows().has_value());
 }
 
 TEST(GpuImage, WhatADeviceCouldNotReadIsRefused) {

@@ -6,14 +6,15 @@
 #include "backend_parity.h"
 #include "core/train/trainer.h"
 #include "gpu/fake/forwarding_backend.h"
+#include "kept_rows.h"
 #include "network_testing.h"
 
 namespace dlent {
 namespace {
 
-class ResidentRows final : public TrainingData {
+class DrawnRows final : public TrainingData {
  public:
-    explicit ResidentRows(size_t rows) : rows_(rows) {}
+    explicit DrawnRows(size_t rows) : rows_(rows) {}
     size_t rows() const override { return rows_; }
     bool has_weights() const override { return true; }
     void Gather(std::span<const uint32_t> rows, const HostBatch& batch) const override {
@@ -61,13 +62,16 @@ struct Outcome {
     TrainerResult result;
 };
 
-Outcome Train(Backend& backend, TrainerOptions options, size_t validation_rows) {
-    const ResidentRows data(500);
+/// `kept`: whether the rows lie in memory.
+Outcome Train(Backend& backend, TrainerOptions options, size_t validation_rows, bool kept = true) {
+    const DrawnRows drawn(500);
     const NetworkSpec spec =
         *ParseSpec(R"({"version": 1, "inputs": {"numeric": 3, "plain": 0, "codes": [3]}, "members": 1,
         "layers": [{"name": "h", "type": "dense", "inputs": ["numeric", "codes"], "units": 12, "activation": "gelu"},
                    {"name": "d", "type": "dropout", "inputs": ["h"], "rate": 0.2},
                    {"name": "output", "type": "dense", "inputs": ["d"], "units": 1}], "output": "output"})");
+    const KeptRows in_memory(drawn, spec);
+    const TrainingData& data = kept ? static_cast<const TrainingData&>(in_memory) : drawn;
     std::vector<uint32_t> train;
     std::vector<uint32_t> validation;
     for (uint32_t row = 0; row < data.rows(); ++row)
@@ -128,6 +132,16 @@ TEST(TrainerResident, DataThatOutgrowTheDeviceAreFed) {
     EXPECT_EQ(boastful.gathers, 0);
 }
 
+TEST(TrainerResident, RowsThatAreMadeWhenTheyAreGatheredAreFed) {
+    TrainerOptions options;
+    options.max_epochs = 2;
+    ResidentBackend resident(size_t{1} << 30);
+    const Outcome fed = Train(resident, options, 101, false);
+    EXPECT_EQ(resident.gathers, 0);
+    ExpectSame(fed, Train(resident, options, 101));
+    EXPECT_GT(resident.gathers, 0);
+}
+
 /// A device that holds no data, and counts the steps whose operators are enqueued one by one.
 class FedBackend final : public gpu::ForwardingBackend {
  public:
@@ -159,12 +173,13 @@ TEST(TrainerResident, DevicesThatAreFedGiveTheBytesOfThoseThatHoldTheData) {
 }
 
 TEST(TrainerResident, DivergenceIsNoticed) {
-    const ResidentRows data(200);
+    const DrawnRows drawn(200);
     ResidentBackend backend(size_t{1} << 30);
     const NetworkSpec spec =
         *ParseSpec(R"({"version": 1, "inputs": {"numeric": 3, "plain": 0, "codes": [3]}, "members": 1,
         "layers": [{"name": "h", "type": "dense", "inputs": ["numeric", "codes"], "units": 8},
                    {"name": "output", "type": "dense", "inputs": ["h"], "units": 1}], "output": "output"})");
+    const KeptRows data(drawn, spec);
     auto network = Network::Create(spec, backend, 10, true);
     ASSERT_TRUE((*network)->Initialize(3).ok());
     std::vector<uint32_t> train(200);

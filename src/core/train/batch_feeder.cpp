@@ -1,8 +1,5 @@
 #include "core/train/batch_feeder.h"
 
-#include <algorithm>
-#include <numeric>
-
 namespace dlent {
 
 Status BatchFeeder::Prepare(const NetworkSpec& spec, int max_rows, bool with_targets) {
@@ -25,15 +22,10 @@ BatchInputs BatchFeeder::Feed(std::span<const uint32_t> rows) {
 }
 
 Expected<bool> BatchFeeder::MakeResident(const CancelToken& cancel) {
+    const std::optional<HostRows> all = data_.AllRows();
     size_t width = 0;
-    size_t block = data_.rows();
-    ForEach([&](auto& part) {
-        width += part.width;
-        if (part.width > 0) {
-            block = std::min(block, part.host.size() / part.width);
-        }
-    });
-    if (width == 0 || data_.rows() > backend_.ResidentBytes() / (width * sizeof(float))) {
+    ForEach([&](auto& part) { width += part.width; });
+    if (!all || width == 0 || data_.rows() > backend_.ResidentBytes() / (width * sizeof(float))) {
         return false;
     }
     bool has_room = true;
@@ -44,16 +36,11 @@ Expected<bool> BatchFeeder::MakeResident(const CancelToken& cancel) {
         ForEach([](auto& part) { part.table = {}; });
         return false;
     }
-    std::vector<uint32_t> rows(block);
-    for (size_t first = 0; first < data_.rows(); first += block) {
-        if (cancel.IsCancelled()) {
-            return Status::Cancelled();
-        }
-        rows.resize(std::min(block, data_.rows() - first));
-        std::iota(rows.begin(), rows.end(), static_cast<uint32_t>(first));
-        data_.Gather(rows, {numeric_.Host(), plain_.Host(), codes_.Host(), targets_.Host(), weights_.Host()});
-        ForEach([&](auto& part) { part.UploadTable(backend_, first, rows.size()); });
-    }
+    DLENT_RETURN_IF_ERROR(numeric_.UploadTable(backend_, all->numeric, cancel));
+    DLENT_RETURN_IF_ERROR(plain_.UploadTable(backend_, all->plain, cancel));
+    DLENT_RETURN_IF_ERROR(codes_.UploadTable(backend_, all->codes, cancel));
+    DLENT_RETURN_IF_ERROR(targets_.UploadTable(backend_, all->targets, cancel));
+    DLENT_RETURN_IF_ERROR(weights_.UploadTable(backend_, all->weights, cancel));
     DLENT_RETURN_IF_ERROR(backend_.Synchronize());
     return true;
 }

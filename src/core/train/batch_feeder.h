@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -27,8 +28,8 @@ class BatchFeeder {
         return {rows, numeric_.device.data(), plain_.device.data(), codes_.device.data()};
     }
 
-    /// Brings all rows of the data to the device, once and for all, when it wants them there and has the
-    /// room: whether it has. kCancelled.
+    /// Brings all rows of the data to the device, once and for all, when they lie in memory, it wants them
+    /// there and has the room: whether it has. kCancelled.
     Expected<bool> MakeResident(const CancelToken& cancel);
     /// The rows order[first], ..., of data that is resident; `order` is the device's.
     BatchInputs FeedResident(const uint32_t* order, size_t first, int rows);
@@ -56,10 +57,17 @@ class BatchFeeder {
                 backend.Upload(device.data(), host.data(), rows * width * sizeof(T));
             }
         }
-        void UploadTable(Backend& backend, size_t first, size_t rows) {
-            if (width > 0) {
-                backend.Upload(table.data() + first * width, host.data(), rows * width * sizeof(T));
+        Status UploadTable(Backend& backend, const void* rows, const CancelToken& cancel) {
+            constexpr size_t kPiece = size_t{16} << 20;
+            const auto* from = static_cast<const char*>(rows);
+            auto* const to = reinterpret_cast<char*>(table.data());
+            for (size_t done = 0; done < table.bytes(); done += kPiece) {
+                if (cancel.IsCancelled()) {
+                    return Status::Cancelled();
+                }
+                backend.Upload(to + done, from + done, std::min(kPiece, table.bytes() - done));
             }
+            return Status::Ok();
         }
         void GatherOnDevice(Backend& backend, const uint32_t* order, size_t first, int rows) {
             if (width > 0) {

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -26,12 +27,23 @@ struct HostBatch {
     float* weights = nullptr;  ///< [rows]; null when has_weights() is false
 };
 
+/// All rows of a TrainingData where they lie, each part as HostBatch has it; null where a batch's would be.
+struct HostRows {
+    const float* numeric = nullptr;
+    const float* plain = nullptr;
+    const int32_t* codes = nullptr;
+    const void* targets = nullptr;
+    const float* weights = nullptr;
+};
+
 /// Rows that a network learns from or is run on, on the host.
 class TrainingData {
  public:
     virtual ~TrainingData() = default;
     virtual size_t rows() const = 0;
     virtual bool has_weights() const { return false; }
+    /// Nothing where rows are made when they are gathered. A device that holds data copies them from here.
+    virtual std::optional<HostRows> AllRows() const { return std::nullopt; }
     /// Writes the given rows. Null members of `batch` are not wanted. Must not allocate.
     virtual void Gather(std::span<const uint32_t> rows, const HostBatch& batch) const = 0;
 };

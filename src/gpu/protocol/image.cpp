@@ -94,6 +94,13 @@ Status WriteImage(const ImageLayout& layout, const TrainingData& data, const Can
     return Status::Ok();
 }
 
+std::optional<HostRows> ImageData::AllRows() const {
+    return HostRows{static_cast<const float*>(At(layout_.numeric)),
+                    static_cast<const float*>(At(layout_.plain)),
+                    static_cast<const int32_t*>(At(layout_.codes)), At(layout_.targets),
+                    has_weights() ? static_cast<const float*>(At(layout_.weights)) : nullptr};
+}
+
 void ImageData::Gather(std::span<const uint32_t> rows, const HostBatch& batch) const {
     const ImageShape& shape = layout_.shape;
     if (batch.numeric != nullptr)

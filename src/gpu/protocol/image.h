@@ -71,6 +71,7 @@ class ImageData final : public TrainingData {
     const ImageShape& shape() const { return layout_.shape; }
     size_t rows() const override { return static_cast<size_t>(layout_.shape.rows); }
     bool has_weights() const override { return layout_.shape.weights; }
+    std::optional<HostRows> AllRows() const override;
     void Gather(std::span<const uint32_t> rows, const HostBatch& batch) const override;
 
     /// That a device can read them for a network: its inputs are these columns, and its codes and labels (of
