@@ -8,6 +8,7 @@
 
 #include "core/train/trainer.h"
 #include "device_under_test.h"
+#include "kept_rows.h"
 #include "network_testing.h"
 
 namespace dlent::gpu {
@@ -61,7 +62,8 @@ class DeviceGroup : public testing::Test {
             *ParseSpec(R"({"version": 1, "inputs": {"numeric": 3, "plain": 0, "codes": []}, "members": 1,
             "layers": [{"name": "h", "type": "dense", "inputs": ["numeric"], "units": 32, "activation": "relu"},
                        {"name": "output", "type": "dense", "inputs": ["h"], "units": 1}], "output": "output"})");
-        const CountedRows data;
+        const CountedRows drawn;
+        const KeptRows data(drawn, spec);
         std::vector<uint32_t> rows(kRows);
         std::iota(rows.begin(), rows.end(), 0u);
         TrainerOptions options;

@@ -14,6 +14,7 @@
 #include "core/train/share.h"
 #include "core/train/trainer.h"
 #include "gpu/fake/ranked_backend.h"
+#include "kept_rows.h"
 #include "network_testing.h"
 
 namespace dlent {
@@ -113,7 +114,14 @@ class WatchedBackend final : public RankedBackend {
                             weight_sum);
     }
 
+    void GatherRows(int rows, int width, const void* table, const uint32_t* order, size_t first,
+                    void* out) override {
+        ++gathers;
+        RankedBackend::GatherRows(rows, width, table, order, first, out);
+    }
+
     int allocations_left = -1;
+    int gathers = 0;  ///< of rows that the device holds
     std::set<uint64_t> dropout_seeds;
     int most_rows = 0;
     int shares = 0;  ///< that were not empty
@@ -151,7 +159,8 @@ struct Trouble {
 RankOutcome TrainRank(const Case& c, int rank, int ranks, std::unique_ptr<SharedGroup> group,
                       const Trouble& trouble) {
     RankOutcome outcome;
-    const WeightedRows data(c.rows, c.classes, c.weighted);
+    const WeightedRows drawn(c.rows, c.classes, c.weighted);
+    const KeptRows data(drawn, SpecOf(c));
     std::vector<uint32_t> train;
     std::vector<uint32_t> validation;
     for (uint32_t row = 0; row < data.rows(); ++row)
@@ -180,6 +189,7 @@ RankOutcome TrainRank(const Case& c, int rank, int ranks, std::unique_ptr<Shared
         outcome.result = std::move(*result);
     }
     outcome.dropout_seeds = backend.dropout_seeds;
+    EXPECT_EQ(backend.gathers > 0, c.resident && result.ok());
     outcome.most_rows = backend.most_rows;
     outcome.shares = backend.shares;
     return outcome;

@@ -14,6 +14,7 @@
 #include "core/train/trainer.h"
 #include "gpu/cuda/cuda_backend.h"
 #include "gpu/fake/forwarding_backend.h"
+#include "kept_rows.h"
 #include "network_testing.h"
 
 namespace dlent {
@@ -119,7 +120,6 @@ RanksOutcome TrainOne(const Plan& plan, int rank, int ranks, Meeting* meeting) {
     std::unique_ptr<Backend> backend = std::move(device);
     if (plan.fed)
         backend = std::make_unique<gpu::ForwardingBackend>(std::move(backend));
-    const RankRows data;
     std::vector<uint32_t> train;
     std::vector<uint32_t> validation;
     for (uint32_t row = 0; row < kRows; ++row)
@@ -128,6 +128,8 @@ RanksOutcome TrainOne(const Plan& plan, int rank, int ranks, Meeting* meeting) {
         *ParseSpec(R"({"version": 1, "inputs": {"numeric": 2, "plain": 0, "codes": []}, "members": 1,
         "layers": [{"name": "h", "type": "dense", "inputs": ["numeric"], "units": 6, "activation": "relu"},
                    {"name": "output", "type": "dense", "inputs": ["h"], "units": 1}], "output": "output"})");
+    const RankRows drawn;
+    const KeptRows data(drawn, spec);
     TrainerOptions options;
     options.loss.kind = LossKind::kBinaryCrossEntropy;
     options.optimizer.kind = OptimizerKind::kSgd;
