@@ -11,6 +11,8 @@ use Test::More;
 use Waiting;
 
 our @EXPORT = qw(gpu_node order wait_until alive parent_of signal_process gpu_pid start_session);
+# of tests of several cards
+our @EXPORT_OK = qw(create_points gpus gpus_are weights details);
 
 my $orders;
 
@@ -76,5 +78,37 @@ sub start_session
     $session->query_until(qr/started/, "\\echo started\n$statement;\n");
     return ($session, $pid);
 }
+
+# What tests of several cards train on, in a new database: the extension, and table "point".
+sub create_points
+{
+    my ($node) = @_;
+    $node->safe_psql('postgres', q{
+        CREATE EXTENSION dlent;
+        CREATE TABLE point AS
+        SELECT (i * 7919 % 1000) / 10.0 AS x, i % 13 AS y, 'level ' || i % 7 AS l, (i * 7919 % 1000) + (i * 104729 % 601) > 800 AS z
+        FROM generate_series(1, 1000) AS i;
+    });
+}
+
+# A column of dlent.gpus, a value a card.
+sub gpus
+{
+    my ($node, $column) = @_;
+    return $node->safe_psql('postgres', "SELECT string_agg(($column)::text, ',' ORDER BY gpu) FROM dlent.gpus");
+}
+
+sub gpus_are { my ($node, $what, $column, $expected) = @_; ok(wait_until($what, sub { gpus($node, $column) eq $expected }), $what) }
+
+# A digest of the weights of a model's versions.
+sub weights
+{
+    my ($node, $model) = @_;
+    return $node->safe_psql('postgres', qq{SELECT md5(string_agg(w.data, ''::bytea ORDER BY w.sequence)) FROM dlent.weight_chunk AS w
+        JOIN dlent.version AS v ON v.id = w.version_id JOIN dlent.model AS m ON m.id = v.model_id WHERE m.name = '$model'});
+}
+
+# What a version says of itself, at a path of its details.
+sub details { my ($node, $model, $path) = @_; return $node->safe_psql('postgres', "SELECT details $path FROM dlent.versions WHERE model = '$model'") }
 
 1;

@@ -16,6 +16,7 @@
 #include "gpu/fake/ranked_backend.h"
 #include "kept_rows.h"
 #include "network_testing.h"
+#include "same_training.h"
 
 namespace dlent {
 namespace {
@@ -228,20 +229,7 @@ std::vector<RankOutcome> Train(const Case& c, int ranks, const Trouble& trouble 
 void ExpectSameBytes(const std::vector<RankOutcome>& outcomes) {
     for (const RankOutcome& outcome : outcomes) {
         ASSERT_TRUE(outcome.status.ok()) << outcome.status.message();
-        const RankOutcome& first = outcomes[0];
-        for (size_t t = 0; t < first.tensors.size(); ++t)
-            EXPECT_EQ(first.tensors[t].values, outcome.tensors[t].values) << first.tensors[t].name;
-        EXPECT_EQ(first.result.validation_logits, outcome.result.validation_logits);
-        EXPECT_EQ(first.result.steps, outcome.result.steps);
-        EXPECT_EQ(first.result.best_epoch, outcome.result.best_epoch);
-        EXPECT_EQ(first.result.stop_reason, outcome.result.stop_reason);
-        ASSERT_EQ(first.result.log.size(), outcome.result.log.size());
-        for (size_t i = 0; i < first.result.log.size(); ++i) {
-            EXPECT_EQ(first.result.log[i].train_loss, outcome.result.log[i].train_loss);
-            if (!first.result.validation_logits.empty()) {
-                EXPECT_EQ(first.result.log[i].validation_loss, outcome.result.log[i].validation_loss);
-            }
-        }
+        ExpectSameTraining(outcomes[0].tensors, outcomes[0].result, outcome.tensors, outcome.result);
     }
 }
 

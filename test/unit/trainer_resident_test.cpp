@@ -8,6 +8,7 @@
 #include "gpu/fake/forwarding_backend.h"
 #include "kept_rows.h"
 #include "network_testing.h"
+#include "same_training.h"
 
 namespace dlent {
 namespace {
@@ -89,16 +90,7 @@ Outcome Train(Backend& backend, TrainerOptions options, size_t validation_rows, 
 }
 
 void ExpectSame(const Outcome& a, const Outcome& b) {
-    for (size_t t = 0; t < a.tensors.size(); ++t)
-        EXPECT_EQ(a.tensors[t].values, b.tensors[t].values) << a.tensors[t].name;
-    EXPECT_EQ(a.result.steps, b.result.steps);
-    EXPECT_EQ(a.result.best_epoch, b.result.best_epoch);
-    EXPECT_EQ(a.result.validation_logits, b.result.validation_logits);
-    ASSERT_EQ(a.result.log.size(), b.result.log.size());
-    for (size_t i = 0; i < a.result.log.size(); ++i) {
-        EXPECT_EQ(a.result.log[i].train_loss, b.result.log[i].train_loss);
-        EXPECT_EQ(a.result.log[i].learning_rate, b.result.log[i].learning_rate);
-    }
+    ExpectSameTraining(a.tensors, a.result, b.tensors, b.result);
 }
 
 TEST(TrainerResident, GivesTheSameBytesAsFedBatches) {

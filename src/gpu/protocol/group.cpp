@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "core/formats/sha256.h"
 #include "gpu/protocol/message.h"
 
 namespace dlent::gpu {
@@ -10,14 +11,7 @@ namespace {
 constexpr char kDigits[] = "0123456789abcdef";
 
 std::string ToHex(const std::string& bytes) {
-    std::string hex;
-    hex.reserve(2 * bytes.size());
-    for (const char c : bytes) {
-        const auto byte = static_cast<uint8_t>(c);
-        hex += kDigits[byte >> 4];
-        hex += kDigits[byte & 15];
-    }
-    return hex;
+    return Hex({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
 }
 
 /// Of no bytes or of kGroupIdBytes.

@@ -16,6 +16,7 @@
 #include "gpu/fake/forwarding_backend.h"
 #include "kept_rows.h"
 #include "network_testing.h"
+#include "same_training.h"
 
 namespace dlent {
 namespace {
@@ -174,10 +175,7 @@ std::vector<RanksOutcome> TrainAll(const Plan& plan, int ranks) {
 void ExpectAlike(const std::vector<RanksOutcome>& outcomes) {
     for (const RanksOutcome& outcome : outcomes) {
         ASSERT_TRUE(outcome.status.ok()) << outcome.status.message();
-        for (size_t t = 0; t < outcome.tensors.size(); ++t)
-            EXPECT_EQ(outcomes[0].tensors[t].values, outcome.tensors[t].values) << outcome.tensors[t].name;
-        EXPECT_EQ(outcomes[0].result.validation_logits, outcome.result.validation_logits);
-        EXPECT_EQ(outcomes[0].result.log.back().train_loss, outcome.result.log.back().train_loss);
+        ExpectSameTraining(outcomes[0].tensors, outcomes[0].result, outcome.tensors, outcome.result);
     }
 }
 

@@ -42,13 +42,7 @@ sub as { my ($role, $sql, $on) = @_; return ($on // $node)->safe_psql('postgres'
 # Until a query, or a sub, says so.
 sub wait_for {
     my ($what, $is_so, $on) = @_;
-    my $until = time() + 60;
-    while (time() < $until) {
-        my $out = ref $is_so ? $is_so->() : answer($is_so, $on);
-        return 1 if $out && $out ne 'f';
-        usleep(10_000);
-    }
-    fail("$what within a minute");
+    return 1 if wait_until($what, sub { my $out = ref $is_so ? $is_so->() : answer($is_so, $on); return $out && $out ne 'f' });
     diag(answer('SELECT state, progress FROM dlent.monitor; SELECT run, step, name, decision, reason FROM dlent.monitor_step ORDER BY run DESC, step DESC LIMIT 10;
         SELECT job, action, state, pid, attempts, message FROM dlent.jobs ORDER BY job DESC LIMIT 5; SELECT schedule, paused, reason, next_run FROM dlent.schedules', $on) // 'no server');
     return 0;
