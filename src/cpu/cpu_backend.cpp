@@ -332,6 +332,20 @@ class CpuBackend final : public Backend {
         kernels_.ensemble_scale_backward(batch, members, width, x, broadcast, scale, dy, dx, accumulate_dx,
                                          dscale);
     }
+    void EnsembleOutputForward(const EnsembleOutputSpec& spec, const float* product, const float* base,
+                               const float* scale, const float* bias, float* preactivation,
+                               float* y) override {
+        kernels_.ensemble_output_forward(spec, product, base, scale, bias, preactivation, y);
+    }
+    void EnsembleOutputBackward(const EnsembleOutputSpec& spec, const float* product, const float* base,
+                                const float* scale, const float* preactivation, const float* y,
+                                const float* dy, float* dproduct, float* dscale, float* dbias) override {
+        kernels_.ensemble_output_backward(spec, product, base, scale, preactivation, y, dy, dproduct, dscale,
+                                          dbias);
+    }
+    void EnsembleSum(int batch, int members, int width, const float* x, float* out) override {
+        kernels_.ensemble_sum(batch, members, width, x, out);
+    }
     void EnsembleBias(int batch, int members, int width, const float* bias, float* y) override {
         kernels_.ensemble_bias(batch, members, width, bias, y);
     }
@@ -390,13 +404,16 @@ class CpuBackend final : public Backend {
     void PermuteRows(const RandomPermutation& permutation, const uint32_t* rows, uint32_t* order) override {
         permutation.Permute(rows, 0, {order, permutation.count()});
     }
-    void GatherRows(int rows, int width, const void* table, const uint32_t* order, size_t first,
-                    void* out) override {
-        const size_t bytes = static_cast<size_t>(width) * sizeof(float);
-        for (int i = 0; i < rows; ++i)
-            std::memcpy(static_cast<char*>(out) + static_cast<size_t>(i) * bytes,
-                        static_cast<const char*>(table) + order[first + static_cast<size_t>(i)] * bytes,
-                        bytes);
+    void GatherRows(int rows, std::span<const RowGather> parts, const uint32_t* order,
+                    size_t first) override {
+        for (const RowGather& part : parts) {
+            const size_t bytes = static_cast<size_t>(part.width) * sizeof(float);
+            for (int i = 0; i < rows; ++i)
+                std::memcpy(
+                    static_cast<char*>(part.out) + static_cast<size_t>(i) * bytes,
+                    static_cast<const char*>(part.table) + order[first + static_cast<size_t>(i)] * bytes,
+                    bytes);
+        }
     }
 
  private:

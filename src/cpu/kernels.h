@@ -108,6 +108,12 @@ struct CpuKernels {
     void (*ensemble_scale_backward)(int batch, int members, int width, const float* x, bool broadcast,
                                     const float* scale, const float* dy, float* dx, bool accumulate_dx,
                                     float* dscale);
+    void (*ensemble_output_forward)(const EnsembleOutputSpec& spec, const float* product, const float* base,
+                                    const float* scale, const float* bias, float* preactivation, float* y);
+    void (*ensemble_output_backward)(const EnsembleOutputSpec& spec, const float* product, const float* base,
+                                     const float* scale, const float* preactivation, const float* y,
+                                     const float* dy, float* dproduct, float* dscale, float* dbias);
+    void (*ensemble_sum)(int batch, int members, int width, const float* x, float* out);
     void (*ensemble_bias)(int batch, int members, int width, const float* bias, float* y);
 
     void (*loss)(const LossSpec& spec, int rows, int outputs, int members, const float* logits,

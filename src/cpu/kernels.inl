@@ -23,6 +23,7 @@ namespace {
 #include "cpu/kernels_optimiser.inl"
 
 #include "cpu/kernels_embedding.inl"
+#include "cpu/kernels_ensemble.inl"
 
 constexpr CpuKernels kKernels{
     .name = DLENT_KERNEL_NAME,
@@ -56,6 +57,9 @@ constexpr CpuKernels kKernels{
     .layer_norm_backward = LayerNormBackward,
     .ensemble_scale_forward = EnsembleScaleForward,
     .ensemble_scale_backward = EnsembleScaleBackward,
+    .ensemble_output_forward = EnsembleOutputForward,
+    .ensemble_output_backward = EnsembleOutputBackward,
+    .ensemble_sum = EnsembleSum,
     .ensemble_bias = EnsembleBias,
     .loss = Loss,
     .probabilities = Probabilities,

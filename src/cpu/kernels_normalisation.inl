@@ -1,4 +1,4 @@
-// Sums over rows, batch and layer normalisation, and the scales and biases of ensemble members.
+// Sums over rows, batch and layer normalisation.
 
 /// Sums over rows are taken in blocks first, so that their rounding error hardly grows with the batch.
 constexpr int kSumRows = 64;
@@ -162,58 +162,4 @@ void LayerNormBackward(int rows, int columns, const float* x, const float* gamma
         for (int j = 0; j < columns; ++j)
             dx[j] = rstd * (dy[j] * gamma[j] - sum - (x[j] - mean) * rstd * product);
     }
-}
-
-void EnsembleScaleForward(int batch, int members, int width, const float* x, bool broadcast,
-                          const float* scale, float* y) {
-    const ptrdiff_t step = broadcast ? 0 : width;
-    for (int b = 0; b < batch; ++b, x += broadcast ? width : 0) {
-        const float* s = scale;
-        for (int k = 0; k < members; ++k, x += step, s += width, y += width)
-#pragma GCC ivdep
-            for (int j = 0; j < width; ++j)
-                y[j] = x[j] * s[j];
-    }
-}
-
-void EnsembleScaleBackward(int batch, int members, int width, const float* x, bool broadcast,
-                           const float* scale, const float* dy, float* dx, bool accumulate_dx,
-                           float* dscale) {
-    const ptrdiff_t row_width = static_cast<ptrdiff_t>(members) * width;
-    for (int k = 0; k < members; ++k) {
-        const float* dy_k = dy + static_cast<ptrdiff_t>(k) * width;
-        const float* x_k = broadcast ? x : x + static_cast<ptrdiff_t>(k) * width;
-        const ptrdiff_t x_step = broadcast ? width : row_width;
-        SumOverRows(batch, width, dscale + static_cast<ptrdiff_t>(k) * width,
-                    [=]<bool kTail>(int row, int column, int lanes) {
-                        return LoadSome<kTail>(dy_k + row * row_width + column, lanes) *
-                               LoadSome<kTail>(x_k + row * x_step + column, lanes);
-                    });
-    }
-    if (dx == nullptr)
-        return;
-    for (int b = 0; b < batch; ++b) {
-        const float* s = scale;
-        for (int k = 0; k < members; ++k, dy += width, s += width) {
-            const bool add = accumulate_dx || (broadcast && k > 0);
-            if (add)
-#pragma GCC ivdep
-                for (int j = 0; j < width; ++j)
-                    dx[j] += dy[j] * s[j];
-            else
-#pragma GCC ivdep
-                for (int j = 0; j < width; ++j)
-                    dx[j] = dy[j] * s[j];
-            dx += broadcast ? 0 : width;
-        }
-        dx += broadcast ? width : 0;
-    }
-}
-
-void EnsembleBias(int batch, int members, int width, const float* bias, float* y) {
-    const int columns = members * width;
-    for (int b = 0; b < batch; ++b, y += columns)
-#pragma GCC ivdep
-        for (int j = 0; j < columns; ++j)
-            y[j] += bias[j];
 }

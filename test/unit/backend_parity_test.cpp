@@ -73,7 +73,8 @@ TEST_P(BackendParity, Gemm) {
                                 }
                                 const double expected =
                                     alpha * product[i * n + j] + (beta != 0 ? beta * c[i * ldc + j] : 0.0);
-                                ASSERT_NEAR(actual, expected, 1e-5 * (5 + std::abs(expected)))
+                                ASSERT_NEAR(actual, expected,
+                                            1e-5 * tolerance_factor * (5 + std::abs(expected)))
                                     << m << "x" << n << "x" << k << " at " << i << ", " << j;
                             }
                     }
@@ -488,20 +489,101 @@ TEST_P(BackendParity, EnsembleScaleAndBias) {
             }
 }
 
+TEST_P(BackendParity, EnsembleOutput) {
+    constexpr double kStep = 1e-7;
+    // More rows and columns than are summed up at a time, with a rest of both.
+    struct OutputShape {
+        int batch, members, width;
+    };
+    for (const auto& [batch, members, width] : {OutputShape{1, 1, 1}, {7, 3, 33}, {150, 2, 300}})
+        for (const Activation activation : kActivations)
+            for (const bool has_base : {false, true})
+                for (const bool has_scale : {false, true})
+                    for (const bool member_bias : {false, true}) {
+                        const size_t per_row = static_cast<size_t>(members) * width;
+                        const size_t count = batch * per_row;
+                        const Floats product = RandomFloats(count, 1);
+                        const Floats base = RandomFloats(static_cast<size_t>(batch) * width, 2);
+                        const Floats scale = RandomFloats(per_row, 3);
+                        const Floats bias = RandomFloats(member_bias ? per_row : width, 4);
+                        const Floats dy = RandomFloats(count, 5);
+                        const EnsembleOutputSpec spec{batch, members, width, member_bias, activation};
+                        const float* device_product = Put(product);
+                        const float* device_base = has_base ? Put(base) : nullptr;
+                        const float* device_scale = has_scale ? Put(scale) : nullptr;
+                        float* preactivation = NeedsPreactivation(activation) ? Make(count) : nullptr;
+                        float* y = Make(count);
+                        backend_->EnsembleOutputForward(spec, device_product, device_base, device_scale,
+                                                        Put(bias), preactivation, y);
+                        Doubles z(count);
+                        Doubles expected(count);
+                        for (size_t i = 0; i < count; ++i) {
+                            const size_t column = i % per_row;
+                            z[i] = product[i];
+                            z[i] += has_base ? base[i / per_row * width + column % width] : 0.0;
+                            z[i] *= has_scale ? scale[column] : 1.0;
+                            z[i] += bias[member_bias ? column : column % width];
+                            expected[i] = Activate(activation, z[i]);
+                        }
+                        ExpectClose("ensemble output", Get(y, count), expected);
+                        // The preactivation that nobody wants.
+                        float* alone = Make(count);
+                        backend_->EnsembleOutputForward(spec, device_product, device_base, device_scale,
+                                                        Put(bias), nullptr, alone);
+                        EXPECT_EQ(Get(alone, count), Get(y, count));
+
+                        Doubles dproduct(count);
+                        Doubles dscale(per_row, 0.0);
+                        Doubles dbias(bias.size(), 0.0);
+                        Doubles dbase(base.size(), 0.0);
+                        for (size_t i = 0; i < count; ++i) {
+                            const size_t column = i % per_row;
+                            const size_t of_base = i / per_row * width + column % width;
+                            const double slope =
+                                (Activate(activation, z[i] + kStep) - Activate(activation, z[i] - kStep)) /
+                                (2 * kStep);
+                            const double dz = dy[i] * slope;
+                            dbias[member_bias ? column : column % width] += dz;
+                            dscale[column] +=
+                                dz * (static_cast<double>(product[i]) + (has_base ? base[of_base] : 0.0));
+                            dproduct[i] = dz * (has_scale ? scale[column] : 1.0);
+                            dbase[of_base] += dproduct[i];
+                        }
+                        for (const bool in_place : {false, true}) {
+                            float* gradient = Put(dy);
+                            float* device_dproduct = in_place ? gradient : Make(count);
+                            float* device_dscale = has_scale ? Make(per_row) : nullptr;
+                            float* device_dbias = Make(bias.size());
+                            float* device_dbase = Make(base.size());
+                            backend_->EnsembleOutputBackward(spec, device_product, device_base, device_scale,
+                                                             preactivation, y, gradient, device_dproduct,
+                                                             device_dscale, device_dbias);
+                            backend_->EnsembleSum(batch, members, width, device_dproduct, device_dbase);
+                            ExpectClose("dproduct", Get(device_dproduct, count), dproduct);
+                            ExpectClose("dbias", Get(device_dbias, bias.size()), dbias);
+                            if (has_scale)
+                                ExpectClose("dscale", Get(device_dscale, per_row), dscale);
+                            ExpectClose("dbase", Get(device_dbase, base.size()), dbase);
+                        }
+                    }
+}
+
 TEST_P(BackendParity, GatherRows) {
-    for (const int width : {1, 3, 28, 300}) {
-        const Floats table = RandomFloats(50 * static_cast<size_t>(width), 1);
-        std::vector<uint32_t> order(70);
-        for (size_t i = 0; i < order.size(); ++i)
-            order[i] = static_cast<uint32_t>(i * 37 % 50);
-        float* out = Make(33 * static_cast<size_t>(width));
-        backend_->GatherRows(33, width, Put(table), Put(order), 20, out);
-        Floats expected;
+    std::vector<uint32_t> order(70);
+    for (size_t i = 0; i < order.size(); ++i)
+        order[i] = static_cast<uint32_t>(i * 37 % 50);
+    std::vector<RowGather> parts;
+    std::vector<Floats> expected;
+    for (const int width : {1, 3, 28, 300, 2}) {
+        const Floats table = RandomFloats(50 * static_cast<size_t>(width), width);
+        parts.push_back({width, Put(table), Make(33 * static_cast<size_t>(width))});
+        Floats& rows = expected.emplace_back();
         for (int i = 0; i < 33; ++i)
-            expected.insert(expected.end(), &table[order[20 + i] * width],
-                            &table[order[20 + i] * width] + width);
-        EXPECT_EQ(Get(out, expected.size()), expected);
+            rows.insert(rows.end(), &table[order[20 + i] * width], &table[order[20 + i] * width] + width);
     }
+    backend_->GatherRows(33, parts, Put(order), 20);
+    for (size_t i = 0; i < parts.size(); ++i)
+        EXPECT_EQ(Get(static_cast<float*>(parts[i].out), expected[i].size()), expected[i]);
 }
 
 TEST_P(BackendParity, PermuteRows) {
@@ -546,7 +628,8 @@ TEST_P(BackendParity, AProgramsStepsAreWhatTheyEnqueue) {
         return Device{Make(kRows * kWidth), Put(RandomFloats(64, 2)), Make(64), Make(64), Make(64), Make(64)};
     };
     const auto enqueue = [&](Backend& backend, const Device& d, const StepScalars& s) {
-        backend.GatherRows(s.rows, kWidth, device_table, device_order, s.first_row, d.batch);
+        const RowGather rows[] = {{kWidth, device_table, d.batch}};
+        backend.GatherRows(s.rows, rows, device_order, s.first_row);
         backend.Dropout(static_cast<size_t>(s.rows) * kWidth, 0.3f, 99, s.step, d.batch, d.batch);
         backend.AdamWStep({.learning_rate = s.learning_rate, .step = s.optimizer_step}, segments, d.batch,
                           one, d.parameters, d.first, d.second);

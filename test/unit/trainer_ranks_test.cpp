@@ -115,10 +115,10 @@ class WatchedBackend final : public RankedBackend {
                             weight_sum);
     }
 
-    void GatherRows(int rows, int width, const void* table, const uint32_t* order, size_t first,
-                    void* out) override {
+    void GatherRows(int rows, std::span<const RowGather> parts, const uint32_t* order,
+                    size_t first) override {
         ++gathers;
-        RankedBackend::GatherRows(rows, width, table, order, first, out);
+        RankedBackend::GatherRows(rows, parts, order, first);
     }
 
     int allocations_left = -1;

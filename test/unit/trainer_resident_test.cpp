@@ -42,10 +42,10 @@ class ResidentBackend final : public gpu::ForwardingBackend {
  public:
     explicit ResidentBackend(size_t bytes) : ForwardingBackend(MakeCpuBackend()), bytes_(bytes) {}
     size_t ResidentBytes() const override { return bytes_; }
-    void GatherRows(int rows, int width, const void* table, const uint32_t* order, size_t first,
-                    void* out) override {
+    void GatherRows(int rows, std::span<const RowGather> parts, const uint32_t* order,
+                    size_t first) override {
         ++gathers;
-        ForwardingBackend::GatherRows(rows, width, table, order, first, out);
+        ForwardingBackend::GatherRows(rows, parts, order, first);
     }
     void* Allocate(size_t bytes) override {
         return bytes > largest ? nullptr : ForwardingBackend::Allocate(bytes);

@@ -68,6 +68,23 @@ struct SgdStepSpec {
     bool nesterov = false;
 };
 
+/// The end of a batch-ensemble layer: f((product + base) ∘ scale + bias), where product is
+/// [batch × members × width].
+struct EnsembleOutputSpec {
+    int batch = 0;
+    int members = 1;
+    int width = 0;
+    bool member_bias = true;  ///< bias is [members × width], else [width]
+    Activation activation = Activation::kIdentity;
+};
+
+/// A table that GatherRows takes rows of: `width` values of four bytes each, into out [rows × width].
+struct RowGather {
+    int width = 0;
+    const void* table = nullptr;
+    void* out = nullptr;
+};
+
 /// What differs between two steps of a training whose batches have the same number of rows.
 struct StepScalars {
     int rows = 0;          ///< of the batch, on all ranks together
@@ -245,6 +262,21 @@ class Backend {
     virtual void EnsembleScaleBackward(int batch, int members, int width, const float* x, bool broadcast,
                                        const float* scale, const float* dy, float* dx, bool accumulate_dx,
                                        float* dscale) = 0;
+    /// y[b, k, :] = f((product[b, k, :] + base[b, :]) ∘ scale[k, :] + bias[k, :]). `base`, what is added for
+    /// all members alike, and `scale` may be null. `preactivation` receives the argument of f where the
+    /// activation's gradient needs it, and may be null otherwise.
+    virtual void EnsembleOutputForward(const EnsembleOutputSpec& spec, const float* product,
+                                       const float* base, const float* scale, const float* bias,
+                                       float* preactivation, float* y) = 0;
+    /// From dy: dproduct, which may be dy; dscale, null where there is no scale; dbias. `preactivation` is
+    /// read only where NeedsPreactivation, `y` elsewhere. The gradient of the base is EnsembleSum of
+    /// dproduct.
+    virtual void EnsembleOutputBackward(const EnsembleOutputSpec& spec, const float* product,
+                                        const float* base, const float* scale, const float* preactivation,
+                                        const float* y, const float* dy, float* dproduct, float* dscale,
+                                        float* dbias) = 0;
+    /// out[b, :] = Σ_k x[b, k, :].
+    virtual void EnsembleSum(int batch, int members, int width, const float* x, float* out) = 0;
     /// y[b, k, :] += bias[k, :], in place; backward is ColumnSum over the batch with members·width columns.
     virtual void EnsembleBias(int batch, int members, int width, const float* bias, float* y) = 0;
 
@@ -291,9 +323,9 @@ class Backend {
     virtual int StepsAhead() const { return 1; }
     /// order[i] = rows[permutation(i)], i below the permutation's count.
     virtual void PermuteRows(const RandomPermutation& permutation, const uint32_t* rows, uint32_t* order) = 0;
-    /// out[i, :] = table[order[first + i], :], `rows` rows of `width` values of four bytes.
-    virtual void GatherRows(int rows, int width, const void* table, const uint32_t* order, size_t first,
-                            void* out) = 0;
+    /// out[i, :] = table[order[first + i], :] for `rows` rows of each part.
+    virtual void GatherRows(int rows, std::span<const RowGather> parts, const uint32_t* order,
+                            size_t first) = 0;
     /// A program whose steps are what `enqueue` enqueues. Two steps of the same number of rows must differ in
     /// nothing but the numbers of StepScalars, handed to the operators that take them. Both `enqueue` and
     /// what it uses must outlive the program.

@@ -1,5 +1,7 @@
 #include "core/train/batch_feeder.h"
 
+#include <array>
+
 namespace dlent {
 
 Status BatchFeeder::Prepare(const NetworkSpec& spec, int max_rows, bool with_targets) {
@@ -46,7 +48,14 @@ Expected<bool> BatchFeeder::MakeResident(const CancelToken& cancel) {
 }
 
 BatchInputs BatchFeeder::FeedResident(const uint32_t* order, size_t first, int rows) {
-    ForEach([&](auto& part) { part.GatherOnDevice(backend_, order, first, rows); });
+    std::array<RowGather, 5> parts;
+    size_t count = 0;
+    ForEach([&](auto& part) {
+        if (part.width > 0) {
+            parts[count++] = part.OnDevice();
+        }
+    });
+    backend_.GatherRows(rows, std::span(parts).first(count), order, first);
     return Fed(rows);
 }
 

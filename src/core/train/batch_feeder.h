@@ -69,11 +69,7 @@ class BatchFeeder {
             }
             return Status::Ok();
         }
-        void GatherOnDevice(Backend& backend, const uint32_t* order, size_t first, int rows) {
-            if (width > 0) {
-                backend.GatherRows(rows, static_cast<int>(width), table.data(), order, first, device.data());
-            }
-        }
+        RowGather OnDevice() { return {static_cast<int>(width), table.data(), device.data()}; }
     };
 
     /// Calls f for every part.

@@ -8,6 +8,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <limits>
@@ -18,6 +20,7 @@
 
 #include "gpu/cuda/elementwise.cuh"
 #include "gpu/cuda/embedding.cuh"
+#include "gpu/cuda/ensemble.cuh"
 #include "gpu/cuda/loss.cuh"
 #include "gpu/cuda/matmul.h"
 #include "gpu/cuda/normalization.cuh"
@@ -30,6 +33,32 @@ namespace dlent::cuda {
 namespace {
 
 constexpr size_t kMaxSharedBytes = 48 << 10;  ///< of a block, without asking for more
+constexpr size_t kWorkspaceBytes = size_t{32} << 20;
+constexpr size_t kSideWorkspaceBytes = size_t{8} << 20;
+/// Multiplications of a product up to which it leaves a part of the card to another one beside it.
+constexpr size_t kBesideAtMost = size_t{1} << 28;
+/// Logits of a batch up to which one block takes its whole loss.
+constexpr size_t kSmallLoss = 8 * kThreads;
+
+constexpr int kContextLost = 12;  ///< exit status
+
+bool EndsContext(cudaError_t error) {
+    switch (error) {
+        case cudaErrorECCUncorrectable:
+        case cudaErrorIllegalAddress:
+        case cudaErrorLaunchTimeout:
+        case cudaErrorAssert:
+        case cudaErrorHardwareStackError:
+        case cudaErrorIllegalInstruction:
+        case cudaErrorMisalignedAddress:
+        case cudaErrorInvalidAddressSpace:
+        case cudaErrorInvalidPc:
+        case cudaErrorLaunchFailure:
+            return true;
+        default:
+            return false;
+    }
+}
 
 class CudaBackend final : public Backend {
  public:
@@ -43,17 +72,29 @@ class CudaBackend final : public Backend {
             cudaFree(pointer);
             gate_.release(gate_.context, bytes);
         }
-        if (stream_ != nullptr)
-            cudaStreamDestroy(stream_);
+        for (const cudaEvent_t event : {forked_, joined_}) {
+            if (event != nullptr)
+                cudaEventDestroy(event);
+        }
+        for (const cudaStream_t stream : {stream_, side_stream_}) {
+            if (stream != nullptr)
+                cudaStreamDestroy(stream);
+        }
     }
 
     bool Create(std::string* reason) {
         Check(cudaSetDevice(device_));
         Check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking));
+        Check(cudaStreamCreateWithFlags(&side_stream_, cudaStreamNonBlocking));
+        Check(cudaEventCreateWithFlags(&forked_, cudaEventDisableTiming));
+        Check(cudaEventCreateWithFlags(&joined_, cudaEventDisableTiming));
         Check(matmul_.Create());
-        if (fault_.ok())
-            workspace_ = Allocate(Matmul::kWorkspaceBytes);
-        if (fault_.ok() && workspace_ == nullptr)
+        if (fault_.ok()) {
+            workspace_ = {Allocate(kWorkspaceBytes), kWorkspaceBytes};
+            side_workspace_ = {Allocate(kSideWorkspaceBytes), kSideWorkspaceBytes};
+            ticket_ = static_cast<unsigned*>(Allocate(sizeof(*ticket_)));
+        }
+        if (fault_.ok() && (workspace_.data == nullptr || side_workspace_.data == nullptr || ticket_ == nullptr))
             fault_ = {StatusCode::kOutOfMemory, "out of memory for the workspace of products"};
         *reason = fault_.message();
         return fault_.ok();
@@ -196,41 +237,22 @@ class CudaBackend final : public Backend {
     }
     void DenseBackward(int rows, int inputs, int outputs, const float* x, int ldx, const float* weight,
                        const float* dz, float* dweight, float* dbias, float* dx, bool accumulate_dx) override {
-        bool bias_done = dbias == nullptr;
-        if (inputs > 0 && outputs > 0 && rows > 0) {
-            MatmulCall call;
-            call.transpose_a = true;
-            call.m = inputs;
-            call.n = outputs;
-            call.k = rows;
-            call.a = x;
-            call.lda = ldx;
-            call.b = dz;
-            call.ldb = call.ldc = call.ldd = outputs;
-            call.d = dweight;
-            cublasStatus_t status = CUBLAS_STATUS_NOT_SUPPORTED;
-            if (dbias != nullptr) {
-                call.bias = dbias;
-                call.epilogue = MatmulCall::Epilogue::kBiasGradient;
-                status = matmul_.Run(call, workspace_, stream_);
-                bias_done = status == CUBLAS_STATUS_SUCCESS;
-            }
-            if (status == CUBLAS_STATUS_NOT_SUPPORTED) {
-                call.bias = nullptr;
-                call.epilogue = MatmulCall::Epilogue::kNone;
-                status = matmul_.Run(call, workspace_, stream_);
-            }
-            Check(status);
-        }
-        if (!bias_done)
-            ColumnSum(rows, outputs, dz, dbias);
-        if (dx != nullptr)
-            Gemm(false, true, rows, inputs, outputs, 1.0f, dz, outputs, weight, outputs,
-                 accumulate_dx ? 1.0f : 0.0f, dx, ldx);
+        if (dx == nullptr)
+            return WeightGradient(rows, inputs, outputs, x, ldx, dz, dweight, dbias, workspace_, stream_);
+        // Small products leave the card half empty: the two gradients are computed side by side.
+        const bool beside = Product(rows, inputs) * outputs <= kBesideAtMost;
+        if (beside)
+            Fork();
+        WeightGradient(rows, inputs, outputs, x, ldx, dz, dweight, dbias, beside ? side_workspace_ : workspace_,
+                       beside ? side_stream_ : stream_);
+        Gemm(false, true, rows, inputs, outputs, 1.0f, dz, outputs, weight, outputs, accumulate_dx ? 1.0f : 0.0f, dx,
+             ldx);
+        if (beside)
+            Join();
     }
     void ColumnSum(int rows, int columns, const float* x, float* out) override {
-        SumOverRows(rows, columns, out, [=] __device__(int row, int column) {
-            return x[static_cast<size_t>(row) * columns + column];
+        SumOverRows<1>(rows, columns, {out}, [=] __device__(int row, int column) {
+            return SumsOf(x[static_cast<size_t>(row) * columns + column]);
         });
     }
 
@@ -330,17 +352,19 @@ class CudaBackend final : public Backend {
             most_bins = std::max(most_bins, (*offsets)[f + 1] - (*offsets)[f]);
         const size_t total = Product(offsets->back(), width);
         const int splits = std::max(1, std::min((rows + 63) / 64, 2112 / features));
-        auto* const whole = Scratch<float>(2 * splits * total);
-        if (whole == nullptr)
+        auto* const all_sums = Scratch<float>((splits == 1 ? 2 : 2 * (static_cast<size_t>(splits) + 1)) * total);
+        if (all_sums == nullptr)
             return;
-        float* const part = whole + splits * total;
         const size_t shared = 2 * Product(most_bins, width) * sizeof(float);
         const bool in_shared = shared <= kMaxSharedBytes;
         const dim3 grid(static_cast<unsigned>(features), static_cast<unsigned>(splits));
         const int threads = std::min(kThreads, (width + 31) / 32 * 32);
-        LaunchOn(grid, threads, in_shared ? shared : 0, BinSumsKernel, rows, features, width, splits, total, bins, fractions, bin_offsets, dout, in_shared, whole, part);
-        Launch(BinFinishKernel, Product(features, width), width, splits, total, bin_offsets, whole, part,
-               dweight);
+        LaunchOn(grid, threads, in_shared ? shared : 0, BinSumsKernel, rows, features, width, splits, total, bins, fractions, bin_offsets, dout, in_shared, all_sums);
+        float* const sums = splits == 1 ? all_sums : all_sums + static_cast<size_t>(splits) * 2 * total;
+        if (splits > 1)
+            Launch(ColumnFinishKernel<2>, 2 * total, static_cast<int>(total), splits, all_sums,
+                   ColumnSums<2>{sums, sums + total});
+        Launch(BinFinishKernel, Product(features, width), width, bin_offsets, sums, sums + total, dweight);
     }
     void PiecewiseLinearInputGradient(int rows, int features, int width, const int32_t* bins, const float* fractions,
                                       const int32_t* bin_offsets, const float* edges, const float* weight,
@@ -356,12 +380,10 @@ class CudaBackend final : public Backend {
     void NumericLinearBackward(int rows, int features, int width, const float* x, const float* dout, float* dweight,
                                float* dbias) override {
         const int columns = features * width;
-        SumOverRows(rows, columns, dweight, [=] __device__(int row, int column) {
-            return x[static_cast<size_t>(row) * features + column / width] *
-                   dout[static_cast<size_t>(row) * columns + column];
+        SumOverRows<2>(rows, columns, {dweight, dbias}, [=] __device__(int row, int column) {
+            const float gradient = dout[static_cast<size_t>(row) * columns + column];
+            return SumsOf(x[static_cast<size_t>(row) * features + column / width] * gradient, gradient);
         });
-        if (dbias != nullptr)
-            ColumnSum(rows, columns, dout, dbias);
     }
     void NumericLinearInputGradient(int rows, int features, int width, const float* weight, const float* dout,
                                     float* dx, bool accumulate) override {
@@ -375,7 +397,7 @@ class CudaBackend final : public Backend {
     }
     void PeriodicBackward(int rows, int features, int frequencies, const float* x, const float* coefficients,
                           const float* dout, float* dcoefficients) override {
-        SumOverRows(rows, features * frequencies, dcoefficients, [=] __device__(int row, int column) {
+        SumOverRows<1>(rows, features * frequencies, {dcoefficients}, [=] __device__(int row, int column) {
             const int f = column / frequencies;
             const int j = column % frequencies;
             const size_t entry = static_cast<size_t>(row) * features + f;
@@ -383,7 +405,7 @@ class CudaBackend final : public Backend {
             float sine;
             float cosine;
             SinCosOfProduct(coefficients[column], x[entry], &sine, &cosine);
-            return 6.28318531f * x[entry] * (gradient[frequencies + j] * cosine - gradient[j] * sine);
+            return SumsOf(6.28318531f * x[entry] * (gradient[frequencies + j] * cosine - gradient[j] * sine));
         });
     }
     void PeriodicInputGradient(int rows, int features, int frequencies, const float* x, const float* coefficients,
@@ -416,9 +438,9 @@ class CudaBackend final : public Backend {
         if (training) {
             ColumnSum(rows, columns, x, saved_mean);
             Launch(ScaleByKernel, static_cast<size_t>(columns), 1.0f / static_cast<float>(rows), saved_mean);
-            SumOverRows(rows, columns, saved_rstd, [=] __device__(int row, int column) {
+            SumOverRows<1>(rows, columns, {saved_rstd}, [=] __device__(int row, int column) {
                 const float centred = x[static_cast<size_t>(row) * columns + column] - saved_mean[column];
-                return centred * centred;
+                return SumsOf(centred * centred);
             });
             LaunchOn(BlocksFor(columns), kThreads, 0, BatchNormStatisticsKernel, rows, columns, epsilon, momentum, running_mean, running_variance, saved_mean, saved_rstd);
         } else {
@@ -428,10 +450,9 @@ class CudaBackend final : public Backend {
     }
     void BatchNormBackward(int rows, int columns, const float* x, const float* gamma, const float* saved_mean,
                            const float* saved_rstd, const float* dy, float* dx, float* dgamma, float* dbeta) override {
-        ColumnSum(rows, columns, dy, dbeta);
-        SumOverRows(rows, columns, dgamma, [=] __device__(int row, int column) {
+        SumOverRows<2>(rows, columns, {dbeta, dgamma}, [=] __device__(int row, int column) {
             const size_t at = static_cast<size_t>(row) * columns + column;
-            return dy[at] * (x[at] - saved_mean[column]) * saved_rstd[column];
+            return SumsOf(dy[at], dy[at] * (x[at] - saved_mean[column]) * saved_rstd[column]);
         });
         Launch(BatchNormBackwardKernel, Product(rows, columns), columns, 1.0f / static_cast<float>(rows), x, gamma,
                saved_mean, saved_rstd, dy, dgamma, dbeta, dx);
@@ -443,10 +464,9 @@ class CudaBackend final : public Backend {
     }
     void LayerNormBackward(int rows, int columns, const float* x, const float* gamma, const float* saved_mean,
                            const float* saved_rstd, const float* dy, float* dx, float* dgamma, float* dbeta) override {
-        ColumnSum(rows, columns, dy, dbeta);
-        SumOverRows(rows, columns, dgamma, [=] __device__(int row, int column) {
+        SumOverRows<2>(rows, columns, {dbeta, dgamma}, [=] __device__(int row, int column) {
             const size_t at = static_cast<size_t>(row) * columns + column;
-            return dy[at] * (x[at] - saved_mean[row]) * saved_rstd[row];
+            return SumsOf(dy[at], dy[at] * (x[at] - saved_mean[row]) * saved_rstd[row]);
         });
         if (rows > 0)
             LaunchOn(std::min(rows, kMaxBlocks), kThreads, 0, LayerNormBackwardKernel, rows, columns, x, gamma, saved_mean, saved_rstd, dy, dx);
@@ -461,14 +481,48 @@ class CudaBackend final : public Backend {
                                const float* scale, const float* dy, float* dx, bool accumulate_dx,
                                float* dscale) override {
         const int columns = members * width;
-        SumOverRows(batch, columns, dscale, [=] __device__(int row, int column) {
-            const size_t from = broadcast ? static_cast<size_t>(row) * width + column % width
-                                          : static_cast<size_t>(row) * columns + column;
-            return dy[static_cast<size_t>(row) * columns + column] * x[from];
+        if (broadcast) {
+            SumOverRows<1>(batch, columns, {dscale}, [=] __device__(int row, int column) {
+                return SumsOf(dy[static_cast<size_t>(row) * columns + column] *
+                              x[static_cast<size_t>(row) * width + column % width]);
+            });
+            if (dx != nullptr)
+                Launch(EnsembleBroadcastBackwardKernel, Product(batch, width), members, width, scale, dy, dx,
+                       accumulate_dx);
+            return;
+        }
+        TakeColumnSums<1>(batch, columns, {dscale}, EnsembleScaleGradient{columns, x, scale, dy, dx, accumulate_dx});
+    }
+    void EnsembleOutputForward(const EnsembleOutputSpec& spec, const float* product, const float* base,
+                               const float* scale, const float* bias, float* preactivation, float* y) override {
+        const int columns = spec.members * spec.width;
+        if (columns == 0 || spec.batch == 0)
+            return;
+        const int blocks = (columns + kThreads - 1) / kThreads;
+        const dim3 grid(static_cast<unsigned>(blocks),
+                        static_cast<unsigned>(std::min(spec.batch, std::max(1, kMaxBlocks / blocks))));
+        WithActivation(spec.activation, [&]<Activation kActivation>() {
+            LaunchOn(grid, kThreads, 0, EnsembleOutputForwardKernel<kActivation>, spec, product, base, scale, bias, preactivation, y);
         });
-        if (dx != nullptr)
-            Launch(EnsembleScaleBackwardKernel, Product(batch, broadcast ? width : columns), members, width,
-                   broadcast, scale, dy, dx, accumulate_dx);
+    }
+    void EnsembleOutputBackward(const EnsembleOutputSpec& spec, const float* product, const float* base,
+                                const float* scale, const float* preactivation, const float* y, const float* dy,
+                                float* dproduct, float* dscale, float* dbias) override {
+        const int columns = spec.members * spec.width;
+        const float* const source = NeedsPreactivation(spec.activation) ? preactivation : y;
+        const bool sums_members = !spec.member_bias && spec.members > 1;
+        float* const member_bias = sums_members ? Scratch<float>(static_cast<size_t>(columns), &member_sums_) : dbias;
+        if (member_bias == nullptr)
+            return;
+        WithActivation(spec.activation, [&]<Activation kActivation>() {
+            TakeColumnSums<2>(spec.batch, columns, {member_bias, dscale},
+                              EnsembleOutputGradient<kActivation>{spec, product, base, scale, source, dy, dproduct});
+        });
+        if (sums_members)
+            EnsembleSum(1, spec.members, spec.width, member_bias, dbias);
+    }
+    void EnsembleSum(int batch, int members, int width, const float* x, float* out) override {
+        Launch(EnsembleSumKernel, Product(batch, width), members, width, x, out);
     }
     void EnsembleBias(int batch, int members, int width, const float* bias, float* y) override {
         Launch(AddRowKernel, Product(batch, members) * width, members * width, bias, y);
@@ -484,6 +538,8 @@ class CudaBackend final : public Backend {
         const LossRows batch = {spec.kind,  spec.label_smoothing, spec.focal_gamma, spec.huber_delta,
                                 spec.quantile, spec.class_weights, rows,            outputs,
                                 members,    classes,              targets,          row_weights};
+        if (Product(rows, classes ? outputs : 1) <= kSmallLoss)
+            return LaunchOn(1, kThreads, 0, SmallLossKernel, batch, logits, accumulator, dlogits, weight_sum);
         const int blocks = std::min(BlocksFor(rows), kSumBlocks);
         auto* const parts = Scratch<double>(2 * kSumBlocks + 1);
         if (parts == nullptr)
@@ -507,8 +563,7 @@ class CudaBackend final : public Backend {
         if (parts == nullptr)
             return;
         const int blocks = std::max(1, std::min(BlocksFor(count), kSumBlocks));
-        LaunchOn(blocks, kThreads, 0, SumOfSquaresKernel, count, gradient, parts);
-        LaunchOn(1, kThreads, 0, ClipScaleKernel, blocks, parts, weight_sum, max_norm, scale);
+        LaunchOn(blocks, kThreads, 0, ClipScaleKernel, count, gradient, weight_sum, max_norm, parts, ticket_, scale);
     }
     void AdamWStep(const AdamWStepSpec& spec, std::span<const ParameterSegment> segments, const float* gradient,
                    const float* gradient_scale, float* parameters, float* first_moment,
@@ -542,9 +597,18 @@ class CudaBackend final : public Backend {
     void PermuteRows(const RandomPermutation& permutation, const uint32_t* rows, uint32_t* order) override {
         Launch(PermuteRowsKernel, permutation.count(), permutation, rows, order);
     }
-    void GatherRows(int rows, int width, const void* table, const uint32_t* order, size_t first, void* out) override {
-        Launch(GatherRowsKernel, Product(rows, width), width, static_cast<const uint32_t*>(table), order,
-               static_cast<uint64_t>(first), current_step_, static_cast<uint32_t*>(out));
+    void GatherRows(int rows, std::span<const RowGather> parts, const uint32_t* order, size_t first) override {
+        while (!parts.empty()) {
+            const auto some = parts.first(std::min<size_t>(parts.size(), GatherParts::kMost));
+            GatherParts gather{};
+            std::copy(some.begin(), some.end(), gather.of);
+            for (const RowGather& part : some)
+                gather.width += part.width;
+            if (gather.width > 0)
+                Launch(GatherRowsKernel, Product(rows, gather.width), gather, order, static_cast<uint64_t>(first),
+                       current_step_);
+            parts = parts.subspan(some.size());
+        }
     }
     std::unique_ptr<StepProgram> MakeStepProgram(StepFunction enqueue) override;
 
@@ -560,10 +624,15 @@ class CudaBackend final : public Backend {
     static size_t Product(int a, int b) { return static_cast<size_t>(a) * static_cast<size_t>(b); }
     static ptrdiff_t Stride(int a, int b) { return static_cast<ptrdiff_t>(a) * b; }
 
-    /// Keeps the first fault.
+    /// Keeps the first fault. Those that a context does not survive end the process, which all its jobs have in
+    /// common: it could do nothing more, and another one takes its place.
     void Check(cudaError_t result) {
         if (result == cudaSuccess)
             return;
+        if (EndsContext(result)) {
+            std::fprintf(stderr, "dlent-gpud: the CUDA context is lost: %s\n", cudaGetErrorString(result));
+            std::_Exit(kContextLost);
+        }
         cudaGetLastError();
         if (fault_.ok())
             fault_ = {result == cudaErrorMemoryAllocation ? StatusCode::kOutOfMemory : StatusCode::kInternal,
@@ -619,35 +688,93 @@ class CudaBackend final : public Backend {
             LaunchOn(BlocksFor(count), kThreads, 0, kernel, count, arguments...);
     }
 
+    /// Memory of operators, as large as the largest call so far.
+    struct Reserve {
+        void* data = nullptr;
+        size_t bytes = 0;
+    };
     /// Memory that lasts until the next call: operators follow each other on one stream.
     template <typename T>
-    T* Scratch(size_t count) {
+    T* Scratch(size_t count, Reserve* reserve) {
         const size_t bytes = std::max<size_t>(count * sizeof(T), 64);
-        if (bytes > scratch_bytes_) {
-            if (scratch_ != nullptr)
-                Free(scratch_);
-            scratch_ = Allocate(bytes);
-            scratch_bytes_ = scratch_ == nullptr ? 0 : bytes;
-            if (scratch_ == nullptr && fault_.ok())
+        if (bytes > reserve->bytes) {
+            if (reserve->data != nullptr)
+                Free(reserve->data);
+            reserve->data = Allocate(bytes);
+            reserve->bytes = reserve->data == nullptr ? 0 : bytes;
+            if (reserve->data == nullptr && fault_.ok())
                 fault_ = {StatusCode::kOutOfMemory, "out of memory for the workspace of an operator"};
         }
-        return static_cast<T*>(scratch_);
+        return static_cast<T*>(reserve->data);
+    }
+    template <typename T>
+    T* Scratch(size_t count) {
+        return Scratch<T>(count, &scratch_);
     }
 
-    /// out[column] = Σ_rows op(row, column).
-    template <typename Op>
-    void SumOverRows(int rows, int columns, float* out, Op op) {
+    /// out.of[s][column] = Σ_rows op(row, column).of[s].
+    template <int kCount, typename Op>
+    void SumOverRows(int rows, int columns, ColumnSums<kCount> out, Op op) {
+        TakeColumnSums<kCount>(rows, columns, out, ReadOnlySum<kCount, Op>{op});
+    }
+    /// The same of an `op` as ColumnPartsKernel has it.
+    template <int kCount, typename Op>
+    void TakeColumnSums(int rows, int columns, ColumnSums<kCount> out, Op op) {
         if (columns == 0)
             return;
         const int splits = RowSplits(rows, columns);
-        float* const parts = splits == 1 ? out : Scratch<float>(Product(splits, columns));
-        if (parts == nullptr)
+        const size_t sums = static_cast<size_t>(kCount) * static_cast<size_t>(columns);
+        float* const parts = splits == 1 ? nullptr : Scratch<float>(static_cast<size_t>(splits) * sums);
+        if (splits > 1 && parts == nullptr)
             return;
         const dim3 grid(static_cast<unsigned>((columns + kTileColumns - 1) / kTileColumns),
                         static_cast<unsigned>(splits));
-        LaunchOn(grid, dim3(kTileColumns, kTileRows), 0, ColumnPartsKernel<Op>, rows, columns, splits, op, parts);
+        LaunchOn(grid, dim3(kTileColumns, kTileRows), 0, ColumnPartsKernel<kCount, Op>, rows, columns, splits, op, out, parts);
         if (splits > 1)
-            Launch(ColumnFinishKernel, static_cast<size_t>(columns), splits, parts, out);
+            Launch(ColumnFinishKernel<kCount>, sums, columns, splits, parts, out);
+    }
+
+    /// The part of DenseBackward that is the parameters'; sums that no epilogue takes follow on the main stream.
+    void WeightGradient(int rows, int inputs, int outputs, const float* x, int ldx, const float* dz, float* dweight,
+                        float* dbias, const MatmulWorkspace& workspace, cudaStream_t stream) {
+        bool bias_done = dbias == nullptr;
+        if (inputs > 0 && outputs > 0 && rows > 0) {
+            MatmulCall call;
+            call.transpose_a = true;
+            call.m = inputs;
+            call.n = outputs;
+            call.k = rows;
+            call.a = x;
+            call.lda = ldx;
+            call.b = dz;
+            call.ldb = call.ldc = call.ldd = outputs;
+            call.d = dweight;
+            cublasStatus_t status = CUBLAS_STATUS_NOT_SUPPORTED;
+            if (dbias != nullptr) {
+                call.bias = dbias;
+                call.epilogue = MatmulCall::Epilogue::kBiasGradient;
+                status = matmul_.Run(call, workspace, stream);
+                bias_done = status == CUBLAS_STATUS_SUCCESS;
+            }
+            if (status == CUBLAS_STATUS_NOT_SUPPORTED) {
+                call.bias = nullptr;
+                call.epilogue = MatmulCall::Epilogue::kNone;
+                status = matmul_.Run(call, workspace, stream);
+            }
+            Check(status);
+        }
+        if (!bias_done)
+            ColumnSum(rows, outputs, dz, dbias);
+    }
+
+    /// What is enqueued on the side stream from here to Join() runs beside the main stream.
+    void Fork() {
+        Check(cudaEventRecord(forked_, stream_));
+        Check(cudaStreamWaitEvent(side_stream_, forked_, 0));
+    }
+    void Join() {
+        Check(cudaEventRecord(joined_, side_stream_));
+        Check(cudaStreamWaitEvent(stream_, joined_, 0));
     }
 
     void ParametricGradient(Activation activation, int rows, int columns, const float* x, const float* dy,
@@ -679,7 +806,8 @@ class CudaBackend final : public Backend {
             Check(cub::DeviceRadixSort::SortPairs(sorted_rows + padded, sort_bytes, keys, sorted_keys, batch_rows,
                                                   sorted_rows, count, 0, bits, stream_));
         }
-        LaunchOn(std::min(table_rows, kMaxBlocks), dim3(32, kSegmentGroups), 0, TableGradientKernel, count, width,
+        const dim3 grid(static_cast<unsigned>(std::min(table_rows, kMaxBlocks)), static_cast<unsigned>((width + 31) / 32));
+        LaunchOn(grid, dim3(32, kSegmentGroups), 0, TableGradientKernel, count, width,
                  sorted_keys, sorted_rows, dout, ld_dout, static_cast<uint32_t>(table_rows), dtable);
     }
 
@@ -731,12 +859,17 @@ class CudaBackend final : public Backend {
     const DlentMemoryGate& gate_;
     Matmul matmul_;
     cudaStream_t stream_ = nullptr;
+    cudaStream_t side_stream_ = nullptr;  ///< idle between two operators
+    cudaEvent_t forked_ = nullptr;
+    cudaEvent_t joined_ = nullptr;
     StagingRing staging_;
     Status fault_;
     std::unordered_map<void*, size_t> sizes_;
-    void* workspace_ = nullptr;
-    void* scratch_ = nullptr;
-    size_t scratch_bytes_ = 0;
+    MatmulWorkspace workspace_;
+    MatmulWorkspace side_workspace_;
+    unsigned* ticket_ = nullptr;  ///< of ClipScaleKernel
+    Reserve scratch_;
+    Reserve member_sums_;  ///< of EnsembleOutputBackward, which has scratch memory beside them
     std::unordered_map<const int32_t*, std::vector<int32_t>> host_tables_;
     std::vector<ParameterSegment> chunks_of_;
     ParameterChunk* chunks_ = nullptr;
@@ -864,6 +997,7 @@ class GraphProgram final : public StepProgram {
 
     void Forget(Graph* graph) {
         backend_.ComeToRest();
+        backend_.Check(cudaStreamSynchronize(backend_.stream_));  // what is destroyed must not be running
         for (const Part& part : graph->parts) {
             if (part.executable != nullptr)
                 cudaGraphExecDestroy(part.executable);
@@ -888,16 +1022,16 @@ struct AlphaGradient {
     int columns;
     const float* x;
     const float* dy;
-    __device__ float operator()(int row, int column) const {
+    __device__ Sums<1> operator()(int row, int column) const {
         const size_t at = static_cast<size_t>(row) * columns + column;
-        return dy[at] * (Activate<kActivation>(x[at]) - x[at]);
+        return SumsOf(dy[at] * (Activate<kActivation>(x[at]) - x[at]));
     }
 };
 
 void CudaBackend::ParametricGradient(Activation activation, int rows, int columns, const float* x,
                                      const float* dy, float* dalpha) {
     WithActivation(activation, [&]<Activation kActivation>() {
-        SumOverRows(rows, columns, dalpha, AlphaGradient<kActivation>{columns, x, dy});
+        SumOverRows<1>(rows, columns, {dalpha}, AlphaGradient<kActivation>{columns, x, dy});
     });
 }
 

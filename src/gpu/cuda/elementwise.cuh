@@ -100,9 +100,20 @@ __global__ void ActivationForwardKernel(size_t count, const float* x, float* y) 
         y[i] = Activate<kActivation>(x[i]);
 }
 
+/// By fours where the arrays are aligned to that.
 template <Activation kActivation>
 __global__ void ActivationBackwardKernel(size_t count, const float* source, const float* dy, float* dx) {
-    for (size_t i = FirstIndex(); i < count; i += GridStride())
+    const uintptr_t places = reinterpret_cast<uintptr_t>(source) | reinterpret_cast<uintptr_t>(dy) |
+                             reinterpret_cast<uintptr_t>(dx);
+    const size_t fours = places % sizeof(float4) == 0 ? count / 4 : 0;
+    for (size_t i = FirstIndex(); i < fours; i += GridStride()) {
+        const float4 s = reinterpret_cast<const float4*>(source)[i];
+        const float4 g = reinterpret_cast<const float4*>(dy)[i];
+        reinterpret_cast<float4*>(dx)[i] =
+            make_float4(g.x * Slope<kActivation>(s.x, s.x), g.y * Slope<kActivation>(s.y, s.y),
+                        g.z * Slope<kActivation>(s.z, s.z), g.w * Slope<kActivation>(s.w, s.w));
+    }
+    for (size_t i = 4 * fours + FirstIndex(); i < count; i += GridStride())
         dx[i] = dy[i] * Slope<kActivation>(source[i], source[i]);
 }
 
@@ -243,13 +254,31 @@ __global__ void PermuteRowsKernel(size_t count, RandomPermutation permutation, c
         order[i] = rows[permutation(static_cast<uint32_t>(i))];
 }
 
-/// out[i, :] = table[order[first + i], :], four bytes an element.
-__global__ void GatherRowsKernel(size_t count, int width, const uint32_t* table, const uint32_t* order,
-                                 uint64_t first, const DeviceStep* current, uint32_t* out) {
+/// The parts of GatherRows, side by side.
+struct GatherParts {
+    static constexpr int kMost = 8;
+    RowGather of[kMost];  ///< of width 0 from some place on
+    int width;            ///< of all
+};
+
+/// out[i, :] = table[order[first + i], :] of each part, four bytes an element; `count` elements of all.
+__global__ void GatherRowsKernel(size_t count, GatherParts parts, const uint32_t* order, uint64_t first,
+                                 const DeviceStep* current) {
     if (current != nullptr)
         first = current->first_row;
-    for (size_t i = FirstIndex(); i < count; i += GridStride())
-        out[i] = table[static_cast<size_t>(order[first + i / width]) * width + i % width];
+    for (size_t i = FirstIndex(); i < count; i += GridStride()) {
+        const size_t row = i / parts.width;
+        const size_t from = order[first + row];
+        int column = static_cast<int>(i % parts.width);
+#pragma unroll
+        for (int p = 0; p < GatherParts::kMost; ++p) {
+            const RowGather& part = parts.of[p];
+            if (column >= 0 && column < part.width)
+                static_cast<uint32_t*>(part.out)[row * part.width + column] =
+                    static_cast<const uint32_t*>(part.table)[from * part.width + column];
+            column -= part.width;
+        }
+    }
 }
 
 }  // namespace dlent::cuda

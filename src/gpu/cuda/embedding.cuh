@@ -69,7 +69,7 @@ __device__ inline size_t LowerBound(const uint32_t* keys, size_t count, uint32_t
     return low;
 }
 
-/// A block a row of the table: threads (32, 8), 32 columns at a time, eight threads share a segment.
+/// A block a row of the table and 32 columns: threads (32, 8), eight share a segment.
 __global__ void TableGradientKernel(size_t count, int width, const uint32_t* keys, const uint32_t* rows,
                                     const float* dout, int ld_dout, uint32_t table_rows, float* dtable) {
     __shared__ float sums[kSegmentGroups][33];
@@ -81,32 +81,31 @@ __global__ void TableGradientKernel(size_t count, int width, const uint32_t* key
         __syncthreads();
         const size_t begin = bounds[0];
         const size_t end = bounds[1];
-        for (int first = 0; first < width; first += 32) {
-            const int column = first + threadIdx.x;
-            float sum = 0.0f;
-            if (column < width) {
-                for (size_t i = begin + threadIdx.y; i < end; i += kSegmentGroups)
-                    sum += dout[static_cast<size_t>(rows[i]) * ld_dout + column];
-            }
-            sums[threadIdx.y][threadIdx.x] = sum;
-            __syncthreads();
-            if (threadIdx.y == 0 && column < width) {
-                for (int group = 1; group < kSegmentGroups; ++group)
-                    sum += sums[group][threadIdx.x];
-                dtable[static_cast<size_t>(row) * width + column] = sum;
-            }
-            __syncthreads();
+        const int column = blockIdx.y * 32 + threadIdx.x;
+        float sum = 0.0f;
+        if (column < width) {
+#pragma unroll 4
+            for (size_t i = begin + threadIdx.y; i < end; i += kSegmentGroups)
+                sum += dout[static_cast<size_t>(rows[i]) * ld_dout + column];
+        }
+        sums[threadIdx.y][threadIdx.x] = sum;
+        __syncthreads();
+        if (threadIdx.y == 0 && column < width) {
+            for (int group = 1; group < kSegmentGroups; ++group)
+                sum += sums[group][threadIdx.x];
+            dtable[static_cast<size_t>(row) * width + column] = sum;
         }
     }
 }
 
 /// below[b] = Σ of the weights of the feature's bins under b; a thread a column of a feature.
-__global__ void BinPrefixKernel(size_t count, int width, const int32_t* bin_offsets, const float* weight,
-                                float* below) {
+__global__ void BinPrefixKernel(size_t count, int width, const int32_t* bin_offsets,
+                                const float* __restrict__ weight, float* __restrict__ below) {
     for (size_t i = FirstIndex(); i < count; i += GridStride()) {
         const int f = static_cast<int>(i / width);
         const size_t column = i % width;
         float sum = 0.0f;
+#pragma unroll 4
         for (int b = bin_offsets[f]; b < bin_offsets[f + 1]; ++b) {
             below[static_cast<size_t>(b) * width + column] = sum;
             sum += weight[static_cast<size_t>(b) * width + column];
@@ -194,11 +193,12 @@ __global__ void PeriodicInputGradientKernel(size_t count, int features, int freq
 }
 
 /// Sums by bin, of one feature and one split of the rows to a block: whole[b] = Σ dout, part[b] = Σ fraction·dout over
-/// the rows whose value lies in bin b. A thread owns a column, so that its rows come in order. `in_shared`: there
-/// is shared memory for the sums of a feature.
-__global__ void BinSumsKernel(int rows, int features, int width, int splits, size_t total, const int32_t* bins,
-                              const float* fractions, const int32_t* bin_offsets, const float* dout, bool in_shared,
-                              float* whole, float* part) {
+/// the rows whose value lies in bin b, in sums[split, whole or part, bin, column]. A thread owns a column, so that its
+/// rows come in order. `in_shared`: there is shared memory for the sums of a feature.
+__global__ void BinSumsKernel(int rows, int features, int width, int splits, size_t total,
+                              const int32_t* __restrict__ bins, const float* __restrict__ fractions,
+                              const int32_t* __restrict__ bin_offsets, const float* __restrict__ dout, bool in_shared,
+                              float* sums) {
     DLENT_DYNAMIC_SHARED(float, shared_sums);
     const int f = blockIdx.x;
     const int split = blockIdx.y;
@@ -206,8 +206,8 @@ __global__ void BinSumsKernel(int rows, int features, int width, int splits, siz
     const int end = static_cast<int>(static_cast<int64_t>(rows) * (split + 1) / splits);
     const size_t first = static_cast<size_t>(bin_offsets[f]) * width;
     const size_t size = static_cast<size_t>(bin_offsets[f + 1]) * width - first;
-    whole += static_cast<size_t>(split) * total + first;
-    part += static_cast<size_t>(split) * total + first;
+    float* const whole = sums + static_cast<size_t>(split) * 2 * total + first;
+    float* const part = whole + total;
     float* const whole_sums = in_shared ? shared_sums : whole;
     float* const part_sums = in_shared ? shared_sums + size : part;
     for (size_t i = threadIdx.x; i < size; i += blockDim.x) {
@@ -216,12 +216,28 @@ __global__ void BinSumsKernel(int rows, int features, int width, int splits, siz
     }
     __syncthreads();
     for (int column = threadIdx.x; column < width; column += blockDim.x) {
-        for (int row = begin; row < end; ++row) {
-            const size_t entry = static_cast<size_t>(row) * features + f;
-            const float gradient = dout[entry * width + column];
-            const size_t at = static_cast<size_t>(bins[entry]) * width + column;
-            whole_sums[at] += gradient;
-            part_sums[at] += fractions[entry] * gradient;
+        constexpr int kAhead = 4;  // rows whose loads do not wait for each other's sums
+        for (int row = begin; row < end; row += kAhead) {
+            float gradient[kAhead];
+            float fraction[kAhead];
+            int bin[kAhead];
+#pragma unroll
+            for (int i = 0; i < kAhead; ++i) {
+                if (row + i < end) {
+                    const size_t entry = static_cast<size_t>(row + i) * features + f;
+                    gradient[i] = dout[entry * width + column];
+                    fraction[i] = fractions[entry];
+                    bin[i] = bins[entry];
+                }
+            }
+#pragma unroll
+            for (int i = 0; i < kAhead; ++i) {
+                if (row + i < end) {
+                    const size_t at = static_cast<size_t>(bin[i]) * width + column;
+                    whole_sums[at] += gradient[i];
+                    part_sums[at] += fraction[i] * gradient[i];
+                }
+            }
         }
     }
     __syncthreads();
@@ -231,23 +247,18 @@ __global__ void BinSumsKernel(int rows, int features, int width, int splits, siz
     }
 }
 
-/// A value fills all bins below its own: dweight[b] = part[b] + Σ whole[b' > b], over all splits.
-__global__ void BinFinishKernel(size_t count, int width, int splits, size_t total, const int32_t* bin_offsets,
-                                const float* whole, const float* part, float* dweight) {
+/// A value fills all bins below its own: dweight[b] = part[b] + Σ whole[b' > b].
+__global__ void BinFinishKernel(size_t count, int width, const int32_t* bin_offsets, const float* __restrict__ whole,
+                                const float* __restrict__ part, float* __restrict__ dweight) {
     for (size_t i = FirstIndex(); i < count; i += GridStride()) {
         const int f = static_cast<int>(i / width);
         const size_t column = i % width;
         float above = 0.0f;
+#pragma unroll 4
         for (int b = bin_offsets[f + 1] - 1; b >= bin_offsets[f]; --b) {
             const size_t at = static_cast<size_t>(b) * width + column;
-            float own = 0.0f;
-            float all = 0.0f;
-            for (int split = 0; split < splits; ++split) {
-                own += part[split * total + at];
-                all += whole[split * total + at];
-            }
-            dweight[at] = own + above;
-            above += all;
+            dweight[at] = part[at] + above;
+            above += whole[at];
         }
     }
 }

@@ -127,10 +127,15 @@ __device__ inline float ClassLoss(const LossRows& batch, const float* logits, in
     return share * (static_cast<float>(outputs) * log_sum - shifted) - keep * log_p;
 }
 
-/// Parts of Σ weight·loss and Σ weight, a pair a block; gradients times the row's weight alone.
-__global__ void LossKernel(LossRows batch, const float* logits, double* parts, float* dlogits) {
-    double loss = 0.0;
-    double weight = 0.0;
+/// Of a thread, or of a block's.
+struct LossSums {
+    double loss;
+    double weight;
+};
+
+/// The sums over the rows of a thread; gradients times the row's weight alone.
+__device__ inline LossSums LossOfRows(const LossRows& batch, const float* logits, float* dlogits) {
+    LossSums sums = {0.0, 0.0};
     for (size_t i = FirstIndex(); i < static_cast<size_t>(batch.rows); i += GridStride()) {
         const int row = static_cast<int>(i);
         const float w = batch.Weight(row);
@@ -146,31 +151,63 @@ __global__ void LossKernel(LossRows batch, const float* logits, double* parts, f
             if (dlogits != nullptr)
                 dlogits[i] = slope * w;
         }
-        loss += static_cast<double>(w) * static_cast<double>(value);
-        weight += static_cast<double>(w);
+        sums.loss += static_cast<double>(w) * static_cast<double>(value);
+        sums.weight += static_cast<double>(w);
     }
-    loss = BlockSum(loss);
-    weight = BlockSum(weight);
+    return sums;
+}
+
+/// Adds to the accumulator, and says Σ weight where it is wanted; 1 / Σ weight, or 0.
+__device__ inline float KeepLoss(const LossSums& sums, double* accumulator, float* weight_sum) {
+    accumulator[0] += sums.loss;
+    accumulator[1] += sums.weight;
+    if (weight_sum != nullptr)
+        *weight_sum = static_cast<float>(sums.weight);
+    return sums.weight == 0.0 ? 0.0f : static_cast<float>(1.0 / sums.weight);
+}
+
+/// All of a small batch, in one block.
+__global__ void SmallLossKernel(LossRows batch, const float* logits, double* accumulator, float* dlogits,
+                                float* weight_sum) {
+    __shared__ float factor;
+    LossSums sums = LossOfRows(batch, logits, dlogits);
+    sums.loss = BlockSum(sums.loss);
+    sums.weight = BlockSum(sums.weight);
+    if (threadIdx.x == 0)
+        factor = KeepLoss(sums, accumulator, weight_sum);
+    if (dlogits == nullptr || weight_sum != nullptr)
+        return;
+    __syncthreads();
+    const int width = batch.has_labels ? batch.outputs : 1;
+    for (size_t row = FirstIndex(); row < static_cast<size_t>(batch.rows); row += GridStride()) {
+        for (int j = 0; j < width; ++j) {  // this thread's own
+            float& gradient = dlogits[row * width + j];
+            gradient = factor == 0.0f ? 0.0f : gradient * factor;
+        }
+    }
+}
+
+/// Parts of Σ weight·loss and Σ weight, a pair a block; gradients times the row's weight alone.
+__global__ void LossKernel(LossRows batch, const float* logits, double* parts, float* dlogits) {
+    LossSums sums = LossOfRows(batch, logits, dlogits);
+    sums.loss = BlockSum(sums.loss);
+    sums.weight = BlockSum(sums.weight);
     if (threadIdx.x == 0) {
-        parts[2 * blockIdx.x] = loss;
-        parts[2 * blockIdx.x + 1] = weight;
+        parts[2 * blockIdx.x] = sums.loss;
+        parts[2 * blockIdx.x + 1] = sums.weight;
     }
 }
 
 /// Adds the parts to the accumulator; *factor = 1 / Σ weight, or 0; *weight_sum, where wanted, Σ weight.
 __global__ void LossFinishKernel(int blocks, const double* parts, double* accumulator, float* factor,
                                  float* weight_sum) {
-    double loss = static_cast<int>(threadIdx.x) < blocks ? parts[2 * threadIdx.x] : 0.0;
-    double weight = static_cast<int>(threadIdx.x) < blocks ? parts[2 * threadIdx.x + 1] : 0.0;
-    loss = BlockSum(loss);
-    weight = BlockSum(weight);
-    if (threadIdx.x == 0) {
-        accumulator[0] += loss;
-        accumulator[1] += weight;
-        *factor = weight == 0.0 ? 0.0f : static_cast<float>(1.0 / weight);
-        if (weight_sum != nullptr)
-            *weight_sum = static_cast<float>(weight);
-    }
+    LossSums sums = {0.0, 0.0};
+    if (static_cast<int>(threadIdx.x) < blocks)
+        sums = {parts[2 * threadIdx.x], parts[2 * threadIdx.x + 1]};
+    sums.loss = BlockSum(sums.loss);
+    sums.weight = BlockSum(sums.weight);
+    if (threadIdx.x == 0)
+        *factor = KeepLoss(sums, accumulator, weight_sum);
 }
 
 __global__ void LossGradientKernel(size_t count, const float* factor, float* dlogits) {

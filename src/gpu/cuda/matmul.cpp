@@ -1,6 +1,7 @@
 #include "gpu/cuda/matmul.h"
 
 #include <algorithm>
+#include <mutex>
 
 namespace dlent::cuda {
 namespace {
@@ -38,6 +39,20 @@ uint32_t AlignmentOf(const void* pointer, int64_t ld, int64_t stride) {
     const uint64_t bits = reinterpret_cast<uint64_t>(pointer) | static_cast<uint64_t>(ld) * sizeof(float) |
                           static_cast<uint64_t>(stride) * sizeof(float) | 16;
     return static_cast<uint32_t>(bits & (~bits + 1));
+}
+
+/// Whether a bias gradient has cost a long product the splitting of its sums, and with it most of the card: a
+/// product without the epilogue and sums of their own are faster then. A rule rather than a measurement,
+/// since another algorithm gives other bits.
+bool LeavesCardIdle(const MatmulCall& call, const cublasLtMatmulHeuristicResult_t& result) {
+    constexpr int kLong = 4096;
+    int32_t splits = 1;
+    size_t written = 0;
+    if (call.epilogue != MatmulCall::Epilogue::kBiasGradient || call.k < kLong || result.wavesCount >= 0.5f)
+        return false;
+    return cublasLtMatmulAlgoConfigGetAttribute(&result.algo, CUBLASLT_ALGO_CONFIG_SPLITK_NUM, &splits,
+                                                sizeof(splits), &written) == CUBLAS_STATUS_SUCCESS &&
+           splits <= 1;
 }
 
 }  // namespace
@@ -86,43 +101,69 @@ struct Matmul::Plan {
 
 Matmul::Matmul(gpu::Precision precision) : precision_(precision) {}
 
-Matmul::~Matmul() {
-    plans_.clear();
-    if (handle_ != nullptr)
-        cublasLtDestroy(handle_);
-}
+Matmul::~Matmul() = default;
 
+// One for the process, and never destroyed: that would wait for the whole device, which no thread may while
+// another one records a graph.
 cublasStatus_t Matmul::Create() {
-    return cublasLtCreate(&handle_);
+    static std::mutex mutex;
+    static cublasLtHandle_t shared = nullptr;
+    const std::scoped_lock lock(mutex);
+    const cublasStatus_t status = shared == nullptr ? cublasLtCreate(&shared) : CUBLAS_STATUS_SUCCESS;
+    handle_ = shared;
+    return status;
 }
 
-const Matmul::Plan* Matmul::Find(const MatmulCall& call) {
+const Matmul::Plan* Matmul::Find(const MatmulCall& call, size_t workspace_bytes) {
+    const bool fused = call.epilogue != MatmulCall::Epilogue::kNone;
     const uint32_t alignment =
         std::min({AlignmentOf(call.b, call.ldb, call.stride_b), AlignmentOf(call.a, call.lda, call.stride_a),
                   AlignmentOf(call.d, call.ldd, call.stride_d),
                   call.beta == 0.0f ? 16u : AlignmentOf(call.c, call.ldc, call.stride_d)});
     const bool reads_c = call.beta != 0.0f;
-    const int64_t ldc = reads_c ? call.ldc : call.ldd;
-    const Key key = {call.transpose_a, call.transpose_b,
-                     call.m,           call.n,
-                     call.k,           call.lda,
-                     call.ldb,         ldc,
-                     call.ldd,         call.count,
-                     call.stride_a,    call.stride_b,
-                     call.stride_d,    static_cast<int64_t>(call.epilogue),
-                     alignment,        reads_c + 2 * (call.c == call.d)};
+    const Key key = {call.transpose_a,
+                     call.transpose_b,
+                     call.m,
+                     call.n,
+                     call.k,
+                     call.lda,
+                     call.ldb,
+                     reads_c ? call.ldc : call.ldd,
+                     call.ldd,
+                     call.count,
+                     call.stride_a,
+                     call.stride_b,
+                     call.stride_d,
+                     static_cast<int64_t>(call.epilogue),
+                     alignment,
+                     reads_c + 2 * (call.c == call.d),
+                     AlignmentOf(call.bias, 0, 0),
+                     static_cast<int64_t>(workspace_bytes)};
     std::unique_ptr<Plan>& entry = plans_[key];
     if (entry != nullptr)
         return entry.get();
-    entry = std::make_unique<Plan>();
-    Plan& plan = *entry;
-    plan.Note(cublasLtMatmulDescCreate(&plan.operation, ComputeType(precision_), CUDA_R_32F));
+    entry = MakePlan(call, ComputeType(precision_), alignment, workspace_bytes);
+    if (entry->status != CUBLAS_STATUS_SUCCESS) {
+        if (fused)
+            entry->status = CUBLAS_STATUS_NOT_SUPPORTED;  // whatever it says: there is another way
+        else if (precision_ != gpu::Precision::kFp32)
+            entry = MakePlan(call, CUBLAS_COMPUTE_32F, alignment, workspace_bytes);
+    }
+    return entry.get();
+}
+
+std::unique_ptr<Matmul::Plan> Matmul::MakePlan(const MatmulCall& call, cublasComputeType_t compute_type,
+                                               uint32_t alignment, size_t workspace_bytes) const {
+    auto made = std::make_unique<Plan>();
+    Plan& plan = *made;
+    const int64_t ldc = call.beta != 0.0f ? call.ldc : call.ldd;
+    plan.Note(cublasLtMatmulDescCreate(&plan.operation, compute_type, CUDA_R_32F));
     if (plan.status != CUBLAS_STATUS_SUCCESS)
-        return &plan;
+        return made;
     plan.SetOperation(CUBLASLT_MATMUL_DESC_TRANSA, call.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N);
     plan.SetOperation(CUBLASLT_MATMUL_DESC_TRANSB, call.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N);
     plan.SetOperation(CUBLASLT_MATMUL_DESC_EPILOGUE, LtEpilogue(call.epilogue));
-    if (call.epilogue != MatmulCall::Epilogue::kNone && call.epilogue != MatmulCall::Epilogue::kRelu)
+    if (call.bias != nullptr)
         plan.SetOperation(CUBLASLT_MATMUL_DESC_BIAS_POINTER, static_cast<const void*>(call.bias));
     plan.MakeLayout(&plan.first, call.transpose_b ? call.k : call.n, call.transpose_b ? call.n : call.k,
                     call.ldb, call.count, call.stride_b);
@@ -134,11 +175,11 @@ const Matmul::Plan* Matmul::Find(const MatmulCall& call) {
     if (plan.status == CUBLAS_STATUS_SUCCESS)
         plan.Note(cublasLtMatmulPreferenceCreate(&preference));
     if (plan.status != CUBLAS_STATUS_SUCCESS)
-        return &plan;
+        return made;
     const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t attribute, const auto& value) {
         plan.Note(cublasLtMatmulPreferenceSetAttribute(preference, attribute, &value, sizeof(value)));
     };
-    const uint64_t workspace = kWorkspaceBytes;
+    const uint64_t workspace = workspace_bytes;
     prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, workspace);
     // no sums in whatever order atomics come: the same bits in every run
     const uint32_t reductions =
@@ -153,15 +194,16 @@ const Matmul::Plan* Matmul::Find(const MatmulCall& call) {
     if (plan.status == CUBLAS_STATUS_SUCCESS)
         plan.Note(cublasLtMatmulAlgoGetHeuristic(handle_, plan.operation, plan.first, plan.second, plan.c,
                                                  plan.d, preference, 1, &result, &found));
-    if (plan.status == CUBLAS_STATUS_SUCCESS && found == 0)
+    if (plan.status == CUBLAS_STATUS_SUCCESS &&
+        (found == 0 || result.state != CUBLAS_STATUS_SUCCESS || LeavesCardIdle(call, result)))
         plan.status = CUBLAS_STATUS_NOT_SUPPORTED;
     plan.algorithm = result.algo;
     cublasLtMatmulPreferenceDestroy(preference);
-    return &plan;
+    return made;
 }
 
-cublasStatus_t Matmul::Run(const MatmulCall& call, void* workspace, cudaStream_t stream) {
-    const Plan* const plan = Find(call);
+cublasStatus_t Matmul::Run(const MatmulCall& call, const MatmulWorkspace& workspace, cudaStream_t stream) {
+    const Plan* const plan = Find(call, workspace.bytes);
     if (plan->status != CUBLAS_STATUS_SUCCESS)
         return plan->status;
     if (call.bias != nullptr) {
@@ -173,8 +215,8 @@ cublasStatus_t Matmul::Run(const MatmulCall& call, void* workspace, cudaStream_t
     }
     const float* const c = call.beta == 0.0f ? call.d : call.c;
     return cublasLtMatmul(handle_, plan->operation, &call.alpha, call.b, plan->first, call.a, plan->second,
-                          &call.beta, c, plan->c, call.d, plan->d, &plan->algorithm, workspace,
-                          kWorkspaceBytes, stream);
+                          &call.beta, c, plan->c, call.d, plan->d, &plan->algorithm, workspace.data,
+                          workspace.bytes, stream);
 }
 
 }  // namespace dlent::cuda

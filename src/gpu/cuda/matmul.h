@@ -38,11 +38,15 @@ struct MatmulCall {
     float* bias = nullptr;  ///< [n]: read, or written by kBiasGradient, the column sums of b
 };
 
+/// Device memory that a product may use while it runs.
+struct MatmulWorkspace {
+    void* data = nullptr;
+    size_t bytes = 0;
+};
+
 /// cuBLASLt with a memory of which algorithm suits a shape.
 class Matmul {
  public:
-    static constexpr size_t kWorkspaceBytes = size_t{32} << 20;
-
     explicit Matmul(gpu::Precision precision);
     ~Matmul();
     Matmul(const Matmul&) = delete;
@@ -51,16 +55,18 @@ class Matmul {
     cublasStatus_t Create();
     /// CUBLAS_STATUS_NOT_SUPPORTED when no algorithm does it all, the epilogue included: nothing was
     /// enqueued.
-    cublasStatus_t Run(const MatmulCall& call, void* workspace, cudaStream_t stream);
+    cublasStatus_t Run(const MatmulCall& call, const MatmulWorkspace& workspace, cudaStream_t stream);
 
  private:
     struct Plan;
-    using Key = std::array<int64_t, 16>;
+    using Key = std::array<int64_t, 18>;
 
-    const Plan* Find(const MatmulCall& call);
+    const Plan* Find(const MatmulCall& call, size_t workspace_bytes);
+    std::unique_ptr<Plan> MakePlan(const MatmulCall& call, cublasComputeType_t compute_type,
+                                   uint32_t alignment, size_t workspace_bytes) const;
 
     const gpu::Precision precision_;
-    cublasLtHandle_t handle_ = nullptr;
+    cublasLtHandle_t handle_ = nullptr;  ///< the process's
     std::map<Key, std::unique_ptr<Plan>> plans_;
 };
 

@@ -140,8 +140,16 @@ class NcclGroup final : public RankGroup {
         const size_t first = first_open_;
         while (first_open_ < used_ && cudaEventQuery(marks_[first_open_].after) == cudaSuccess)
             ++first_open_;
-        return first_open_ > first ||
-               (first_open_ < used_ && cudaEventQuery(marks_[first_open_].before) == cudaSuccess);
+        const bool moves = first_open_ > first ||
+                           (first_open_ < used_ && cudaEventQuery(marks_[first_open_].before) == cudaSuccess);
+        ForgetNotReady();
+        return moves;
+    }
+
+    /// Of a query, "not ready" is an answer; but it stays behind as the last error, which libraries look at.
+    static void ForgetNotReady() {
+        if (cudaPeekAtLastError() == cudaErrorNotReady)
+            cudaGetLastError();
     }
 
     template <typename Query>
@@ -158,6 +166,7 @@ class NcclGroup final : public RankGroup {
                 return End(Failure(state));
             Pause(looks);
         }
+        ForgetNotReady();
         return Status::Ok();
     }
 

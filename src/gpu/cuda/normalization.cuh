@@ -1,6 +1,6 @@
 #pragma once
 
-// Batch and layer normalisation, and the scales of ensemble members.
+// Batch and layer normalisation.
 
 #include "gpu/cuda/reductions.cuh"
 
@@ -96,35 +96,6 @@ __global__ void LayerNormBackwardKernel(int rows, int columns, const float* x, c
             dx[first + j] =
                 rstd * (dy[first + j] * gamma[j] - sum - (x[first + j] - mean) * rstd * product);
         __syncthreads();
-    }
-}
-
-__global__ void EnsembleScaleForwardKernel(size_t count, int members, int width, const float* x, bool broadcast,
-                                           const float* scale, float* y) {
-    const size_t columns = static_cast<size_t>(members) * width;
-    for (size_t i = FirstIndex(); i < count; i += GridStride()) {
-        const size_t column = i % columns;
-        const size_t from = broadcast ? i / columns * width + column % width : i;
-        y[i] = x[from] * scale[column];
-    }
-}
-
-/// `count` elements of dx.
-__global__ void EnsembleScaleBackwardKernel(size_t count, int members, int width, bool broadcast,
-                                            const float* scale, const float* dy, float* dx, bool accumulate) {
-    const size_t columns = static_cast<size_t>(members) * width;
-    for (size_t i = FirstIndex(); i < count; i += GridStride()) {
-        float sum = accumulate ? dx[i] : 0.0f;
-        if (broadcast) {
-            const size_t row = i / width;
-            const size_t column = i % width;
-            for (int k = 0; k < members; ++k)
-                sum += dy[row * columns + static_cast<size_t>(k) * width + column] *
-                       scale[static_cast<size_t>(k) * width + column];
-        } else {
-            sum += dy[i] * scale[i % columns];
-        }
-        dx[i] = sum;
     }
 }
 

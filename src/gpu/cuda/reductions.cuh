@@ -17,33 +17,84 @@ inline int RowSplits(int rows, int columns) {
     return std::max(1, std::min((rows + kRowsAtLeast - 1) / kRowsAtLeast, kBlocksWanted / tiles));
 }
 
-/// part[split, column] = Σ op(row, column) over the rows of the split; a block does 32 columns of one.
-template <typename Op>
-__global__ void ColumnPartsKernel(int rows, int columns, int splits, Op op, float* parts) {
-    __shared__ float sums[kTileRows][kTileColumns + 1];
+/// What is summed up together, in one pass.
+template <int kCount>
+struct Sums {
+    float of[kCount];
+};
+template <typename... Values>
+__device__ inline Sums<sizeof...(Values)> SumsOf(Values... values) {
+    return {{values...}};
+}
+
+/// Where the sums over rows go: [columns] each, or null for what is not wanted.
+template <int kCount>
+struct ColumnSums {
+    float* of[kCount];
+};
+
+/// A sum of what is only read, as ColumnPartsKernel has it.
+template <int kCount, typename Op>
+struct ReadOnlySum {
+    Op op;
+    using Loaded = Sums<kCount>;
+    __device__ Loaded Load(int row, int column) const { return op(row, column); }
+    __device__ Sums<kCount> Take(int, int, const Loaded& loaded) const { return loaded; }
+};
+
+/// Σ over the rows of a split; a block does 32 columns of one. Straight to `out` where there is one split, else to
+/// parts[split, sum, column]. op.Take(row, column, op.Load(row, column)), once for each row and column, gives what is
+/// added up, and may write: rows are loaded some ahead, since the compiler moves no load past a store.
+template <int kCount, typename Op>
+__global__ void ColumnPartsKernel(int rows, int columns, int splits, Op op, ColumnSums<kCount> out, float* parts) {
+    __shared__ float sums[kCount][kTileRows][kTileColumns + 1];
     const int column = blockIdx.x * kTileColumns + threadIdx.x;
     const int begin = static_cast<int>(static_cast<int64_t>(rows) * blockIdx.y / splits);
     const int end = static_cast<int>(static_cast<int64_t>(rows) * (blockIdx.y + 1) / splits);
-    float sum = 0.0f;
-    if (column < columns) {
-        for (int row = begin + threadIdx.y; row < end; row += kTileRows)
-            sum += op(row, column);
+    Sums<kCount> sum{};
+    constexpr int kAhead = 4;
+    for (int row = begin + threadIdx.y; column < columns && row < end; row += kAhead * kTileRows) {
+        typename Op::Loaded loaded[kAhead];
+#pragma unroll
+        for (int i = 0; i < kAhead; ++i) {
+            if (row + i * kTileRows < end)
+                loaded[i] = op.Load(row + i * kTileRows, column);
+        }
+#pragma unroll
+        for (int i = 0; i < kAhead; ++i) {
+            if (row + i * kTileRows < end) {
+                const Sums<kCount> more = op.Take(row + i * kTileRows, column, loaded[i]);
+                for (int s = 0; s < kCount; ++s)
+                    sum.of[s] += more.of[s];
+            }
+        }
     }
-    sums[threadIdx.y][threadIdx.x] = sum;
+    for (int s = 0; s < kCount; ++s)
+        sums[s][threadIdx.y][threadIdx.x] = sum.of[s];
     __syncthreads();
-    if (threadIdx.y == 0 && column < columns) {
+    if (threadIdx.y < kCount && column < columns) {
+        const int s = threadIdx.y;
+        float total = sums[s][0][threadIdx.x];
         for (int i = 1; i < kTileRows; ++i)
-            sum += sums[i][threadIdx.x];
-        parts[static_cast<size_t>(blockIdx.y) * columns + column] = sum;
+            total += sums[s][i][threadIdx.x];
+        if (splits > 1)
+            parts[(static_cast<size_t>(blockIdx.y) * kCount + s) * columns + column] = total;
+        else if (out.of[s] != nullptr)
+            out.of[s][column] = total;
     }
 }
 
-__global__ void ColumnFinishKernel(size_t columns, int splits, const float* parts, float* out) {
-    for (size_t column = FirstIndex(); column < columns; column += GridStride()) {
+/// For `count` sums of all columns together.
+template <int kCount>
+__global__ void ColumnFinishKernel(size_t count, int columns, int splits, const float* parts, ColumnSums<kCount> out) {
+    for (size_t i = FirstIndex(); i < count; i += GridStride()) {
+        float* const to = out.of[i / columns];
+        if (to == nullptr)
+            continue;
         float sum = 0.0f;
         for (int split = 0; split < splits; ++split)
-            sum += parts[static_cast<size_t>(split) * columns + column];
-        out[column] = sum;
+            sum += parts[static_cast<size_t>(split) * count + i];
+        to[i % columns] = sum;
     }
 }
 
@@ -75,19 +126,27 @@ __device__ inline float BlockSumForAll(float value) {
 }
 
 constexpr int kSumBlocks = 256;  ///< of sums over everything
+static_assert(kSumBlocks <= kThreads, "one block adds up the parts");
 
-__global__ void SumOfSquaresKernel(size_t count, const float* x, double* parts) {
+/// The factor of GradientClipScale. Every block leaves its part of Σ gradient², and the one that is last adds them up, in
+/// their order. `ticket` is 0, and is again.
+__global__ void ClipScaleKernel(size_t count, const float* gradient, const float* weight_sum, float max_norm,
+                                double* parts, unsigned* ticket, float* scale) {
+    __shared__ bool is_last;
     double sum = 0.0;
     for (size_t i = FirstIndex(); i < count; i += GridStride())
-        sum += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+        sum += static_cast<double>(gradient[i]) * static_cast<double>(gradient[i]);
     sum = BlockSum(sum);
-    if (threadIdx.x == 0)
+    if (threadIdx.x == 0) {
         parts[blockIdx.x] = sum;
-}
-
-__global__ void ClipScaleKernel(int blocks, const double* parts, const float* weight_sum, float max_norm,
-                                float* scale) {
-    double sum = static_cast<int>(threadIdx.x) < blocks ? parts[threadIdx.x] : 0.0;
+        __threadfence();
+        is_last = atomicInc(ticket, gridDim.x - 1) == gridDim.x - 1;
+    }
+    __syncthreads();
+    if (!is_last)
+        return;
+    __threadfence();
+    sum = threadIdx.x < gridDim.x ? __ldcg(parts + threadIdx.x) : 0.0;
     sum = BlockSum(sum);
     if (threadIdx.x == 0) {
         const double weight = weight_sum == nullptr ? 1.0 : static_cast<double>(*weight_sum);
@@ -97,6 +156,5 @@ __global__ void ClipScaleKernel(int blocks, const double* parts, const float* we
         *scale = isfinite(norm) ? static_cast<float>(clip * to_mean) : nanf("");
     }
 }
-static_assert(kSumBlocks <= kThreads, "one block adds up the parts");
 
 }  // namespace dlent::cuda

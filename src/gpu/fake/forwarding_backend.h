@@ -178,6 +178,20 @@ class ForwardingBackend : public Backend {
         inner_->EnsembleScaleBackward(batch, members, width, x, broadcast, scale, dy, dx, accumulate_dx,
                                       dscale);
     }
+    void EnsembleOutputForward(const EnsembleOutputSpec& spec, const float* product, const float* base,
+                               const float* scale, const float* bias, float* preactivation,
+                               float* y) override {
+        inner_->EnsembleOutputForward(spec, product, base, scale, bias, preactivation, y);
+    }
+    void EnsembleOutputBackward(const EnsembleOutputSpec& spec, const float* product, const float* base,
+                                const float* scale, const float* preactivation, const float* y,
+                                const float* dy, float* dproduct, float* dscale, float* dbias) override {
+        inner_->EnsembleOutputBackward(spec, product, base, scale, preactivation, y, dy, dproduct, dscale,
+                                       dbias);
+    }
+    void EnsembleSum(int batch, int members, int width, const float* x, float* out) override {
+        inner_->EnsembleSum(batch, members, width, x, out);
+    }
     void EnsembleBias(int batch, int members, int width, const float* bias, float* y) override {
         inner_->EnsembleBias(batch, members, width, bias, y);
     }
@@ -218,9 +232,9 @@ class ForwardingBackend : public Backend {
     std::unique_ptr<StepProgram> MakeStepProgram(StepFunction enqueue) override {
         return inner_->MakeStepProgram(std::move(enqueue));
     }
-    void GatherRows(int rows, int width, const void* table, const uint32_t* order, size_t first,
-                    void* out) override {
-        inner_->GatherRows(rows, width, table, order, first, out);
+    void GatherRows(int rows, std::span<const RowGather> parts, const uint32_t* order,
+                    size_t first) override {
+        inner_->GatherRows(rows, parts, order, first);
     }
     int ranks() const override { return inner_->ranks(); }
     int rank() const override { return inner_->rank(); }

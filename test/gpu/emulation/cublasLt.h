@@ -65,7 +65,10 @@ struct cublasLtMatmulAlgo_t {
 };
 struct cublasLtMatmulHeuristicResult_t {
     cublasLtMatmulAlgo_t algo;
+    cublasStatus_t state;
+    float wavesCount;
 };
+enum cublasLtMatmulAlgoConfigAttributes_t { CUBLASLT_ALGO_CONFIG_SPLITK_NUM };
 typedef int* cublasLtHandle_t;
 
 inline const char* cublasLtGetStatusString(cublasStatus_t) {
@@ -73,10 +76,6 @@ inline const char* cublasLtGetStatusString(cublasStatus_t) {
 }
 inline cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle) {
     *handle = new int;
-    return CUBLAS_STATUS_SUCCESS;
-}
-inline cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle) {
-    delete handle;
     return CUBLAS_STATUS_SUCCESS;
 }
 inline cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t* d, cublasComputeType_t, cudaDataType_t) {
@@ -147,7 +146,20 @@ inline cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtM
         return CUBLAS_STATUS_NOT_SUPPORTED;
     }
     result->algo.alignment = static_cast<uint32_t>((*preference)[CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES]);
+    result->state = CUBLAS_STATUS_SUCCESS;
+    result->wavesCount = 0.1f;
     *found = 1;
+    return CUBLAS_STATUS_SUCCESS;
+}
+/// No product is split.
+inline cublasStatus_t cublasLtMatmulAlgoConfigGetAttribute(const cublasLtMatmulAlgo_t*,
+                                                           cublasLtMatmulAlgoConfigAttributes_t, void* value,
+                                                           size_t bytes, size_t* written) {
+    const int32_t splits = 1;
+    if (bytes != sizeof(splits))
+        return CUBLAS_STATUS_INVALID_VALUE;
+    std::memcpy(value, &splits, sizeof(splits));
+    *written = sizeof(splits);
     return CUBLAS_STATUS_SUCCESS;
 }
 

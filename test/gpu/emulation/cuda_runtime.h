@@ -4,12 +4,14 @@
 // threads of a block as fibers that meet at barriers, shared memory is static, a stream is the order of
 // calls, which waits where a copy from pinned memory is in it (as late as that may happen, so that memory
 // which is used again too soon shows), and a graph is the list of what was enqueued while it was recorded.
+// What a second stream does beside the first is also done as late as may be: when the first waits for it.
 // Threads may use it beside each other, each its own streams; kernels of all run one at a time. Slow, and for
 // one purpose: the kernels' own source meets the operators' tests where there is no card. What it cannot
 // show: races between threads, memory models, what the real cuBLASLt chooses, and speed.
 
 #include <ucontext.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -32,6 +34,13 @@
 #define __device__
 #define __host__
 #define __shared__ static
+
+struct alignas(16) float4 {
+    float x, y, z, w;
+};
+inline float4 make_float4(float x, float y, float z, float w) {
+    return {x, y, z, w};
+}
 
 struct dim3 {
     unsigned x = 1;
@@ -161,6 +170,17 @@ T __shfl_down_sync(unsigned, T value, int offset) {
     return other;
 }
 
+inline void __threadfence() {}
+/// The old value; wraps to 0 behind `last`. One thread runs at a time.
+inline unsigned atomicInc(unsigned* value, unsigned last) {
+    const unsigned old = *value;
+    *value = old >= last ? 0 : old + 1;
+    return old;
+}
+template <typename T>
+T __ldcg(const T* value) {
+    return *value;
+}
 inline uint32_t __umulhi(uint32_t a, uint32_t b) {
     return static_cast<uint32_t>(uint64_t{a} * b >> 32);
 }
@@ -173,7 +193,21 @@ inline void sincospif(float x, float* sine, float* cosine) {
 }
 using std::isfinite;
 
-enum cudaError_t { cudaSuccess = 0, cudaErrorMemoryAllocation = 2, cudaErrorNotReady = 600 };
+enum cudaError_t {
+    cudaSuccess = 0,
+    cudaErrorMemoryAllocation = 2,
+    cudaErrorECCUncorrectable = 214,
+    cudaErrorNotReady = 600,
+    cudaErrorIllegalAddress = 700,
+    cudaErrorLaunchTimeout = 702,
+    cudaErrorAssert = 710,
+    cudaErrorHardwareStackError = 714,
+    cudaErrorIllegalInstruction = 715,
+    cudaErrorMisalignedAddress = 716,
+    cudaErrorInvalidAddressSpace = 717,
+    cudaErrorInvalidPc = 718,
+    cudaErrorLaunchFailure = 719
+};
 constexpr unsigned cudaEventDisableTiming = 2;
 constexpr unsigned cudaHostAllocDefault = 0;
 enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
@@ -182,24 +216,34 @@ constexpr unsigned cudaStreamNonBlocking = 1;
 
 struct cuda_emulation_graph {
     std::vector<std::function<void()>> work;
+    size_t depth = 0;  ///< of the work that is done one after the other
 };
+namespace cuda_emulation {
+/// Of the graph that this thread has made last.
+inline thread_local size_t graph_work = 0;
+inline thread_local size_t graph_depth = 0;
+}  // namespace cuda_emulation
 typedef cuda_emulation_graph* cudaGraph_t;
 typedef cuda_emulation_graph* cudaGraphExec_t;
 struct cuda_emulation_stream {
     cudaGraph_t recording = nullptr;
-    std::deque<std::function<bool()>> late;  ///< what has not happened yet; false: it cannot happen yet
+    cuda_emulation_stream* forked_from = nullptr;  ///< whose recording this stream's is a part of
+    int forks = 0;                                 ///< of this stream's recording that have not come back
+    std::deque<std::function<bool()>> late;        ///< what has not happened yet; false: it cannot happen yet
     uint64_t late_done = 0;
 
     void Enqueue(std::function<void()> work) {
-        if (recording != nullptr)
+        if (recording != nullptr) {
             recording->work.push_back(std::move(work));
-        else if (!late.empty())
+            ++recording->depth;
+        } else if (!late.empty()) {
             EnqueueLate([work = std::move(work)] {
                 work();
                 return true;
             });
-        else
+        } else {
             work();
+        }
     }
     void EnqueueLate(std::function<bool()> work) { late.push_back(std::move(work)); }
     /// Carries out late work until so much of it is done; false when some of it must wait.
@@ -231,8 +275,20 @@ struct cudaLaunchConfig_t {
 inline const char* cudaGetErrorString(cudaError_t) {
     return "emulated error";
 }
+namespace cuda_emulation {
+inline thread_local cudaError_t last_error = cudaSuccess;
+}
+inline cudaError_t cudaPeekAtLastError() {
+    return cuda_emulation::last_error;
+}
 inline cudaError_t cudaGetLastError() {
-    return cudaSuccess;
+    return std::exchange(cuda_emulation::last_error, cudaSuccess);
+}
+/// The answer of a query, which leaves "not ready" behind as the last error.
+inline cudaError_t cudaEmulatedAnswer(bool is_ready) {
+    if (!is_ready)
+        cuda_emulation::last_error = cudaErrorNotReady;
+    return is_ready ? cudaSuccess : cudaErrorNotReady;
 }
 inline cudaError_t cudaSetDevice(int) {
     return cudaSuccess;
@@ -324,13 +380,14 @@ inline cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
 }
 
 inline cudaError_t cudaStreamQuery(cudaStream_t stream) {
-    return stream->Advance() ? cudaSuccess : cudaErrorNotReady;
+    return cudaEmulatedAnswer(stream->Advance());
 }
 
 /// A place in a stream; complete before it was ever recorded.
 struct cuda_emulation_event {
     cudaStream_t stream = nullptr;
-    uint64_t done = 0;  ///< of the stream's late work
+    uint64_t done = 0;         ///< of the stream's late work
+    bool is_recorded = false;  ///< as a place in a graph
 };
 typedef cuda_emulation_event* cudaEvent_t;
 inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
@@ -342,11 +399,33 @@ inline cudaError_t cudaEventDestroy(cudaEvent_t event) {
     return cudaSuccess;
 }
 inline cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
-    *event = {stream, stream->late_done + stream->late.size()};
+    *event = {stream, stream->late_done + stream->late.size(), stream->recording != nullptr};
+    return cudaSuccess;
+}
+inline cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+    const cudaStream_t other = event->stream;
+    if (!event->is_recorded && stream->recording == nullptr) {
+        stream->EnqueueLate([other, done = event->done] { return other->Advance(done); });
+    } else if (event->is_recorded && stream->recording == nullptr) {
+        stream->recording = new cuda_emulation_graph;
+        stream->recording->depth = other->recording->depth;
+        stream->forked_from = other;
+        ++other->forks;
+    } else if (event->is_recorded && other->forked_from == stream) {
+        for (std::function<void()>& work : other->recording->work)
+            stream->recording->work.push_back(std::move(work));
+        stream->recording->depth = std::max(stream->recording->depth, other->recording->depth);
+        delete std::exchange(other->recording, nullptr);
+        other->forked_from = nullptr;
+        --stream->forks;
+    } else {
+        std::fprintf(stderr, "a wait that no recording can have\n");
+        std::abort();
+    }
     return cudaSuccess;
 }
 inline cudaError_t cudaEventQuery(cudaEvent_t event) {
-    return event->stream == nullptr || event->stream->Advance(event->done) ? cudaSuccess : cudaErrorNotReady;
+    return cudaEmulatedAnswer(event->stream == nullptr || event->stream->Advance(event->done));
 }
 inline cudaError_t cudaEventSynchronize(cudaEvent_t event) {
     if (event->stream != nullptr)
@@ -358,11 +437,17 @@ inline cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCapture
     return cudaSuccess;
 }
 inline cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+    if (stream->forks != 0) {
+        std::fprintf(stderr, "a recording that another stream has left unjoined\n");
+        std::abort();
+    }
     *graph = std::exchange(stream->recording, nullptr);
     return cudaSuccess;
 }
 inline cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {
     *executable = new cuda_emulation_graph(*graph);
+    cuda_emulation::graph_work = graph->work.size();
+    cuda_emulation::graph_depth = graph->depth;
     return cudaSuccess;
 }
 inline cudaError_t cudaGraphDestroy(cudaGraph_t graph) {

@@ -33,6 +33,8 @@ class RankRows final : public TrainingData {
             const float x[2] = {random.Normal(), random.Normal()};
             for (int c = 0; batch.numeric != nullptr && c < 2; ++c)
                 batch.numeric[i * 2 + c] = x[c];
+            if (batch.codes != nullptr)
+                batch.codes[i] = static_cast<int32_t>(random.NextBelow(4)) - 1;
             if (batch.targets != nullptr)
                 static_cast<float*>(batch.targets)[i] = x[0] * x[1] > 0.1f ? 1.0f : 0.0f;
             if (batch.weights != nullptr)
@@ -96,7 +98,7 @@ RanksOutcome TrainOne(const Plan& plan, int rank, int ranks, Meeting* meeting) {
     RanksOutcome outcome;
     Rank self(meeting, rank, ranks, cancel);
     std::atomic<size_t> room =
-        plan.limited_memory && rank == ranks - 1 ? (size_t{32} << 20) + 3000 : size_t{1} << 40;
+        plan.limited_memory && rank == ranks - 1 ? (size_t{40} << 20) + 3000 : size_t{1} << 40;
     DlentMemoryGate gate = {
         &room,
         [](void* context, size_t bytes) {
@@ -126,8 +128,8 @@ RanksOutcome TrainOne(const Plan& plan, int rank, int ranks, Meeting* meeting) {
     for (uint32_t row = 0; row < kRows; ++row)
         (validation.size() < plan.validation_rows && row % 2 == 1 ? validation : train).push_back(row);
     const NetworkSpec spec =
-        *ParseSpec(R"({"version": 1, "inputs": {"numeric": 2, "plain": 0, "codes": []}, "members": 1,
-        "layers": [{"name": "h", "type": "dense", "inputs": ["numeric"], "units": 6, "activation": "relu"},
+        *ParseSpec(R"({"version": 1, "inputs": {"numeric": 2, "plain": 0, "codes": [3]}, "members": 1,
+        "layers": [{"name": "h", "type": "dense", "inputs": ["numeric", "codes"], "units": 6, "activation": "relu"},
                    {"name": "output", "type": "dense", "inputs": ["h"], "units": 1}], "output": "output"})");
     const RankRows drawn;
     const KeptRows data(drawn, spec);

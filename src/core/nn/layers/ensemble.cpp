@@ -55,7 +55,6 @@ class BatchEnsembleDenseLayer final : public Layer {
     void Forward(LayerContext& context) const override {
         Backend& backend = *context.backend;
         const int rows = context.rows * members_;
-        const size_t count = static_cast<size_t>(rows) * units_;
         const float* weight = context.tensors[0];
         const float* x = context.inputs[x_].data;
         if (scale_in_) {
@@ -63,79 +62,83 @@ class BatchEnsembleDenseLayer final : public Layer {
                                          context.tensors[scale_in_tensor_], context.saved[kScaled]);
             x = context.saved[kScaled];
         }
-        const float* base = one_hot_.present() ? Base(context) : nullptr;
+        const float* bias = context.tensors[bias_tensor_];
         const bool keep = NeedsPreactivation(activation_) && context.training;
         float* preactivation = keep ? context.saved[kPreactivation] : nullptr;
-        const float* bias = context.tensors[bias_tensor_];
-        if (!scale_out_ && !ensemble_bias_) {
-            backend.DenseForward(rows, width_, units_, x, width_, weight, bias, base, activation_,
+        if (IsPlainDense()) {
+            backend.DenseForward(rows, width_, units_, x, width_, weight, bias, nullptr, activation_,
                                  preactivation, context.output);
             return;
         }
-        const bool activated = activation_ != Activation::kIdentity;
-        float* z = !activated ? context.output : keep ? preactivation : context.saved[kPreactivation];
-        float* product = scale_out_ ? context.saved[kProduct] : z;
-        backend.DenseForward(rows, width_, units_, x, width_, weight, nullptr, base, Activation::kIdentity,
+        if (one_hot_.present()) {
+            one_hot_.Forward(context, units_, OneHotWeight(weight), context.scratch, context.saved[kBase]);
+        }
+        float* product = context.saved[kProduct];
+        backend.DenseForward(rows, width_, units_, x, width_, weight, nullptr, nullptr, Activation::kIdentity,
                              nullptr, product);
-        if (scale_out_) {
-            backend.EnsembleScaleForward(context.rows, members_, units_, product, false,
-                                         context.tensors[scale_out_tensor_], z);
-        }
-        if (ensemble_bias_) {
-            backend.EnsembleBias(context.rows, members_, units_, bias, z);
-        } else {
-            backend.EnsembleBias(rows, 1, units_, bias, z);
-        }
-        if (activated) {
-            backend.ActivationForward(activation_, count, z, context.output);
-        }
+        backend.EnsembleOutputForward(Output(context), product, Base(context), ScaleOut(context), bias,
+                                      preactivation, context.output);
     }
 
     void Backward(LayerContext& context) const override {
         Backend& backend = *context.backend;
         const int rows = context.rows * members_;
-        float* dz = context.output_gradient;
-        if (activation_ != Activation::kIdentity) {
-            backend.ActivationBackward(activation_, static_cast<size_t>(rows) * units_,
-                                       context.saved[kPreactivation], context.output, dz, dz);
-        }
-        if (ensemble_bias_) {
-            backend.ColumnSum(context.rows, members_ * units_, dz, context.gradients[bias_tensor_]);
-        } else {
-            backend.ColumnSum(rows, units_, dz, context.gradients[bias_tensor_]);
-        }
-        float* scratch = context.scratch + context.rows * one_hot_.scratch_per_row();
-        if (scale_out_) {
-            float* dproduct = scratch;
-            backend.EnsembleScaleBackward(context.rows, members_, units_, context.saved[kProduct], false,
-                                          context.tensors[scale_out_tensor_], dz, dproduct, false,
-                                          context.gradients[scale_out_tensor_]);
-            dz = dproduct;
-        }
-        scratch += static_cast<size_t>(rows) * units_;
-        const float* weight = context.tensors[0];
+        float* dproduct = context.output_gradient;  // once its activation, scale and bias are behind it
         float* dweight = context.gradients[0];
-        if (one_hot_.present()) {
-            SumMembers(context, dz, scratch);
-            one_hot_.Backward(context, units_, scratch, context.scratch,
-                              dweight + static_cast<size_t>(width_) * units_);
+        float* dbias = context.gradients[bias_tensor_];
+        const float* preactivation =
+            NeedsPreactivation(activation_) ? context.saved[kPreactivation] : nullptr;
+        if (IsPlainDense()) {
+            backend.ActivationBackward(activation_, static_cast<size_t>(rows) * units_, preactivation,
+                                       context.output, dproduct, dproduct);
+        } else {
+            float* dscale = scale_out_ ? context.gradients[scale_out_tensor_] : nullptr;
+            backend.EnsembleOutputBackward(Output(context), context.saved[kProduct], Base(context),
+                                           ScaleOut(context), preactivation, context.output, dproduct,
+                                           dproduct, dscale, dbias);
+            dbias = nullptr;
         }
+        if (one_hot_.present()) {
+            float* dbase = context.scratch + context.rows * one_hot_.scratch_per_row();
+            backend.EnsembleSum(context.rows, members_, units_, dproduct, dbase);
+            one_hot_.Backward(context, units_, dbase, context.scratch, OneHotWeight(dweight));
+        }
+        const float* weight = context.tensors[0];
         const LayerContext::Input& input = context.inputs[x_];
         if (!scale_in_) {
-            backend.DenseBackward(rows, width_, units_, input.data, width_, weight, dz, dweight, nullptr,
+            backend.DenseBackward(rows, width_, units_, input.data, width_, weight, dproduct, dweight, dbias,
                                   input.gradient, input.accumulate);
             return;
         }
-        float* dscaled = scratch;
-        backend.DenseBackward(rows, width_, units_, context.saved[kScaled], width_, weight, dz, dweight,
-                              nullptr, dscaled, false);
+        float* dscaled = context.scratch;
+        backend.DenseBackward(rows, width_, units_, context.saved[kScaled], width_, weight, dproduct, dweight,
+                              dbias, dscaled, false);
         backend.EnsembleScaleBackward(context.rows, members_, width_, input.data, broadcast_,
                                       context.tensors[scale_in_tensor_], dscaled, input.gradient,
                                       input.accumulate, context.gradients[scale_in_tensor_]);
     }
 
  private:
-    enum Saved { kScaled, kProduct, kPreactivation };
+    enum Saved { kScaled, kProduct, kBase, kPreactivation };
+
+    /// All that a product's own end can do.
+    bool IsPlainDense() const { return !scale_out_ && !ensemble_bias_ && !one_hot_.present(); }
+
+    EnsembleOutputSpec Output(const LayerContext& context) const {
+        return {context.rows, members_, units_, ensemble_bias_, activation_};
+    }
+    const float* ScaleOut(const LayerContext& context) const {
+        return scale_out_ ? context.tensors[scale_out_tensor_] : nullptr;
+    }
+    /// What the codes contribute, the same for every member: [rows × units].
+    const float* Base(const LayerContext& context) const {
+        return one_hot_.present() ? context.saved[kBase] : nullptr;
+    }
+    /// The rows of a weight, or of its gradient, that are the codes'.
+    template <typename T>
+    T* OneHotWeight(T* weight) const {
+        return weight + static_cast<size_t>(width_) * units_;
+    }
 
     void Declare(const AttributeReader& attributes) {
         const int64_t members = members_;
@@ -152,36 +155,16 @@ class BatchEnsembleDenseLayer final : public Layer {
         bias_tensor_ = static_cast<int>(tensors_.size());
         tensors_.push_back(ensemble_bias_ ? attributes.Bias("bias", {members, units_})
                                           : attributes.Bias("bias", {units_}));
-        const bool activated = activation_ != Activation::kIdentity;
+        const bool keeps = NeedsPreactivation(activation_);
         saved_ = {{scale_in_ ? members * width_ : 0, 0, false},
-                  {scale_out_ ? members * units_ : 0, 0, false},
-                  {activated ? members * units_ : 0, 0, false}};
-        // Backward: the gradient of the product, then that of the scaled input or of the one-hot sum.
+                  {IsPlainDense() ? 0 : members * units_, 0, false},
+                  {one_hot_.present() ? units_ : 0, 0, false},
+                  {keeps ? members * units_ : 0, 0, true}};
+        // Backward: the gradient of the one-hot sum behind its codes, then that of the scaled input.
         scratch_.per_row =
-            one_hot_.scratch_per_row() + members * units_ + std::max<int64_t>(members * width_, units_);
+            std::max(one_hot_.scratch_per_row() + (one_hot_.present() ? units_ : 0), members * width_);
         if (one_hot_.present()) {
             tables_.push_back(one_hot_.offsets());
-        }
-    }
-
-    /// What the codes contribute, the same for every member: [rows × members × units].
-    const float* Base(const LayerContext& context) const {
-        float* base = context.scratch + context.rows * one_hot_.scratch_per_row();
-        float* sum = base + static_cast<size_t>(context.rows) * members_ * units_;
-        one_hot_.Forward(context, units_, context.tensors[0] + static_cast<size_t>(width_) * units_,
-                         context.scratch, sum);
-        for (int member = 0; member < members_; ++member) {
-            context.backend->CopyColumns(context.rows, units_, sum, units_,
-                                         base + static_cast<size_t>(member) * units_, members_ * units_,
-                                         false);
-        }
-        return base;
-    }
-
-    void SumMembers(const LayerContext& context, const float* dz, float* sum) const {
-        for (int member = 0; member < members_; ++member) {
-            context.backend->CopyColumns(context.rows, units_, dz + static_cast<size_t>(member) * units_,
-                                         members_ * units_, sum, units_, member > 0);
         }
     }
 

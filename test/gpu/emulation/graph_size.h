@@ -1,0 +1,15 @@
+#pragma once
+
+#include <cstddef>
+
+namespace dlent::cuda {
+
+/// Of the graph that this thread has recorded last: how much is done in it, and how much of that one after
+/// the other.
+struct GraphSize {
+    size_t work = 0;
+    size_t depth = 0;
+};
+GraphSize LastGraphSize();
+
+}  // namespace dlent::cuda
