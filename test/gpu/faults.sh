@@ -31,7 +31,7 @@ in_background() {
 }
 
 faults() {
-    local kind=cuda gpud started
+    local kind=cuda gpud started policy
     [ "$plugin" = dlent_cuda ] || kind=fake
     : >"$home/orders"
     chmod a+r "$home/orders"
@@ -55,7 +55,7 @@ faults() {
     check "try: kill -9 is a warning that says so" grep -q 'WARNING:  the model is trained on the CPU: the GPU process ended' "$home/session"
     within "it trains again" says "SET client_min_messages = error; $short" $kind
 
-    # a process that does not run any more is what a hung driver looks like from outside: killed by hand, since nothing else can
+    # a process that does not run any more is what a hung driver looks like from outside
     in_background require
     gpud=$(query 'SELECT pid FROM dlent.gpus WHERE gpu = 0')
     kill -STOP "$gpud"
@@ -64,6 +64,24 @@ faults() {
     check "a session whose device stands still can be cancelled" grep -q 'canceling statement' "$home/session"
     kill -9 "$gpud"
     within "and the device comes back" says "SET client_min_messages = error; $short" $kind
+
+    # the same, and nobody cancels: no sign of life for as long as may be (the timeout is of processes that start from now on)
+    query "ALTER SYSTEM SET dlent.gpu_hang_timeout = '5s'" && query 'SELECT pg_reload_conf()' >/dev/null
+    gpud=$(query 'SELECT pid FROM dlent.gpus WHERE gpu = 0')
+    kill -9 "$gpud"
+    within "a process with a short timeout trains" says "SET client_min_messages = error; $short" $kind
+    for policy in require try; do
+        in_background $policy
+        gpud=$(query 'SELECT pid FROM dlent.gpus WHERE gpu = 0')
+        kill -STOP "$gpud"
+        wait $session
+        check "$policy: a process that is stopped is one that ended" grep -q 'the GPU process ended while it trained' "$home/session"
+        within "$policy: and is gone" gone "$gpud"
+        within "$policy: and the device comes back" says "SET client_min_messages = error; $short" $kind
+    done
+    query 'ALTER SYSTEM RESET dlent.gpu_hang_timeout' && query 'SELECT pg_reload_conf()' >/dev/null
+    kill -9 "$(query 'SELECT pid FROM dlent.gpus WHERE gpu = 0')"
+    within "a process with the usual timeout trains" says "SET client_min_messages = error; $short" $kind
 
     # out of memory: no job may hold more
     query "ALTER SYSTEM SET dlent.gpu_memory = '1MB'" && query 'SELECT pg_reload_conf()' >/dev/null

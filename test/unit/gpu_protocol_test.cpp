@@ -14,6 +14,7 @@
 #include "gpu/protocol/group.h"
 #include "gpu/protocol/image.h"
 #include "gpu/protocol/job.h"
+#include "gpu/protocol/silence.h"
 #include "network_testing.h"
 #include "testing.h"
 
@@ -391,6 +392,24 @@ TEST(GpuJob, ProgressAndStatusRoundTrip) {
     ASSERT_TRUE(read.ok());
     EXPECT_EQ(read->memory_total, status.memory_total);
     EXPECT_EQ(read->waiting, 2u);
+}
+
+TEST(GpuSilence, GrowsFromLookToLookUntilThereIsASign) {
+    using std::chrono::milliseconds;
+    Silence::Clock::time_point now{};
+    Silence silence(milliseconds(1000), now);
+    EXPECT_EQ(silence.Look(false, now += milliseconds(400)), milliseconds(400));
+    EXPECT_EQ(silence.Look(false, now += milliseconds(1000)), milliseconds(1400));
+    EXPECT_EQ(silence.Look(true, now += milliseconds(900)), milliseconds(0));
+    EXPECT_EQ(silence.Look(false, now += milliseconds(300)), milliseconds(300));
+}
+
+TEST(GpuSilence, CountsNoTimeInWhichNobodyLooked) {
+    using std::chrono::milliseconds;
+    Silence::Clock::time_point now{};
+    Silence silence(milliseconds(1000), now);
+    EXPECT_EQ(silence.Look(false, now += std::chrono::hours(10)), milliseconds(1000));
+    EXPECT_EQ(silence.Look(false, now += milliseconds(100)), milliseconds(1100));
 }
 
 }  // namespace

@@ -4,7 +4,7 @@
 //       prints a JSON object with the devices, or why there are none
 //   dlent-gpud --serve --plugin NAME --device N --socket PATH --parent PID --lifeline FD
 //              --jobs N --memory-mb N --hang-timeout S --idle-timeout S --end-unused 0|1
-//       serves until the supervisor is gone
+//       serves until the supervisor is gone, which has the other end of socket FD
 // docs/architecture.md, "The GPU process".
 
 #include <dirent.h>

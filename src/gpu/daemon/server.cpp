@@ -15,7 +15,10 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr int kWatchMs = 200;  ///< how often the watchdog looks
+constexpr int kWatchMs = 200;  ///< how often the watchdog looks, and shows the supervisor that it does
+/// A round of the loop that takes longer was stopped with the process, whose jobs could not show life either.
+constexpr std::chrono::seconds kLongestRound{1};
+constexpr char kSignOfLife = 1;
 
 }  // namespace
 
@@ -37,6 +40,7 @@ ServerEnd Server::Run() {
         for (const std::unique_ptr<Session>& session : sessions_)
             waits.push_back({session->closed() ? -1 : session->fd(), POLLIN, 0});
         poll(waits.data(), waits.size(), kWatchMs);
+        Tick();
 
         if ((waits[0].revents & (POLLIN | POLLHUP | POLLERR)) != 0)
             return ServerEnd::kOrphaned;
@@ -83,9 +87,23 @@ void Server::Accept() {
     }
 }
 
+void Server::Tick() {
+    const Clock::time_point now = Clock::now();
+    if (now - ticked_at_ > kLongestRound)
+        awake_since_ = now;
+    ticked_at_ = now;
+    if (now - shown_at_ < std::chrono::milliseconds(kWatchMs))
+        return;
+    shown_at_ = now;
+    // when the socket is full there are signs enough in it
+    [[maybe_unused]] const ssize_t sent =
+        send(options_.lifeline, &kSignOfLife, sizeof(kSignOfLife), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 bool Server::SomeJobHangs() {
+    const auto awake = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - awake_since_);
     for (const std::unique_ptr<Session>& session : sessions_) {
-        const std::chrono::milliseconds silence = session->silence();
+        const std::chrono::milliseconds silence = std::min(session->silence(), awake);
         if (silence <= options_.hang_timeout)
             continue;
         std::fprintf(stderr, "dlent-gpud: a job has shown no sign of life for %lld ms; the process ends\n",

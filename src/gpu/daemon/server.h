@@ -11,7 +11,8 @@
 namespace dlent::gpu {
 
 struct ServerOptions {
-    int lifeline = -1;  ///< readable when the supervisor is gone
+    int lifeline =
+        -1;  ///< a socket: readable when the supervisor is gone; what is written to it shows that we live
     std::chrono::seconds hang_timeout{30};
     std::chrono::seconds idle_timeout{300};  ///< 0: stays
     bool end_unused = false;  ///< idle also before the first job, which takes the card's memory
@@ -38,6 +39,8 @@ class Server {
 
  private:
     void Accept();
+    /// Shows the supervisor that the loop runs, and notes when it did not.
+    void Tick();
     bool SomeJobHangs();
 
     Device& device_;
@@ -46,6 +49,9 @@ class Server {
     const ServerOptions options_;
     FileDescriptor wakeup_;  ///< jobs that end write to it
     std::vector<std::unique_ptr<Session>> sessions_;
+    std::chrono::steady_clock::time_point ticked_at_;
+    std::chrono::steady_clock::time_point shown_at_;     ///< the last sign of life
+    std::chrono::steady_clock::time_point awake_since_;  ///< the loop has run without a long pause since then
 };
 
 }  // namespace dlent::gpu

@@ -73,9 +73,9 @@ void DefineGpuSettings() {
     DefineCustomIntVariable("dlent.gpu_jobs", "Jobs that run at once on a GPU; others wait.", nullptr, &jobs,
                             4, 1, 256, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
     DefineCustomIntVariable("dlent.gpu_hang_timeout",
-                            "Time without a sign of life of a job after which its GPU's process is ended.",
-                            nullptr, &hang_timeout, 30, 1, 86400, PGC_SIGHUP, GUC_UNIT_S, nullptr, nullptr,
-                            nullptr);
+                            "Time without a sign of life after which a GPU's process is ended.",
+                            "Of a job, or of the process as a whole. Applies when it starts anew.",
+                            &hang_timeout, 30, 1, 86400, PGC_SIGHUP, GUC_UNIT_S, nullptr, nullptr, nullptr);
     DefineCustomIntVariable(
         "dlent.gpu_idle_timeout", "Time without a session after which a GPU's process gives its memory back.",
         "0 keeps it.", &idle_timeout, 300, 0, 86400 * 365, PGC_SIGHUP, GUC_UNIT_S, nullptr, nullptr, nullptr);

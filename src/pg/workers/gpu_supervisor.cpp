@@ -6,16 +6,20 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
+#include <optional>
 
 #include "core/base/json.h"
 #include "gpu/protocol/message.h"
 #include "gpu/protocol/shared_memory.h"
+#include "gpu/protocol/silence.h"
 #include "pg/bridge/error.h"
 #include "pg/bridge/text.h"
 #include "pg/gpu/files.h"
@@ -42,12 +46,24 @@ constexpr int kLongestPauseMs = 60000;
 constexpr int kSteadyMs = 60000;     ///< a process that lived so long begins with the first pause again
 constexpr long kWantedPollMs = 500;  ///< how often it is asked whether one that retired is wanted
 constexpr int kIdleExit = 10;        ///< gpu::ServerEnd::kIdle
+constexpr long kQuietMs = 60000;     ///< between two looks at a process that needs none
+/// Between two looks for signs of life, which a process shows five times a second.
+constexpr std::chrono::milliseconds kLook{1000};
+/// Until its first sign of life, while it opens driver and device.
+constexpr std::chrono::milliseconds kStartPatience{kProbeTimeoutMs};
+/// Beyond dlent.gpu_hang_timeout: the process's own watchdog comes first, and its loop may wait for a second
+/// for a session that does not read.
+constexpr std::chrono::milliseconds kWatchdogLead{2000};
 
 /// A dlent-gpud and when it may start next.
 struct GpuProcess {
     int device = 0;
     pid_t pid = 0;
-    gpu::FileDescriptor lifeline;  ///< its end closes with us
+    gpu::FileDescriptor lifeline;  ///< a socket: it sees ours end, and we read its signs of life
+    std::chrono::milliseconds hang_timeout{0};
+    bool has_begun = false;  ///< there was a sign of life
+    bool is_killed = false;  ///< there was none for too long
+    std::optional<gpu::Silence> silence;
     TimestampTz started_at = 0;
     TimestampTz start_at = 0;
     int failures = 0;
@@ -158,7 +174,7 @@ Json ProbeDevices(const std::string& plugin) {
 bool Start(GpuProcess* process, bool stays) {
     const GpuServerSettings settings = CurrentGpuServerSettings();
     std::array<int, 2> ends;
-    if (pipe2(ends.data(), O_CLOEXEC) != 0)
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0)
         return false;
     const gpu::FileDescriptor theirs(ends[0]);
     process->lifeline = gpu::FileDescriptor(ends[1]);
@@ -179,7 +195,38 @@ bool Start(GpuProcess* process, bool stays) {
         return false;
     }
     process->started_at = GetCurrentTimestamp();
+    process->hang_timeout = std::chrono::seconds(settings.hang_timeout_s);
+    process->has_begun = false;
+    process->is_killed = false;
+    process->silence.emplace(kLook, gpu::Silence::Clock::now());
     return true;
+}
+
+/// Whether there was a sign of life since the last call.
+bool TakeSigns(const GpuProcess& process) {
+    char signs[256];
+    bool any = false;
+    while (recv(process.lifeline.get(), signs, sizeof(signs), MSG_DONTWAIT) > 0)
+        any = true;
+    return any;
+}
+
+/// Kills a process that does not run any more (stopped, or stuck in the driver), so that it cannot end
+/// itself: its sessions see the end of their connections, as of one that crashed.
+void EndIfSilent(GpuProcess* process) {
+    const bool sign = TakeSigns(*process);
+    process->has_begun = process->has_begun || sign;
+    const auto silence = process->silence->Look(sign, gpu::Silence::Clock::now());
+    const auto patience = process->has_begun ? process->hang_timeout + kWatchdogLead
+                                             : std::max(process->hang_timeout, kStartPatience);
+    if (silence < patience || process->is_killed)
+        return;
+    process->is_killed = true;
+    Log(LOG, "GPU process " + std::to_string(process->pid) + " of device " + std::to_string(process->device) +
+                 " has shown no sign of life for " +
+                 std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(silence).count()) +
+                 " ms; it is killed");
+    kill(process->pid, SIGKILL);
 }
 
 std::string HowItEnded(int status) {
@@ -191,7 +238,6 @@ std::string HowItEnded(int status) {
 /// Sees to one process: collects it when it has ended, starts it when it is time. Returns the milliseconds
 /// until it wants to be looked at again.
 long Tend(GpuProcess* process, bool stays) {
-    constexpr long kQuiet = 60000;
     int status = 0;
     if (process->pid != 0 && waitpid(process->pid, &status, WNOHANG) == process->pid) {
         const TimestampTz now = GetCurrentTimestamp();
@@ -212,14 +258,18 @@ long Tend(GpuProcess* process, bool stays) {
                          " ms");
         }
     }
-    if (process->pid != 0 || process->retired)
-        return kQuiet;
+    if (process->pid != 0) {
+        EndIfSilent(process);
+        return kLook.count();
+    }
+    if (process->retired)
+        return kQuietMs;
     const TimestampTz now = GetCurrentTimestamp();
     if (now >= process->start_at && !Start(process, stays)) {
         Log(WARNING, "GPU process of device " + std::to_string(process->device) + " could not be started");
         process->start_at = TimestampTzPlusMilliseconds(now, kLongestPauseMs);
     }
-    return process->pid != 0 ? kQuiet : TimestampDifferenceMilliseconds(now, process->start_at) + 1;
+    return process->pid != 0 ? kLook.count() : TimestampDifferenceMilliseconds(now, process->start_at) + 1;
 }
 
 /// The supervisor's life. `stays`: it was registered at the server's start, and lives as long.
@@ -244,7 +294,7 @@ void Supervise(bool stays) {
         processes[i].device = static_cast<int>(i);
     TakeGpusWanted();  // what was missed before there was a supervisor comes now anyway
     while (!ShutdownRequestPending) {
-        long pause = 60000;
+        long pause = kQuietMs;
         bool wanted = false;
         const bool come_again = TakeGpusWanted();
         for (GpuProcess& process : processes) {

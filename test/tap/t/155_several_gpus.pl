@@ -121,13 +121,14 @@ for my $policy ('try', 'require') {
 }
 is(weights($node, 'none_try'), weights($node, 'one_folds'), 'the CPU did it all again');
 
-# ---- a process that does not answer is waited for only so long
+# ---- a process that does not answer is waited for only so long, also where nobody ends it: its supervisor stands still with it
 gpus_are($node, 'all run before one is stopped', 'state', 'ready,ready,ready');
 my $stopped = gpu_pid($node, 2);
+my @standing = (parent_of($stopped), $stopped);
 order('devices=3');
-signal_process('STOP', $stopped);
+signal_process('STOP', @standing);
 $node->psql('postgres', train_sql('stopped', 'cuda', '"epochs": 3'), stdout => \$out, stderr => \$err);
-signal_process('CONT', $stopped);
+signal_process('CONT', @standing);
 is($out, 'fake:0,fake:1', 'the others train');
 like($err, qr/WARNING:  the training goes on without GPU 2: the process of GPU 2 does not answer/, 'and a warning says so');
 is(weights($node, 'stopped'), weights($node, 'one_folds'), 'to the same bytes');
