@@ -13,6 +13,7 @@
 #include "pg/observe/sketch_memory.h"
 #include "pg/scan/hooks.h"
 #include "pg/settings.h"
+#include "pg/source/kept_rows.h"
 #include "pg/workers/gpu_supervisor.h"
 #include "pg/workers/job_settings.h"
 #include "pg/workers/job_worker.h"
@@ -38,6 +39,7 @@ void _PG_init() {
         dlent::pg::RegisterCatalogCallbacks();
         dlent::pg::RegisterVersionFileCallbacks();
         dlent::pg::RegisterJobCallbacks();
+        dlent::pg::RegisterKeptRowsCallbacks();
         dlent::pg::RequestProgressMemory();
         dlent::pg::RequestSchedulerMemory();
         dlent::pg::RequestWorkerPlaces();

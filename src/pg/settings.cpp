@@ -10,6 +10,7 @@ constexpr int kMostTrainingThreads = 256;
 constexpr int kDefaultTrainingMemory = 2 * 1024 * 1024;
 
 int max_training_kilobytes = kDefaultTrainingMemory;
+int kept_rows_kilobytes = kDefaultTrainingMemory;
 bool progress_messages = true;
 int training_threads = 1;
 
@@ -17,6 +18,10 @@ int training_threads = 1;
 
 size_t MaxTrainingMemory() {
     return static_cast<size_t>(max_training_kilobytes) * 1024;
+}
+
+size_t KeptRowsMemory() {
+    return static_cast<size_t>(kept_rows_kilobytes) * 1024;
 }
 
 int TrainingThreads() {
@@ -32,6 +37,12 @@ void DefineTrainingSettings() {
                             "Four bytes a number or category; a source that needs more is refused.",
                             &max_training_kilobytes, kDefaultTrainingMemory, kSmallestTrainingMemory,
                             MAX_KILOBYTES, PGC_USERSET, GUC_UNIT_KB, nullptr, nullptr, nullptr);
+    DefineCustomIntVariable(
+        "dlent.kept_rows_memory", "Memory of encoded rows that a training may leave to the next one.",
+        "In a transaction with one snapshot (REPEATABLE READ, SERIALIZABLE), to its end at "
+        "most; 0 keeps none.",
+        &kept_rows_kilobytes, kDefaultTrainingMemory, 0, MAX_KILOBYTES, PGC_USERSET, GUC_UNIT_KB, nullptr,
+        nullptr, nullptr);
     DefineCustomBoolVariable("dlent.progress_messages", "Tells the client how far dlent_train is.", nullptr,
                              &progress_messages, true, PGC_USERSET, 0, nullptr, nullptr, nullptr);
     DefineCustomIntVariable("dlent.training_threads",

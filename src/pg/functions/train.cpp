@@ -62,7 +62,7 @@ void Train(FunctionCallInfo fcinfo) {
     TrainingRows rows = ReadTrainingRows(request, &display);
     TrainedOnDevice trained = ValueOrThrow(TrainOnRows(request, rows, &monitor, nullptr));
     monitor.Finish();
-    rows.table = ColumnarTable({});  // its memory is needed no more
+    rows.table.reset();  // this training needs them no more
 
     display.ShowPhase("storing");
     const StoredVersion stored = StoreTraining(request, rows, &trained);

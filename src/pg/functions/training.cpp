@@ -21,6 +21,7 @@
 #include "pg/gpu/remote_trainer.h"
 #include "pg/gpu/settings.h"
 #include "pg/settings.h"
+#include "pg/source/kept_rows.h"
 
 namespace dlent::pg {
 namespace {
@@ -135,17 +136,17 @@ TrainingRows ReadTrainingRows(const TrainingRequest& request, ProgressDisplay* d
     TrainingColumns columns = PlanTrainingColumns(source, request.target, request.options);
     ReadPoint read_point = CurrentReadPoint();
     const std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
-    int workers = 0;
-    ColumnarTable table = ReadTrainingTable(
-        &source, columns, MaxTrainingMemory(), [display](uint64_t rows) { display->ShowReading(rows); },
-        &workers);
-    display->ShowReading(table.rows());
+    const TrainingTable read =
+        ReadOrReuseTrainingTable(&source, columns, read_point.snapshot, MaxTrainingMemory(),
+                                 [display](uint64_t rows) { display->ShowReading(rows); });
+    display->ShowReading(read.table->rows());
     Json reading = Json::object();
-    reading["rows"] = table.rows();
-    reading["bytes"] = table.memory_bytes();
-    reading["workers"] = workers;
+    reading["rows"] = read.table->rows();
+    reading["bytes"] = read.table->memory_bytes();
+    reading["workers"] = read.workers;
+    reading["reused"] = read.reused;
     reading["seconds"] = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    TrainingRows rows{std::move(table)};
+    TrainingRows rows{read.table};
     rows.findings = std::move(columns.findings);
     rows.read_point = std::move(read_point);
     rows.relation = source.relation();
@@ -169,7 +170,7 @@ Expected<TrainedOnDevice> TrainOnRows(const TrainingRequest& request, const Trai
     services.measure = [monitor](const Model& model) { return MeasureScoreCost(model, *monitor); };
     const auto train = [&](NetworkTrainer* on) {
         services.device = on;
-        return TrainWithinBudget(rows.table, request.options, services);
+        return TrainWithinBudget(*rows.table, request.options, services);
     };
     if (MayUseGpu(request.place)) {
         RemoteTrainer remote(request.place == TrainingPlace::kAuto ? RemoteTrainer::Choice::kAuto
@@ -182,7 +183,7 @@ Expected<TrainedOnDevice> TrainOnRows(const TrainingRequest& request, const Trai
         if (!remote.device_failure()) {
             if (!trained.ok())
                 return trained.status();
-            DLENT_RETURN_IF_ERROR(KeepPredictions(rows.table, *monitor, &*trained));
+            DLENT_RETURN_IF_ERROR(KeepPredictions(*rows.table, *monitor, &*trained));
             if (const Json description = remote.Describe(); !description.is_null())
                 trained->details["device"] = description;
             if (Json routing = remote.Routing(); !routing.is_null())
@@ -196,7 +197,7 @@ Expected<TrainedOnDevice> TrainOnRows(const TrainingRequest& request, const Trai
     monitor->ThrowIfFailed();
     if (!trained.ok())
         return trained.status();
-    DLENT_RETURN_IF_ERROR(KeepPredictions(rows.table, *monitor, &*trained));
+    DLENT_RETURN_IF_ERROR(KeepPredictions(*rows.table, *monitor, &*trained));
     return TrainedOnDevice{std::move(*trained), "cpu"};
 }
 

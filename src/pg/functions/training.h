@@ -1,16 +1,17 @@
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "core/features/table.h"
 #include "core/train/training_options.h"
 #include "pg/bridge/error.h"
 #include "pg/catalog/models.h"
 #include "pg/functions/progress.h"
 #include "pg/functions/training_monitor.h"
 #include "pg/source/source.h"
-#include "pg/source/table_reader.h"
 
 namespace dlent::pg {
 
@@ -36,12 +37,12 @@ struct TrainingRequest {
 
 /// The rows, and where they came from.
 struct TrainingRows {
-    ColumnarTable table;
+    std::shared_ptr<const ColumnarTable> table;
     std::vector<Finding> findings;
     ReadPoint read_point;
     Oid relation = InvalidOid;
     std::vector<Oid> relations;
-    Json reading;       ///< rows, bytes, seconds
+    Json reading;       ///< rows, bytes, seconds, workers; reused: whether it took those of the last training
     Json expectations;  ///< what was found of them (CheckTrainingData)
     TimestampTz started_at = 0;
 };

@@ -110,6 +110,7 @@ RawStmt* SelectFrom(const char* name) {
 
 struct Prepared {
     PlannedStmt* plan;
+    Query* query;
     TupleDesc columns;
     Oid relation;
 };
@@ -124,6 +125,8 @@ Prepared Prepare(const char* text, bool is_query) {
     if (!is_query)
         prepared.relation = linitial_node(RangeTblEntry, query->rtable)->relid;
     List* const rewritten = pg_rewrite_query(query);
+    // the planner scribbles on its own
+    prepared.query = static_cast<Query*>(copyObjectImpl(linitial_node(Query, rewritten)));
     // no parallel plan: training may hold out blocks of rows, so their order must not vary
     prepared.plan = PlanQuery(linitial_node(Query, rewritten), text, 0);
     if (prepared.plan->rowMarks != NIL)
@@ -193,6 +196,7 @@ Source Source::Open(const std::string& text) {
         }
     }();
     source.plan_ = prepared.plan;
+    source.query_ = prepared.query;
     source.estimated_rows_ = prepared.plan->planTree->plan_rows;
     source.relation_ = prepared.relation;
     for (int i = 0; i < list_length(prepared.plan->relationOids); ++i) {
@@ -247,6 +251,17 @@ int Source::Require(const std::string& name, const char* what) const {
 uint64_t Source::Read(RowSink* sink) {
     const SourceContext context(text_.c_str());
     return CallPostgres([&] { return Execute(plan_, text_.c_str(), sink); });
+}
+
+void Source::CheckMayRead() const {
+    const SourceContext context(text_.c_str());
+    CallPostgres([this] {
+        QueryDesc* const query = CreateQueryDesc(plan_, text_.c_str(), GetActiveSnapshot(), InvalidSnapshot,
+                                                 None_Receiver, nullptr, nullptr, 0);
+        ExecutorStart(query, EXEC_FLAG_EXPLAIN_ONLY);
+        ExecutorEnd(query);
+        FreeQueryDesc(query);
+    });
 }
 
 std::string FromSource(const std::string& source) {

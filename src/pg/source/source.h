@@ -46,6 +46,8 @@ class Source {
     const std::string& text() const { return text_; }
     /// Lives as long as the memory context that was current when the source was opened.
     PlannedStmt* plan() const { return plan_; }
+    /// What was planned: with views and row security.
+    Query* query() const { return query_; }
     /// The table or view, when the source is just its name.
     Oid relation() const { return relation_; }
     /// Everything that the plan reads, views included.
@@ -64,10 +66,13 @@ class Source {
     /// Runs the plan, and hands every row to `sink` with all attributes that the plan returns. Returns the
     /// number of rows.
     uint64_t Read(RowSink* sink);
+    /// Checks the privileges that Read() checks, and reads nothing: 42501.
+    void CheckMayRead() const;
 
  private:
     std::string text_;
     PlannedStmt* plan_ = nullptr;
+    Query* query_ = nullptr;
     double estimated_rows_ = 0.0;
     Oid relation_ = InvalidOid;
     std::vector<Oid> relations_;

@@ -2,6 +2,7 @@
 
 #include "pg/source/table_reader.h"
 
+#include "pg/source/kept_rows.h"
 #include "pg/source/parallel_choice.h"
 #include "pg/source/parallel_reader.h"
 
@@ -9,6 +10,7 @@ namespace dlent::pg {
 
 ColumnarTable ReadTrainingTable(Source* source, const TrainingColumns& plan, size_t memory_limit,
                                 const std::function<void(uint64_t)>& on_rows, int* workers) {
+    ForgetKeptRows();
     TableSink sink(plan, memory_limit, on_rows);
     int helped = ChooseParallelWorkers(*source, plan);
     if (helped > 0)

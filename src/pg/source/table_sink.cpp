@@ -27,6 +27,15 @@ int ArrayLength(Datum value) {
 
 }  // namespace
 
+size_t BytesOf(const ColumnarTable& table) {
+    size_t bytes = table.memory_bytes();
+    for (size_t i = 0; i < table.columns().size(); ++i) {
+        if (table.columns()[i].kind == ColumnKind::kCategory)
+            bytes += table.dictionary(static_cast<int>(i)).memory_bytes();
+    }
+    return bytes;
+}
+
 TableSink::TableSink(const TrainingColumns& plan, size_t memory_limit,
                      const std::function<void(uint64_t)>& on_rows)
     : plan_(plan), memory_limit_(memory_limit), on_rows_(on_rows) {
@@ -156,12 +165,7 @@ void TableSink::Check() const {
 }
 
 void TableSink::CheckMemory(size_t wanted) const {
-    size_t bytes = table_->memory_bytes() + wanted;
-    for (size_t i = 0; i < plan_.columns.size(); ++i) {
-        if (plan_.columns[i].definition.kind == ColumnKind::kCategory)
-            bytes += table_->dictionary(static_cast<int>(i)).memory_bytes();
-    }
-    if (bytes > memory_limit_)
+    if (BytesOf(*table_) + wanted > memory_limit_)
         ThrowOverLimit();
 }
 

@@ -7,6 +7,9 @@
 
 namespace dlent::pg {
 
+/// What a table holds, dictionaries and all.
+size_t BytesOf(const ColumnarTable& table);
+
 /// Makes a table of the rows of a source, which come one by one or, encoded, in pieces. Says how many there
 /// are so far every few thousand rows, and checks the memory they take at the same numbers of rows either
 /// way.

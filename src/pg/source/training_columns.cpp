@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <set>
+#include <tuple>
 
 #include "pg/bridge/text.h"
 #include "pg/source/decode.h"
@@ -160,6 +161,14 @@ class Planner {
 };
 
 }  // namespace
+
+bool TrainingColumns::Column::operator==(const Column& other) const {
+    const auto all = [](const Column& column) {
+        const auto& [name, kind, role, width, type_name] = column.definition;
+        return std::tie(name, kind, role, width, type_name, column.attribute, column.type);
+    };
+    return all(*this) == all(other);
+}
 
 TrainingColumns PlanTrainingColumns(const Source& source, const std::string& target,
                                     const TrainingOptions& options) {

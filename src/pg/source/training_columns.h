@@ -13,6 +13,8 @@ struct TrainingColumns {
         ColumnDefinition definition;  ///< width 0: a vector whose length the rows will tell
         int attribute = 0;            ///< of the source
         Oid type = InvalidOid;
+
+        bool operator==(const Column& other) const;
     };
     std::vector<Column> columns;
     std::vector<Finding> findings;  ///< columns left out because of their type

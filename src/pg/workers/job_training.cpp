@@ -66,7 +66,7 @@ StoredVersion TrainInJob(JobContext& context, const TrainingRequest& request, Tr
     context.Commit();
     JobCheckpoints checkpoints(&context, &monitor);
     Expected<TrainedOnDevice> done = TrainOnRows(request, rows, &monitor, &checkpoints);
-    rows.table = ColumnarTable({});
+    rows.table.reset();
     display.ShowPhase("storing");
     context.Report({{"phase", "storing"}});
     context.Begin();

@@ -7,6 +7,7 @@
 #include "pg/bridge/text.h"
 #include "pg/catalog/lookup.h"
 #include "pg/catalog/writer.h"
+#include "pg/source/training_columns.h"
 #include "pg/workers/job_training.h"
 #include "pg/workers/sql_action.h"
 
