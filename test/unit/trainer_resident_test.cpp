@@ -2,8 +2,10 @@
 // and leads to the same bytes as batches that are brought to it.
 
 #include <cmath>
+#include <numeric>
 
 #include "backend_parity.h"
+#include "core/train/step_cost.h"
 #include "core/train/trainer.h"
 #include "gpu/fake/forwarding_backend.h"
 #include "kept_rows.h"
@@ -162,6 +164,73 @@ TEST(TrainerResident, DevicesThatAreFedGiveTheBytesOfThoseThatHoldTheData) {
         EXPECT_GT(fed.result.steps, 30) << device.name;
         EXPECT_LT(is_fed.losses, 10) << device.name;
     }
+}
+
+TEST(StepsToEnqueue, AreFewerOfLongSteps) {
+    EXPECT_EQ(StepsToEnqueue(TrainingFlopsPerRow(139265, 1) * 256, 64), 64);
+    EXPECT_EQ(StepsToEnqueue(TrainingFlopsPerRow(139265, 1) * 65536, 64), 36);
+    EXPECT_EQ(StepsToEnqueue(TrainingFlopsPerRow(139265, 32) * 65536, 64), 1);
+    EXPECT_EQ(StepsToEnqueue(TrainingFlopsPerRow(1000000000, 32) * 65536, 64), 1);
+    EXPECT_EQ(StepsToEnqueue(1.0, 1), 1);
+}
+
+/// A device that takes many steps at once, and notes how many it was given.
+class AheadBackend final : public gpu::ForwardingBackend {
+ public:
+    AheadBackend() : ForwardingBackend(MakeCpuBackend()) {}
+    size_t ResidentBytes() const override { return size_t{1} << 30; }
+    int StepsAhead() const override { return 64; }
+    std::unique_ptr<StepProgram> MakeStepProgram(StepFunction enqueue) override {
+        class Noting final : public StepProgram {
+         public:
+            Noting(std::unique_ptr<StepProgram> inner, size_t* most)
+                : inner_(std::move(inner)), most_(most) {}
+            Status Run(std::span<const StepScalars> steps) override {
+                *most_ = std::max(*most_, steps.size());
+                return inner_->Run(steps);
+            }
+
+         private:
+            std::unique_ptr<StepProgram> inner_;
+            size_t* most_;
+        };
+        return std::make_unique<Noting>(ForwardingBackend::MakeStepProgram(std::move(enqueue)), &most);
+    }
+
+    size_t most = 0;
+};
+
+TEST(TrainerResident, StepsThatAreEnqueuedAtOnceGiveTheSameBytes) {
+    TrainerOptions options;
+    options.max_epochs = 3;
+    AheadBackend ahead;
+    const Outcome many = Train(ahead, options, 101);
+    EXPECT_EQ(ahead.most, 11u);  // of an epoch of 399 rows
+    const auto one = MakeCpuBackend();
+    ExpectSame(Train(*one, options, 101), many);
+}
+
+TEST(TrainerResident, LongStepsAreEnqueuedFewAtATime) {
+    const DrawnRows drawn(16 * 2000);
+    // a table of many weights, of which a row reads one: the bound is from above
+    const NetworkSpec spec =
+        *ParseSpec(R"({"version": 1, "inputs": {"numeric": 3, "plain": 0, "codes": [1000000]}, "members": 1,
+        "layers": [{"name": "output", "type": "dense", "inputs": ["numeric", "codes"], "units": 12},
+                   {"name": "sum", "type": "dense", "inputs": ["output"], "units": 1}], "output": "sum"})");
+    const KeptRows data(drawn, spec);
+    std::vector<uint32_t> train(data.rows());
+    std::iota(train.begin(), train.end(), 0U);
+    AheadBackend ahead;
+    TrainerOptions options;
+    options.loss.kind = LossKind::kBinaryCrossEntropy;
+    options.batch_size = 2000;
+    options.max_epochs = 1;
+    auto network = Network::Create(spec, ahead, options.batch_size, true);
+    ASSERT_TRUE(network.ok() && (*network)->Initialize(3).ok());
+    const auto result = TrainNetwork(**network, ahead, data, train, {}, options, NeverCancelled(), nullptr);
+    ASSERT_TRUE(result.ok()) << result.status().message();
+    EXPECT_EQ(result->steps, 16);
+    EXPECT_EQ(ahead.most, 13u);
 }
 
 TEST(TrainerResident, DivergenceIsNoticed) {

@@ -13,6 +13,7 @@
 #include "core/train/batch_feeder.h"
 #include "core/train/calibration.h"
 #include "core/train/share.h"
+#include "core/train/step_cost.h"
 #include "core/train/validation_loss.h"
 
 namespace dlent {
@@ -218,7 +219,12 @@ class TrainingRun {
         } else {
             batch_rows_.resize(static_cast<size_t>(options_.batch_size));
         }
-        steps_.reserve(static_cast<size_t>(backend_.StepsAhead()));
+        const double rows_a_step =
+            std::ceil(static_cast<double>(train_rows_.size()) / static_cast<double>(steps_per_epoch_));
+        steps_ahead_ =
+            StepsToEnqueue(TrainingFlopsPerRow(network_.trainable_count(), network_.members()) * rows_a_step,
+                           backend_.StepsAhead());
+        steps_.reserve(static_cast<size_t>(steps_ahead_));
         program_ = backend_.MakeStepProgram([this](const StepScalars& step) {
             const int rows = OwnRows(step);
             return Enqueue(step, resident_ ? feeder_.FeedResident(device_order_.data(), step.first_row, rows)
@@ -357,7 +363,7 @@ class TrainingRun {
 
     /// As many steps as may go ahead, none behind `end`.
     Status Steps(int64_t end) {
-        const int64_t count = std::min<int64_t>(end - step_, backend_.StepsAhead());
+        const int64_t count = std::min(end - step_, steps_ahead_);
         steps_.clear();
         for (int64_t i = 0; i < count; ++i) {
             steps_.push_back(ScalarsOf(step_ + i));
@@ -588,6 +594,7 @@ class TrainingRun {
     DeviceBuffer<uint32_t> device_order_;
     DeviceBuffer<uint32_t> device_validation_rows_;
     std::vector<uint32_t> batch_rows_;  ///< of the batch that is fed
+    int64_t steps_ahead_ = 1;           ///< that are enqueued at once
     std::vector<StepScalars> steps_;
     std::unique_ptr<StepProgram> program_;
     std::vector<float> validation_logits_;
