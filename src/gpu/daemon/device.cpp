@@ -119,6 +119,14 @@ void JobMemory::Release(void* context, size_t bytes) {
     memory->device_.Release(bytes);
 }
 
+Expected<DeviceBackend> JobMemory::MakeBackend(Precision precision, const std::string& hint) const {
+    Expected<DeviceBackend> backend = device_.MakeBackend(precision, gate_);
+    // what else may be in its way has nothing to do with memory
+    if (!backend.ok() && refused_)
+        return Explain(backend.status(), hint);
+    return backend;
+}
+
 Status JobMemory::Explain(const Status& status, const std::string& hint) const {
     if (status.code() != StatusCode::kOutOfMemory)
         return status;

@@ -121,9 +121,9 @@ class JobMemory {
     /// `may_reclaim`: whether what is only kept for later makes way.
     explicit JobMemory(Device& device, bool may_reclaim = true)
         : device_(device), may_reclaim_(may_reclaim), gate_{this, Reserve, Release} {}
-    const DlentMemoryGate& gate() const { return gate_; }
-    /// Whether a request was refused by the limit rather than the driver.
-    bool refused() const { return refused_; }
+    /// A backend that takes its memory here, which outlives it; it takes some at once. `hint` as for
+    /// Explain().
+    Expected<DeviceBackend> MakeBackend(Precision precision, const std::string& hint) const;
     uint64_t held() const { return held_; }
     /// Says which of the two limits was met, where memory was; `hint` is advice.
     Status Explain(const Status& status, const std::string& hint) const;
@@ -134,7 +134,7 @@ class JobMemory {
 
     Device& device_;
     const bool may_reclaim_;
-    bool refused_ = false;
+    bool refused_ = false;  ///< whether a request was, by the limit rather than the driver
     uint64_t held_ = 0;
     DlentMemoryGate gate_;
 };

@@ -32,7 +32,7 @@ Expected<std::shared_ptr<const ResidentModel>> ResidentModels::Add(const std::st
     if (std::shared_ptr<const ResidentModel> found = FindLocked(key))
         return found;
     if (backend_ == nullptr) {
-        DLENT_ASSIGN_OR_RETURN(backend_, device_.MakeBackend(Precision::kFp32, memory_.gate()));
+        DLENT_ASSIGN_OR_RETURN(backend_, memory_.MakeBackend(Precision::kFp32, kScoringMemoryHint));
     }
     uint64_t before = memory_.held();
     Expected<std::shared_ptr<ResidentModel>> loaded = Load(model, cancel);
@@ -42,7 +42,7 @@ Expected<std::shared_ptr<const ResidentModel>> ResidentModels::Add(const std::st
         loaded = Load(model, cancel);
     }
     if (!loaded.ok())
-        return memory_.Explain(loaded.status(), "Raise dlent.gpu_memory, or score on the CPU.");
+        return memory_.Explain(loaded.status(), kScoringMemoryHint);
     entries_.push_front({key, std::move(*loaded), memory_.held() - before});
     std::shared_ptr<const ResidentModel> added = entries_.front().model;
     const uint64_t most = device_.memory_limit() / 2;

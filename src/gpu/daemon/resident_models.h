@@ -12,6 +12,9 @@
 
 namespace dlent::gpu {
 
+/// For who has no room to score.
+inline constexpr const char* kScoringMemoryHint = "Raise dlent.gpu_memory, or score on the CPU.";
+
 /// Weights on the device. They never change, and any thread's networks may read them.
 class ResidentModel {
  public:

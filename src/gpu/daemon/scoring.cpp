@@ -12,7 +12,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr uint32_t kLeastBlockRows = 64;
-constexpr const char* kMemoryHint = "Raise dlent.gpu_memory, or score on the CPU.";
 
 }  // namespace
 
@@ -46,7 +45,8 @@ Expected<std::unique_ptr<BlockScorer>> BlockScorer::Create(Device& device, Resid
                                                            std::shared_ptr<const ResidentModel> resident,
                                                            SharedMemory weights, const JobSignal& signal) {
     std::unique_ptr<BlockScorer> scorer(new BlockScorer(device, signal));
-    DLENT_ASSIGN_OR_RETURN(scorer->backend_, device.MakeBackend(Precision::kFp32, scorer->allowance_.gate()));
+    DLENT_ASSIGN_OR_RETURN(scorer->backend_,
+                           scorer->allowance_.MakeBackend(Precision::kFp32, kScoringMemoryHint));
     scorer->model_ = std::move(resident);
     if (scorer->model_ == nullptr) {
         DLENT_ASSIGN_OR_RETURN(const ScoredModel model, UnpackModel(use, {weights.data(), weights.size()}));
@@ -59,7 +59,7 @@ Expected<std::unique_ptr<BlockScorer>> BlockScorer::Create(Device& device, Resid
         if (prepared.ok())
             return scorer;
         if (prepared.code() != StatusCode::kOutOfMemory || rows / 2 < kLeastBlockRows)
-            return scorer->allowance_.Explain(prepared, kMemoryHint);
+            return scorer->allowance_.Explain(prepared, kScoringMemoryHint);
     }
 }
 
@@ -98,7 +98,7 @@ Status BlockScorer::Score(const BlockReady& block) {
     const Clock::time_point start = Clock::now();
     const Status status = Run(block);
     if (!status.ok())
-        return allowance_.Explain(status, kMemoryHint);
+        return allowance_.Explain(status, kScoringMemoryHint);
     const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
     device_.LearnScoring(block.rows, model_->forward_flops() * block.rows / std::max(seconds, 1e-9), seconds);
     std::memcpy(layout_.At<float>(memory_.data(), block.slot, layout_.logits), logits_.data(),

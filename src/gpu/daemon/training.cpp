@@ -7,6 +7,7 @@
 
 #include "core/nn/network.h"
 #include "core/train/share.h"
+#include "core/train/step_cost.h"
 #include "core/train/trainer.h"
 
 namespace dlent::gpu {
@@ -14,6 +15,7 @@ namespace {
 
 /// Held-out rows are run in larger batches than training uses, while their activations stay small.
 constexpr int kEvaluationRows = 4096;
+constexpr const char* kMemoryHint = "Raise dlent.gpu_memory, use a smaller batch_size, or train on the CPU.";
 static_assert(sizeof(DlentGroupId) == kGroupIdBytes);
 
 /// The group that a job is one rank of, as the plugin asks for it.
@@ -88,7 +90,7 @@ Expected<Parcel> RunTraining(Device& device, const TrainJob& job, const RankOfJo
         return Status::Cancelled();
     signal.Beat();
     JobMemory memory(device);
-    DLENT_ASSIGN_OR_RETURN(const DeviceBackend backend, device.MakeBackend(job.precision, memory.gate()));
+    DLENT_ASSIGN_OR_RETURN(const DeviceBackend backend, memory.MakeBackend(job.precision, kMemoryHint));
     Membership::Stay stay(membership);
     if (membership.has_peers())
         DLENT_RETURN_IF_ERROR(membership.Join(device, *backend));
@@ -112,17 +114,16 @@ Expected<Parcel> RunTraining(Device& device, const TrainJob& job, const RankOfJo
             const double steps_an_epoch =
                 std::ceil(static_cast<double>(job.train_rows.size()) / job.options.batch_size);
             const double rows_a_step = static_cast<double>(job.train_rows.size()) / steps_an_epoch;
-            device.Learn(6.0 * static_cast<double>(network->trainable_count()) * network->members() *
-                             result.rows_per_second,
-                         rows_a_step / result.rows_per_second);
+            device.Learn(
+                TrainingFlopsPerRow(network->trainable_count(), network->members()) * result.rows_per_second,
+                rows_a_step / result.rows_per_second);
         }
         DLENT_ASSIGN_OR_RETURN(const std::vector<NamedTensorData> tensors, network->Save());
         return PackResult(result, tensors, signal);
     };
     Expected<Parcel> result = run();
     if (!result.ok())
-        return memory.Explain(result.status(),
-                              "Raise dlent.gpu_memory, use a smaller batch_size, or train on the CPU.");
+        return memory.Explain(result.status(), kMemoryHint);
     stay.Succeed();
     return result;
 }

@@ -72,6 +72,9 @@ int Fail(char* error, size_t bytes, const char* reason) {
     return -1;
 }
 
+/// What a card's backend allocates before it takes a job.
+constexpr size_t kWorkspaceBytes = size_t{2} << 20;
+
 /// The CPU with a card's allowance of memory and a card's faults.
 class FakeBackend final : public RankedBackend {
  public:
@@ -81,6 +84,9 @@ class FakeBackend final : public RankedBackend {
         for (const auto& [pointer, bytes] : sizes_)
             gate_.release(gate_.context, bytes);
     }
+
+    /// False when there is no room for that.
+    bool Create() { return Allocate(kWorkspaceBytes) != nullptr; }
 
     const char* name() const override { return "fake"; }
     void* Allocate(size_t bytes) override {
@@ -139,7 +145,12 @@ void* MakeBackend(int device, int, const DlentMemoryGate* gate, char* error, siz
     }
     Orders orders = ReadOrders();
     orders.hang = orders.hang || orders.hanging_device == device;
-    return static_cast<Backend*>(new FakeBackend(std::move(cpu), *gate, orders));
+    auto backend = std::make_unique<FakeBackend>(std::move(cpu), *gate, orders);
+    if (!backend->Create()) {
+        Fail(error, error_bytes, "out of memory for the workspace");
+        return nullptr;
+    }
+    return static_cast<Backend*>(backend.release());
 }
 
 void FreeBackend(void* backend) {

@@ -22,20 +22,21 @@ my $number = 0;
 
 sub train_sql
 {
-    my ($policy, $epochs) = @_;
+    my ($policy, $epochs, $more) = @_;
     ++$number;
-    return qq{SET dlent.gpu = $policy; SELECT device FROM dlent_train('m$number', 'point', 'z', '{"preset": "fast", "epochs": $epochs, "device": "cuda"}')};
+    my $options = join ', ', '"preset": "fast"', qq{"epochs": $epochs}, '"device": "cuda"', $more // ();
+    return "SET dlent.gpu = $policy; SELECT device FROM dlent_train('m$number', 'point', 'z', '{$options}')";
 }
 
-# What the policies make of a failure that is there when a training begins.
+# What the policies make of a failure that is there when a training, with some more options, begins.
 sub both_policies
 {
-    my ($what, $pattern) = @_;
+    my ($what, $pattern, @more) = @_;
     my ($out, $err) = ('', '');
-    is($node->psql('postgres', train_sql('try', 2), stdout => \$out, stderr => \$err), 0, "$what: try goes on");
+    is($node->psql('postgres', train_sql('try', 2, @more), stdout => \$out, stderr => \$err), 0, "$what: try goes on");
     is($out, 'cpu', "$what: on the CPU");
     like($err, qr/WARNING:  the model is trained on the CPU: $pattern/s, "$what: and says why");
-    isnt($node->psql('postgres', train_sql('require', 2), stderr => \$err), 0, "$what: require does not");
+    isnt($node->psql('postgres', train_sql('require', 2, @more), stderr => \$err), 0, "$what: require does not");
     like($err, qr/ERROR:  the model was not trained on a GPU: $pattern/s, "$what: and says why");
     is($node->safe_psql('postgres', "SELECT count(*) FROM dlent.models WHERE model = 'm$number'"), '0', "$what: nothing is left");
     is($node->safe_psql('postgres', 'SELECT pg_postmaster_start_time()'), $started, "$what: the server did not restart");
@@ -69,12 +70,14 @@ like($node->safe_psql('postgres', q{SELECT pg_read_file(current_setting('data_di
 order();
 works_again('hung');
 
-# ---- out of memory: the limit of all jobs
-$node->append_conf('postgresql.conf', "dlent.gpu_memory = 1MB\n");
-$node->restart;
-$started = $node->safe_psql('postgres', 'SELECT pg_postmaster_start_time()');
-both_policies('memory', 'out of memory on the GPU.*Jobs may hold 1 MB of "fake device 0');
-is($node->safe_psql('postgres', 'SELECT jobs, memory_used FROM dlent.gpus'), '0|0', 'memory: all of it is free again');
+# ---- out of memory: the limit of all jobs, which leaves no room for what any job needs, or for a large network
+for my $limit (1, 4) {
+    $node->append_conf('postgresql.conf', "dlent.gpu_memory = ${limit}MB\n");
+    $node->restart;
+    $started = $node->safe_psql('postgres', 'SELECT pg_postmaster_start_time()');
+    both_policies("$limit MB", "out of memory on the GPU.*Jobs may hold $limit MB of \"fake device 0", '"hidden": [512, 512]');
+    is($node->safe_psql('postgres', 'SELECT jobs, memory_used FROM dlent.gpus'), '0|0', "$limit MB: all of it is free again");
+}
 $node->append_conf('postgresql.conf', "dlent.gpu_memory = 0\n");
 
 # ---- no driver, no plugin, another plugin
