@@ -1,12 +1,13 @@
-// Training speed on a device: rows a second of whole trainings by the product's own trainer, for the networks
-// that bench/gpu/torch_peer.py trains too. A line of JSON a measurement. Usage: dlent_device_bench [SECONDS]
+// Training speed on a device: rows a second of trainings by the product's own trainer, for the networks that
+// bench/gpu/torch_peer.py trains too (bench/gpu/workloads.py). A line of JSON a measurement. What is done
+// once (kernels that are loaded, products that are tried, steps that are recorded) is over when measuring
+// begins. Usage: dlent_device_bench [SECONDS]
 
-#include <algorithm>
-#include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <numeric>
+#include <optional>
 
 #include "core/base/random.h"
 #include "core/nn/network.h"
@@ -20,6 +21,7 @@ using namespace dlent;
 using namespace dlent::gpu;
 
 constexpr int kColumns = 28;
+constexpr double kWarmUpSeconds = 1.0;
 
 struct Workload {
     const char* name;
@@ -75,53 +77,70 @@ NetworkSpec MakeSpec(const Workload& workload) {
          {"output", "output"}});
 }
 
-void Measure(const Plugin& plugin, const Workload& workload, Precision precision, double seconds) {
+Status Measure(const Plugin& plugin, const Workload& workload, const TrainingData& data, Precision precision,
+               double seconds) {
     static const DlentMemoryGate gate = {nullptr, [](void*, size_t) { return 1; }, [](void*, size_t) {}};
+    std::vector<uint32_t> rows(workload.rows);
+    std::iota(rows.begin(), rows.end(), 0u);
+    TrainerOptions options;
+    options.loss.kind = LossKind::kBinaryCrossEntropy;
+    options.batch_size = workload.batch;
+    options.max_epochs = 1000000;
+    options.max_seconds = kWarmUpSeconds + seconds;
+    options.stopping.rule = StoppingRule::kNone;
+    options.schedule = ScheduleKind::kConstant;
+    const double all_steps =
+        static_cast<double>(options.max_epochs) * static_cast<double>(workload.rows) / workload.batch;
+
+    DLENT_ASSIGN_OR_RETURN(const DeviceBackend backend, plugin.MakeBackend(0, precision, gate));
+    DLENT_ASSIGN_OR_RETURN(const std::unique_ptr<Network> network,
+                           Network::Create(MakeSpec(workload), *backend, workload.batch, true));
+    DLENT_RETURN_IF_ERROR(network->Initialize(1));
+    std::optional<TrainingProgress> warm;
+    DLENT_ASSIGN_OR_RETURN(const TrainerResult result,
+                           TrainNetwork(*network, *backend, data, rows, {}, options, NeverCancelled(),
+                                        [&warm](const TrainingProgress& progress) {
+                                            if (!warm && progress.seconds_elapsed >= kWarmUpSeconds)
+                                                warm = progress;
+                                        }));
+    const double steps =
+        static_cast<double>(result.steps) - (warm ? std::round(warm->fraction * all_steps) : 0.0);
+    if (!warm || steps < 1.0)
+        return Status::Internal("no step was done after warming up");
+    const double measured = result.seconds - warm->seconds_elapsed;
+    std::printf(
+        "{\"who\": \"dlent\", \"what\": \"%s\", \"precision\": \"%s\", \"rows_per_second\": %.0f, "
+        "\"steps\": %.0f, \"seconds\": %.2f, \"last_loss\": %.4f}\n",
+        workload.name, PrecisionName(precision), steps * workload.batch / measured, steps, measured,
+        result.log.back().train_loss);
+    std::fflush(stdout);
+    return Status::Ok();
+}
+
+/// In every precision; the number of measurements that failed.
+int MeasureAll(const Plugin& plugin, const Workload& workload, double seconds) {
     ImageShape shape;
     shape.rows = workload.rows;
     shape.numeric = kColumns;
     const ImageLayout layout = *ImageLayout::Of(shape);
     const std::vector<std::byte> memory = MakeRows(layout);
     const ImageData data(layout, memory.data());
-    std::vector<uint32_t> rows(workload.rows);
-    std::iota(rows.begin(), rows.end(), 0u);
-
-    const auto backend = plugin.MakeBackend(0, precision, gate);
-    if (!backend.ok()) {
-        std::fprintf(stderr, "%s: %s\n", workload.name, backend.status().detail().c_str());
-        return;
+    int failed = 0;
+    for (const Precision precision : {Precision::kFp32, Precision::kTf32, Precision::kBf16}) {
+        const Status status = Measure(plugin, workload, data, precision, seconds);
+        if (status.ok())
+            continue;
+        ++failed;
+        std::fprintf(stderr, "%s, %s: %s%s%s\n", workload.name, PrecisionName(precision),
+                     status.message().c_str(), status.detail().empty() ? "" : ": ", status.detail().c_str());
     }
-    auto network = Network::Create(MakeSpec(workload), **backend, workload.batch, true);
-    TrainerOptions options;
-    options.loss.kind = LossKind::kBinaryCrossEntropy;
-    options.batch_size = workload.batch;
-    options.max_epochs = 1000000;
-    options.max_seconds = seconds;
-    options.stopping.rule = StoppingRule::kNone;
-    options.schedule = ScheduleKind::kConstant;
-    if (!network.ok() || !(*network)->Initialize(1).ok()) {
-        std::fprintf(stderr, "%s: %s\n", workload.name, network.status().message().c_str());
-        return;
-    }
-    const auto result =
-        TrainNetwork(**network, **backend, data, rows, {}, options, NeverCancelled(), nullptr);
-    if (!result.ok()) {
-        std::fprintf(stderr, "%s: %s\n", workload.name, result.status().message().c_str());
-        return;
-    }
-    std::printf(
-        "{\"who\": \"dlent\", \"what\": \"%s\", \"precision\": \"%s\", \"rows_per_second\": %.0f, "
-        "\"steps\": %lld, \"seconds\": %.2f, \"last_loss\": %.4f}\n",
-        workload.name, PrecisionName(precision), result->rows_per_second,
-        static_cast<long long>(result->steps), result->seconds,
-        result->log.empty() ? 0.0 : result->log.back().train_loss);
-    std::fflush(stdout);
+    return failed;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-    const double seconds = argc > 1 ? std::atof(argv[1]) : 3.0;
+    const double seconds = argc > 1 ? std::atof(argv[1]) : 2.0;
     const char* const named = std::getenv("DLENT_DEVICE_PLUGIN");
     const auto plugin = Plugin::Open(named != nullptr ? named : "dlent_cuda");
     const Status status = !plugin.ok() ? plugin.status() : plugin->DeviceCount().status();
@@ -129,9 +148,8 @@ int main(int argc, char** argv) {
         std::fprintf(stderr, "SKIPPED: %s: %s\n", status.message().c_str(), status.detail().c_str());
         return 77;
     }
-    for (const Workload& workload : kWorkloads) {
-        for (const Precision precision : {Precision::kFp32, Precision::kTf32, Precision::kBf16})
-            Measure(*plugin, workload, precision, seconds);
-    }
-    return 0;
+    int failed = 0;
+    for (const Workload& workload : kWorkloads)
+        failed += MeasureAll(*plugin, workload, seconds);
+    return failed > 0 ? 1 : 0;
 }

@@ -1,20 +1,24 @@
-"""PyTorch beside dlent on one GPU: the networks of bench/gpu/device_bench.cpp, data resident, permuted on the device.
-Eager, torch.compile, and one CUDA graph of a whole step. A line of JSON a measurement. Usage: torch_peer.py [SECONDS]"""
+"""PyTorch beside dlent on one GPU: the networks of bench/gpu/device_bench.cpp, data resident, permuted on the device. A line of JSON a
+measurement.
+
+Modes: "eager"; "graph", a CUDA graph of a whole step; "compile", such a graph of what torch.compile makes of the network and its loss.
+TORCH_MODES says which ("eager graph", and compile for COMPILED). Each network is measured in a process of its own, since after an error of
+CUDA nothing works there any more. Usage: torch_peer.py [SECONDS [WORKLOAD]]"""
 
 import json
+import os
+import subprocess
 import sys
 import time
 
 import torch
 from torch import nn
 
-COLUMNS = 28
-WORKLOADS = [
-    ("mlp_256x3_b256", 1, [256, 256, 256], 256, 1 << 20),
-    ("mlp_256x3_b1024", 1, [256, 256, 256], 1024, 1 << 20),
-    ("mlp_256x3_b65536", 1, [256, 256, 256], 65536, 1 << 23),
-    ("tabm_k32_512x3_b256", 32, [512, 512, 512], 256, 1 << 17),
-]
+from workloads import COLUMNS, WORKLOADS
+
+COMPILED = ("mlp_256x3_b1024", "tf32")
+STEPS_AHEAD = 64  # before the host waits for the device, as dlent does
+WARM_UP_SECONDS = 0.5
 
 
 class BatchEnsembleLinear(nn.Module):
@@ -60,13 +64,29 @@ def make_network(members, hidden):
     return nn.Sequential(*layers).cuda()
 
 
+def recorded(step, optimizer):
+    """A graph of a step, as PyTorch's notes on CUDA semantics advise: warmed up on another stream, gradients made within it."""
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            optimizer.zero_grad(set_to_none=True)
+            step()
+    torch.cuda.current_stream().wait_stream(side)
+    optimizer.zero_grad(set_to_none=True)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+    return graph.replay
+
+
 def measure(name, members, hidden, batch, rows, precision, mode, seconds):
     torch.manual_seed(1)
-    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     x = torch.rand(rows, COLUMNS, device="cuda") * 3.4 - 1.7
     y = ((x[:, 0] * x[:, 1] + x[:, 2]) > 0).float()
     network = make_network(members, hidden)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, fused=True, capturable=True)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3, fused=True, capturable=mode != "eager")
     loss_of = nn.BCEWithLogitsLoss()
     bx = torch.zeros(batch, COLUMNS, device="cuda")
     by = torch.zeros(batch, device="cuda")
@@ -82,62 +102,67 @@ def measure(name, members, hidden, batch, rows, precision, mode, seconds):
         forward = torch.compile(forward)
 
     def step():
-        loss = forward(bx, by)
-        loss.backward()
+        forward(bx, by).backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0, foreach=True)
         optimizer.step()
-        optimizer.zero_grad(set_to_none=mode != "graph")
 
-    if mode == "graph":
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            for _ in range(3):
-                step()
-        torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            step()
-        run = graph.replay
-    else:
-        run = step
+    def eager_step():
+        optimizer.zero_grad(set_to_none=True)
+        step()
 
     def feed(index):
-        begin = index * batch % (rows - batch + 1)
+        begin = index % (rows // batch) * batch
         chosen = order[begin:begin + batch]
         torch.index_select(x, 0, chosen, out=bx)
         torch.index_select(y, 0, chosen, out=by)
 
-    for i in range(10):
-        feed(i)
-        run()
-    torch.cuda.synchronize()
-    steps = 0
-    start = time.perf_counter()
-    while time.perf_counter() - start < seconds:
-        for _ in range(20):
-            feed(steps)
-            run()
-            steps += 1
+    feed(0)
+    run = eager_step if mode == "eager" else recorded(step, optimizer)
+
+    def train(limit):
+        """Steps, and the seconds that they took, which are at least `limit`."""
         torch.cuda.synchronize()
-    elapsed = time.perf_counter() - start
+        steps = 0
+        start = time.perf_counter()
+        while time.perf_counter() - start < limit:
+            for _ in range(STEPS_AHEAD):
+                feed(steps)
+                run()
+                steps += 1
+            torch.cuda.synchronize()
+        return steps, time.perf_counter() - start
+
+    train(WARM_UP_SECONDS)
+    steps, elapsed = train(seconds)
     print(json.dumps({"who": "pytorch " + torch.__version__ + " " + mode, "what": name, "precision": precision,
                       "rows_per_second": round(steps * batch / elapsed), "steps": steps, "seconds": round(elapsed, 2)}),
           flush=True)
 
 
+def measure_all(workload, seconds):
+    """In every precision and mode; the number of measurements that failed."""
+    wanted = os.environ.get("TORCH_MODES", "").split()
+    failed = 0
+    for precision in ("fp32", "tf32", "bf16"):
+        for mode in wanted or ["eager", "graph"] + ["compile"] * ((workload[0], precision) == COMPILED):
+            try:
+                measure(*workload, precision, mode, seconds)
+            except Exception as error:  # one that fails must not cost the others
+                failed += 1
+                print(f"{workload[0]} {precision} {mode}: {error}", file=sys.stderr, flush=True)
+    return failed
+
+
 def main():
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 3.0
+    seconds = sys.argv[1] if len(sys.argv) > 1 else "2"
     if not torch.cuda.is_available():
         print("SKIPPED: PyTorch sees no CUDA device", file=sys.stderr)
         sys.exit(77)
-    for name, members, hidden, batch, rows in WORKLOADS:
-        for precision in ("fp32", "tf32", "bf16"):
-            for mode in ("eager", "graph", "compile"):
-                try:
-                    measure(name, members, hidden, batch, rows, precision, mode, seconds)
-                except Exception as error:  # one mode that fails must not cost the others
-                    print(f"{name} {precision} {mode}: {error}", file=sys.stderr, flush=True)
+    if len(sys.argv) > 2:
+        workload = next(of for of in WORKLOADS if of[0] == sys.argv[2])
+        sys.exit(1 if measure_all(workload, float(seconds)) else 0)
+    ended = [subprocess.run([sys.executable, __file__, seconds, name], check=False).returncode for name, *_ in WORKLOADS]
+    sys.exit(1 if any(ended) else 0)
 
 
 main()
