@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Makes gpu-bundle/: everything that test/gpu/run.sh needs on a Linux machine that has an NVIDIA driver and CUDA's libraries, and
 # need have nothing else of ours: the extension, dlent-gpud and its plugins, the device tests and benchmarks, a PostgreSQL server
-# with the libraries it links, and the scripts. Without CUDA's own libraries, which that machine has.
+# with the libraries it links, and the scripts. Without CUDA's own libraries, which that machine has. Programs and libraries are
+# packed one by one; run.sh unpacks a copy.
 set -euo pipefail
 . "$(dirname "$0")/server.sh"
 
 bundle=${1:-$root/gpu-bundle}
-most_megabytes=64
+most_megabytes=52  # a bundle travels with a checkout, through channels that take 64
 
 [ -e "$build/dlent_cuda.so" ] || { echo "gpu-bundle needs a build with nvcc: there is no $build/dlent_cuda.so" >&2; exit 1; }
 rm -rf "$bundle"
@@ -28,10 +29,9 @@ cp -rL "$sharedir"/{timezonesets,tsearch_data} "$pg_share/"
 [ -d "$sharedir/timezone" ] && cp -rL "$sharedir/timezone" "$pg_share/"
 cp "$sharedir"/extension/plpgsql* "$pg_share/extension/"
 cp "$root/dlent.control" "$build"/dlent--*.sql "$pg_share/extension/"
-cp "$build"/{dlent,dlent_cuda,dlent_fake_gpu,dlent_fake_gpu_old}.so "$build/dlent-gpud" "$pg_lib/"
+cp "$build"/{dlent,dlent_cuda,dlent_fake_gpu}.so "$build/dlent-gpud" "$pg_lib/"
 
-# Tests and benchmarks load the plugins from beside themselves.
-cp "$build"/{dlent_device_tests,dlent_device_bench} "$build"/{dlent_cuda,dlent_fake_gpu}.so "$bundle/bin/"
+cp "$build"/{dlent_device_tests,dlent_device_bench} "$bundle/bin/"
 cp "$root"/test/gpu/*.{sh,sql} "$bundle/test/"
 cp "$root"/bench/gpu/*.py "$root"/bench/gpu/*.sql "$bundle/bench/" 2>/dev/null || true
 find "$bundle/bin" "$pg_bin" "$pg_lib" -type f -exec strip --strip-unneeded {} +
@@ -49,11 +49,12 @@ done | sort -u | while read -r library; do
 done
 
 glibc=$(for program in $(programs) "$bundle"/lib/*; do objdump -T "$program" 2>/dev/null; done | grep -o 'GLIBC_2\.[0-9.]*' | sort -uV | tail -1)
-gzip -9 "$bundle"/lib/*  # the data of ICU alone are 30 MB; run.sh unpacks them
+cublas=$(objdump -p "$pg_lib/dlent_cuda.so" | grep -o 'libcublasLt\.so\.[0-9]*' | sort -u)
+find "$bundle/bin" "$bundle/lib" "$bundle/fallback" "$pg_bin" "$pg_lib" -type f -exec gzip -9 {} +
 {
     echo "dlent $(sed -n "s/^default_version *= *'\(.*\)'.*/\1/p" "$root/dlent.control"), commit $(git -C "$root" rev-parse --short HEAD 2>/dev/null || echo unknown)"
     "$pg_config" --version
-    echo "needs ${glibc/GLIBC_/glibc } or later, x86-64, an NVIDIA driver, libcublasLt.so.$(ldd "$build/dlent_cuda.so" | sed -n 's/.*libcublasLt\.so\.\([0-9]*\) .*/\1/p')"
+    echo "needs ${glibc/GLIBC_/glibc } or later, x86-64, an NVIDIA driver, $cublas"
 } >"$bundle/MANIFEST"
 cat "$bundle/MANIFEST"
 megabytes=$(du -sm "$bundle" | cut -f1)
