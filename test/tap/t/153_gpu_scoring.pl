@@ -180,6 +180,14 @@ order('slow=2000000');
 order();
 works_again('cancel');
 
+# ---- memory: none for what the first session needs, then none for the weights
+for my $limit (1, 3) {
+    $node->append_conf('postgresql.conf', "dlent.gpu_memory = ${limit}MB\n");
+    $node->restart;
+    $started = $node->safe_psql('postgres', 'SELECT pg_postmaster_start_time()');
+    both_policies("$limit MB", "out of memory on the GPU.*Jobs may hold $limit MB of \"fake device 0.*HINT:  Raise dlent.gpu_memory", 'binary', 1);
+}
+
 # ---- memory: what sessions score by makes way for jobs and for each other, and what is too large is refused
 $node->append_conf('postgresql.conf', "dlent.gpu_memory = 12MB\n");
 $node->restart;
