@@ -2,11 +2,13 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>
 
 #include "core/base/random.h"
+#include "core/train/rough_log_loss.h"
 #include "testing.h"
 
 namespace dlent {
@@ -136,6 +138,80 @@ TEST(Calibration, BestTemperatureForgivesOverConfidence) {
     EXPECT_GT(LogLoss(confident.view, 1.0), 1.5 * LogLoss(calm.view, 1.0));
     EXPECT_NEAR(confident_loss, calm_loss, 0.005);
     EXPECT_LE(calm_loss, LogLoss(calm.view, 1.0) + 0.001);
+}
+
+/// The smallest loss of the grid, from every one of them.
+double SmallestOfAll(const LabelledLogits& data) {
+    double smallest = std::numeric_limits<double>::infinity();
+    for (int i = 0; i < TemperatureGrid::kCount; ++i) {
+        smallest = std::min(smallest, LogLoss(data, TemperatureGrid::Inverse(i)));
+    }
+    return smallest;
+}
+
+/// Whether rough losses are as close as they say, where they say anything.
+void ExpectCloseRoughLosses(const LabelledLogits& data, bool can_tell) {
+    const Expected<GridLosses> rough = RoughLogLosses(data, NeverCancelled());
+    ASSERT_TRUE(rough.ok());
+    for (int i = 0; i < TemperatureGrid::kCount; ++i) {
+        ASSERT_EQ(std::isfinite((*rough)[i]), can_tell);
+        if (can_tell) {
+            const double loss = LogLoss(data, TemperatureGrid::Inverse(i));
+            EXPECT_NEAR((*rough)[i], loss, 0.1 * RoughError(loss));
+        }
+    }
+}
+
+TEST(Calibration, BestTemperatureLogLossIsTheSmallestToTheLastBit) {
+    for (const int outputs : {1, 2, 5}) {
+        for (const int members : {1, 3, 32}) {
+            // temperatures whose best inverse lies within the grid and beyond its ends, and those that all do
+            // as well
+            for (const float temperature : {0.0f, 0.3f, 1.7f, 20.0f}) {
+                for (const size_t rows : {1, 16, 203}) {
+                    Synthetic data(rows, outputs, members, temperature);
+                    EXPECT_EQ(*BestTemperatureLogLoss(data.view, NeverCancelled()), SmallestOfAll(data.view));
+                    ExpectCloseRoughLosses(data.view, true);
+                }
+            }
+        }
+    }
+}
+
+TEST(Calibration, BestTemperatureLogLossCountsWeights) {
+    for (const int outputs : {1, 3}) {
+        Synthetic data(500, outputs, 2, 1.5f);
+        std::vector<float> weights;
+        for (size_t row = 0; row < data.view.rows; ++row) {
+            weights.push_back(static_cast<float>(row % 7) * 1e3f);
+        }
+        const std::vector<float> class_weights = {0.25f, 4.0f, 1e-3f};
+        data.view.row_weights = weights.data();
+        data.view.class_weights = class_weights.data();
+        EXPECT_EQ(*BestTemperatureLogLoss(data.view, NeverCancelled()), SmallestOfAll(data.view));
+        ExpectCloseRoughLosses(data.view, true);
+        std::fill(weights.begin(), weights.end(), 0.0f);
+        EXPECT_EQ(*BestTemperatureLogLoss(data.view, NeverCancelled()), 0.0);
+        ExpectCloseRoughLosses(data.view, false);
+    }
+}
+
+TEST(Calibration, BestTemperatureLogLossOfExtremeLogits) {
+    for (const int outputs : {1, 3}) {
+        for (const float extreme : {250.0f, 251.0f, 1e30f, std::numeric_limits<float>::infinity()}) {
+            for (const float sign : {-1.0f, 1.0f}) {
+                Synthetic data(40, outputs, 1, 1.0f);
+                data.logits[20] = sign * extreme;
+                const double best = *BestTemperatureLogLoss(data.view, NeverCancelled());
+                if (!std::isnan(LogLoss(data.view, 1.0))) {
+                    EXPECT_EQ(best, SmallestOfAll(data.view)) << outputs << " outputs, " << sign * extreme;
+                } else {
+                    EXPECT_TRUE(std::isnan(best));
+                }
+                ExpectCloseRoughLosses(data.view, extreme <= 250.0f);
+            }
+        }
+    }
 }
 
 TEST(Calibration, ReportsCancelAndNonFiniteLogits) {

@@ -6,14 +6,10 @@
 #include <limits>
 
 #include "core/nn/network_spec.h"
+#include "core/train/rough_log_loss.h"
 
 namespace dlent {
 namespace {
-
-/// log(1 + e^x) without overflow.
-double Softplus(double x) {
-    return std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x)));
-}
 
 /// log of the mean of e^x.
 double LogMeanExp(const double* x, int count) {
@@ -36,10 +32,12 @@ class RowProbabilities {
 
     void Load(size_t row) {
         row_ = data_.logits + row * data_.members * data_.outputs;
-        if (data_.outputs == 1) {
-            return;
-        }
         for (int member = 0; member < data_.members; ++member) {
+            if (data_.outputs == 1) {
+                // log(1 + e^z) = max(z, 0) + log(1 + e^-|z|), where z of the other label is -z
+                log_sum_[member] = std::log1p(std::exp(-std::abs(row_[member] * inverse_temperature_)));
+                continue;
+            }
             const float* z = row_ + static_cast<size_t>(member) * data_.outputs;
             const double largest = *std::max_element(z, z + data_.outputs);
             double sum = 0.0;
@@ -54,7 +52,7 @@ class RowProbabilities {
         for (int member = 0; member < data_.members; ++member) {
             if (data_.outputs == 1) {
                 const double z = row_[member] * inverse_temperature_;
-                log_probability_[member] = -Softplus(label == 1 ? -z : z);
+                log_probability_[member] = -(std::max(label == 1 ? -z : z, 0.0) + log_sum_[member]);
             } else {
                 log_probability_[member] =
                     row_[static_cast<size_t>(member) * data_.outputs + label] * inverse_temperature_ -
@@ -62,6 +60,21 @@ class RowProbabilities {
             }
         }
         return LogMeanExp(log_probability_.data(), data_.members);
+    }
+
+    /// The mean of it over labels, of which `label` has 1 - smoothing, and all of them share the rest.
+    double LogProbability(int label, double smoothing) {
+        if (smoothing == 0.0) {
+            return LogProbability(label);
+        }
+        double sum = 0.0;
+        double own = 0.0;
+        for (int other = 0; other < data_.classes(); ++other) {
+            const double log_probability = LogProbability(other);
+            sum += log_probability;
+            own = other == label ? log_probability : own;
+        }
+        return (1.0 - smoothing) * own + smoothing * sum / data_.classes();
     }
 
  private:
@@ -72,25 +85,11 @@ class RowProbabilities {
     std::array<double, NetworkSpec::kMaxMembers> log_probability_;
 };
 
-int ClassCount(const LabelledLogits& data) {
-    return std::max(data.outputs, 2);
-}
-
-int Label(const LabelledLogits& data, size_t row) {
-    return data.outputs == 1 ? (data.targets[row] > 0.5f ? 1 : 0) : data.labels[row];
-}
-
-double Weight(const LabelledLogits& data, size_t row, int label) {
-    return (data.row_weights != nullptr ? data.row_weights[row] : 1.0) *
-           (data.class_weights != nullptr ? data.class_weights[label] : 1.0);
-}
-
 /// LogLoss that polls `cancel`.
 Expected<double> CancellableLogLoss(const LabelledLogits& data, double inverse_temperature, double smoothing,
                                     const CancelToken& cancel) {
-    const int classes = ClassCount(data);
-    const size_t rows_per_poll =
-        std::max<size_t>(1, 65536 / (static_cast<size_t>(data.members) * static_cast<size_t>(classes)));
+    const size_t rows_per_poll = std::max<size_t>(
+        1, 65536 / (static_cast<size_t>(data.members) * static_cast<size_t>(data.classes())));
     RowProbabilities probabilities(data, inverse_temperature);
     double total = 0.0;
     double weights = 0.0;
@@ -98,18 +97,10 @@ Expected<double> CancellableLogLoss(const LabelledLogits& data, double inverse_t
         if (row % rows_per_poll == 0 && cancel.IsCancelled()) {
             return Status::Cancelled();
         }
-        const int label = Label(data, row);
-        const double weight = Weight(data, row, label);
+        const int label = data.Label(row);
+        const double weight = data.Weight(row, label);
         probabilities.Load(row);
-        double log_likelihood = (1.0 - smoothing) * probabilities.LogProbability(label);
-        if (smoothing > 0.0) {
-            double sum = 0.0;
-            for (int j = 0; j < classes; ++j) {
-                sum += probabilities.LogProbability(j);
-            }
-            log_likelihood += smoothing * sum / classes;
-        }
-        total -= weight * log_likelihood;
+        total -= weight * probabilities.LogProbability(label, smoothing);
         weights += weight;
     }
     return weights > 0.0 ? total / weights : 0.0;
@@ -122,13 +113,17 @@ double LogLoss(const LabelledLogits& data, double inverse_temperature, double sm
 }
 
 Expected<double> BestTemperatureLogLoss(const LabelledLogits& data, const CancelToken& cancel) {
-    constexpr int kTemperatures = 14;
-    constexpr double kLow = 0.1;
-    constexpr double kHigh = 1.3;
+    // Only those that may be the smallest are computed to the last bit.
+    DLENT_ASSIGN_OR_RETURN(const GridLosses rough, RoughLogLosses(data, cancel));
+    const double least = *std::min_element(rough.begin(), rough.end());
+    const double most = least + RoughError(least);
     double best = std::numeric_limits<double>::quiet_NaN();
-    for (int i = 0; i < kTemperatures; ++i) {
-        const double inverse_temperature = kLow + (kHigh - kLow) * i / (kTemperatures - 1);
-        DLENT_ASSIGN_OR_RETURN(const double loss, CancellableLogLoss(data, inverse_temperature, 0.0, cancel));
+    for (int i = 0; i < TemperatureGrid::kCount; ++i) {
+        if (rough[i] - RoughError(rough[i]) > most) {
+            continue;
+        }
+        DLENT_ASSIGN_OR_RETURN(const double loss,
+                               CancellableLogLoss(data, TemperatureGrid::Inverse(i), 0.0, cancel));
         best = std::isnan(best) || loss < best ? loss : best;
         if (std::isnan(loss)) {
             return loss;

@@ -18,6 +18,14 @@ struct LabelledLogits {
     const int32_t* labels = nullptr;       ///< [rows], when outputs is more
     const float* row_weights = nullptr;    ///< [rows]; null: all 1
     const float* class_weights = nullptr;  ///< [outputs], [2] when binary; null: all 1
+
+    int classes() const { return outputs == 1 ? 2 : outputs; }
+    int Label(size_t row) const { return outputs == 1 ? (targets[row] > 0.5f ? 1 : 0) : labels[row]; }
+    /// Of a row with that label.
+    double Weight(size_t row, int label) const {
+        return (row_weights != nullptr ? row_weights[row] : 1.0) *
+               (class_weights != nullptr ? class_weights[label] : 1.0);
+    }
 };
 
 /// Weighted mean log-loss of the probabilities of logits · inverse_temperature, averaged over the members.
