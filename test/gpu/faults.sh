@@ -30,6 +30,16 @@ in_background() {
     within "$1: a job runs" says "SELECT sum(jobs) FROM dlent.gpus" 1
 }
 
+cancel_jobs() { query "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE '%epochs%' AND pid <> pg_backend_pid()" >/dev/null; }
+has_not_restarted() { check "the server did not restart in all that" says 'SELECT pg_postmaster_start_time()' "$started"; }
+# Settings are of processes that start from now on; those of a new server do not wait longer each time, as after many that died.
+start_anew() {
+    has_not_restarted
+    stop_server fast
+    start_server
+    started=$(query 'SELECT pg_postmaster_start_time()')
+}
+
 faults() {
     local kind=cuda gpud started policy
     [ "$plugin" = dlent_cuda ] || kind=fake
@@ -51,45 +61,44 @@ faults() {
 
     in_background try
     kill -9 "$(query 'SELECT pid FROM dlent.gpus WHERE gpu = 0')"
+    within "try: kill -9 is a warning that says so" grep -q 'WARNING:  the model is trained on the CPU: the GPU process ended' "$home/session"
+    cancel_jobs
     wait $session
-    check "try: kill -9 is a warning that says so" grep -q 'WARNING:  the model is trained on the CPU: the GPU process ended' "$home/session"
     within "it trains again" says "SET client_min_messages = error; $short" $kind
 
     # a process that does not run any more is what a hung driver looks like from outside
     in_background require
     gpud=$(query 'SELECT pid FROM dlent.gpus WHERE gpu = 0')
     kill -STOP "$gpud"
-    query "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE '%long%' AND pid <> pg_backend_pid()" >/dev/null
+    cancel_jobs
     wait $session
     check "a session whose device stands still can be cancelled" grep -q 'canceling statement' "$home/session"
     kill -9 "$gpud"
     within "and the device comes back" says "SET client_min_messages = error; $short" $kind
 
-    # the same, and nobody cancels: no sign of life for as long as may be (the timeout is of processes that start from now on)
-    query "ALTER SYSTEM SET dlent.gpu_hang_timeout = '5s'" && query 'SELECT pg_reload_conf()' >/dev/null
-    gpud=$(query 'SELECT pid FROM dlent.gpus WHERE gpu = 0')
-    kill -9 "$gpud"
+    # the same, and nobody cancels: no sign of life for as long as may be
+    query "ALTER SYSTEM SET dlent.gpu_hang_timeout = '5s'"
+    start_anew
     within "a process with a short timeout trains" says "SET client_min_messages = error; $short" $kind
     for policy in require try; do
         in_background $policy
         gpud=$(query 'SELECT pid FROM dlent.gpus WHERE gpu = 0')
         kill -STOP "$gpud"
+        within "$policy: a process that is stopped is one that ended" grep -q 'the GPU process ended while it trained' "$home/session"
+        cancel_jobs
         wait $session
-        check "$policy: a process that is stopped is one that ended" grep -q 'the GPU process ended while it trained' "$home/session"
         within "$policy: and is gone" gone "$gpud"
         within "$policy: and the device comes back" says "SET client_min_messages = error; $short" $kind
     done
-    query 'ALTER SYSTEM RESET dlent.gpu_hang_timeout' && query 'SELECT pg_reload_conf()' >/dev/null
-    kill -9 "$(query 'SELECT pid FROM dlent.gpus WHERE gpu = 0')"
-    within "a process with the usual timeout trains" says "SET client_min_messages = error; $short" $kind
 
     # out of memory: no job may hold more
-    query "ALTER SYSTEM SET dlent.gpu_memory = '1MB'" && query 'SELECT pg_reload_conf()' >/dev/null
-    kill -9 "$(query 'SELECT pid FROM dlent.gpus WHERE gpu = 0')"
+    query 'ALTER SYSTEM RESET dlent.gpu_hang_timeout'
+    query "ALTER SYSTEM SET dlent.gpu_memory = '1MB'"
+    start_anew
     within "memory: an error that says so" sh -c "$(declare -f query with_libraries); libraries='$libraries' pg_bin='$pg_bin'; query \"SET dlent.gpu = require; $(printf %s "$short" | sed 's/"/\\"/g')\" 2>&1 | grep -q 'out of memory on the GPU'"
     check "memory: try trains on the CPU" says "SET client_min_messages = error; $short" cpu
-    query 'ALTER SYSTEM RESET dlent.gpu_memory' && query 'SELECT pg_reload_conf()' >/dev/null
-    kill -9 "$(query 'SELECT pid FROM dlent.gpus WHERE gpu = 0')"
+    query 'ALTER SYSTEM RESET dlent.gpu_memory'
+    start_anew
     within "memory: with more it trains" says "SET client_min_messages = error; $short" $kind
 
     # two jobs at once
@@ -98,10 +107,10 @@ faults() {
     query "SET dlent.gpu = require; SET statement_timeout = '20s'; ${long/long/second}" >"$home/second" 2>&1 &
     session=$!
     within "two jobs run" says "SELECT sum(jobs) FROM dlent.gpus" 2
-    query "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query LIKE '%epochs%' AND pid <> pg_backend_pid()" >/dev/null
+    cancel_jobs
     wait $first $session
     within "and their memory goes with them" says "SELECT sum(jobs) || ' ' || sum(memory_used) FROM dlent.gpus" "0 0"
-    check "the server did not restart in all that" says 'SELECT pg_postmaster_start_time()' "$started"
+    has_not_restarted
 
     # the server's ends
     local mode
