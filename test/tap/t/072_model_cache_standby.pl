@@ -9,7 +9,7 @@ use Test::More;
 
 my $primary = PostgreSQL::Test::Cluster->new('primary');
 $primary->init(allows_streaming => 1);
-$primary->append_conf('postgresql.conf', "dlent.progress_messages = off\nautovacuum = off\n");
+$primary->append_conf('postgresql.conf', "dlent.progress_messages = off\nautovacuum = off\nwal_keep_size = 512MB\n");
 $primary->start;
 $primary->safe_psql('postgres', q{
     CREATE EXTENSION dlent;

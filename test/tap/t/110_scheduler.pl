@@ -17,6 +17,7 @@ dlent.progress_messages = off
 restart_after_crash = on
 max_worker_processes = 16
 dlent.max_job_workers = 4
+wal_keep_size = 512MB
 CONF
 $node->start;
 $node->safe_psql('postgres', q{

@@ -12,7 +12,7 @@ use Time::HiRes qw(time usleep);
 
 my $primary = PostgreSQL::Test::Cluster->new('primary');
 $primary->init(allows_streaming => 1);
-$primary->append_conf('postgresql.conf', "shared_preload_libraries = 'dlent'\ndlent.progress_messages = off\nclient_min_messages = warning\nautovacuum = off\nrestart_after_crash = on\n");
+$primary->append_conf('postgresql.conf', "shared_preload_libraries = 'dlent'\ndlent.progress_messages = off\nclient_min_messages = warning\nautovacuum = off\nrestart_after_crash = on\nwal_keep_size = 512MB\n");
 $primary->start;
 
 # ---- the documented session

@@ -19,6 +19,7 @@ restart_after_crash = on
 max_worker_processes = 16
 dlent.prediction_log_databases = 2
 dlent.sketch_interval = 1
+wal_keep_size = 512MB
 CONF
 $node->start;
 

@@ -17,6 +17,7 @@ shared_preload_libraries = 'dlent'
 dlent.progress_messages = off
 client_min_messages = warning
 restart_after_crash = on
+wal_keep_size = 512MB
 CONF
 $node->start;
 $node->safe_psql('postgres', q{

@@ -33,6 +33,7 @@ max_worker_processes = 16
 work_mem = 64MB
 shared_buffers = 32MB
 wal_retrieve_retry_interval = 200ms
+wal_keep_size = 512MB
 CONF
 $node->start;
 
