@@ -932,8 +932,11 @@ class GraphProgram final : public StepProgram {
             Forget(&graph);
         if (!graph.sized)
             return EnqueueFirst(step, &graph);
-        if (graph.parts.empty())
-            DLENT_RETURN_IF_ERROR(Record(step, &graph));
+        if (graph.parts.empty()) {
+            DLENT_ASSIGN_OR_RETURN(const bool is_recorded, Record(step, &graph));
+            if (!is_recorded)
+                return EnqueueFirst(step, &graph);
+        }
         for (const Part& part : graph.parts) {
             if (part.executable != nullptr)
                 backend_.Check(cudaGraphLaunch(part.executable, backend_.stream_));
@@ -959,28 +962,41 @@ class GraphProgram final : public StepProgram {
         return Status::Ok();
     }
 
-    Status Record(const StepScalars& step, Graph* graph) {
+    /// False where that came to nothing, and nothing was carried out: what other threads do with the device may end
+    /// a recording. The step can then be enqueued as it is, and a later one recorded.
+    Expected<bool> Record(const StepScalars& step, Graph* graph) {
+        backend_.ComeToRest();
+        if (!backend_.fault_.ok())
+            return backend_.Synchronize();
+        bool was_carried_out = false;  // in part, where no recording began
         const std::function<void(std::function<void()>)> cut = [&](std::function<void()> collective) {
             EndPart(graph);
             graph->parts.push_back({nullptr, std::move(collective)});
-            BeginPart();
+            was_carried_out = !BeginPart() || was_carried_out;
         };
-        backend_.ComeToRest();
-        backend_.between_graphs_ = &cut;
-        BeginPart();
-        const Status enqueued = Enqueue(step);
-        EndPart(graph);
-        backend_.between_graphs_ = nullptr;
+        Status enqueued;
+        if (BeginPart()) {
+            backend_.between_graphs_ = &cut;
+            enqueued = Enqueue(step);
+            EndPart(graph);
+            backend_.between_graphs_ = nullptr;
+        }
         graph->frees = backend_.frees_;
         if (enqueued.ok() && backend_.fault_.ok())
-            return Status::Ok();
+            return true;
         Forget(graph);
         DLENT_RETURN_IF_ERROR(enqueued);
-        return backend_.Synchronize();
+        if (was_carried_out)
+            return backend_.Synchronize();
+        backend_.fault_ = Status::Ok();
+        return false;
     }
 
-    void BeginPart() {
-        backend_.Check(cudaStreamBeginCapture(backend_.stream_, cudaStreamCaptureModeThreadLocal));
+    bool BeginPart() {
+        const cudaError_t result =
+            cudaStreamBeginCapture(backend_.stream_, cudaStreamCaptureModeThreadLocal);
+        backend_.Check(result);
+        return result == cudaSuccess;
     }
 
     void EndPart(Graph* graph) {

@@ -206,7 +206,8 @@ enum cudaError_t {
     cudaErrorMisalignedAddress = 716,
     cudaErrorInvalidAddressSpace = 717,
     cudaErrorInvalidPc = 718,
-    cudaErrorLaunchFailure = 719
+    cudaErrorLaunchFailure = 719,
+    cudaErrorStreamCaptureInvalidated = 901
 };
 constexpr unsigned cudaEventDisableTiming = 2;
 constexpr unsigned cudaHostAllocDefault = 0;
@@ -222,6 +223,7 @@ namespace cuda_emulation {
 /// Of the graph that this thread has made last.
 inline thread_local size_t graph_work = 0;
 inline thread_local size_t graph_depth = 0;
+inline thread_local int recordings_to_fail = 0;
 }  // namespace cuda_emulation
 typedef cuda_emulation_graph* cudaGraph_t;
 typedef cuda_emulation_graph* cudaGraphExec_t;
@@ -442,6 +444,11 @@ inline cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph)
         std::abort();
     }
     *graph = std::exchange(stream->recording, nullptr);
+    if (cuda_emulation::recordings_to_fail > 0) {
+        --cuda_emulation::recordings_to_fail;
+        delete std::exchange(*graph, nullptr);
+        return cudaErrorStreamCaptureInvalidated;
+    }
     return cudaSuccess;
 }
 inline cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {

@@ -1,4 +1,4 @@
-#include "graph_size.h"
+#include "graphs.h"
 
 #include <cuda_runtime.h>
 
@@ -6,6 +6,10 @@ namespace dlent::cuda {
 
 GraphSize LastGraphSize() {
     return {cuda_emulation::graph_work, cuda_emulation::graph_depth};
+}
+
+void FailRecordings(int count) {
+    cuda_emulation::recordings_to_fail = count;
 }
 
 }  // namespace dlent::cuda

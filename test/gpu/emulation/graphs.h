@@ -12,4 +12,7 @@ struct GraphSize {
 };
 GraphSize LastGraphSize();
 
+/// Has the next recordings of this thread come to nothing, as another thread's doings may on a card.
+void FailRecordings(int count);
+
 }  // namespace dlent::cuda

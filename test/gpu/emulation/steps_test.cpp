@@ -7,7 +7,7 @@
 
 #include "core/train/trainer.h"
 #include "gpu/cuda/cuda_backend.h"
-#include "graph_size.h"
+#include "graphs.h"
 #include "kept_rows.h"
 #include "network_testing.h"
 
@@ -30,8 +30,8 @@ class StepRows final : public TrainingData {
     }
 };
 
-/// Trains for some steps; the graph that is recorded last is a step's.
-void Train(const char* network_json, bool averages) {
+/// Trains for some steps, of which the last graph is one; the weights.
+void Train(const char* network_json, bool averages, std::vector<NamedTensorData>* tensors = nullptr) {
     static const DlentMemoryGate gate = {nullptr, [](void*, size_t) { return 1; }, [](void*, size_t) {}};
     std::string reason;
     const std::unique_ptr<Backend> backend = cuda::MakeCudaBackend(0, gpu::Precision::kFp32, gate, &reason);
@@ -53,20 +53,38 @@ void Train(const char* network_json, bool averages) {
         TrainNetwork(**network, *backend, data, numbers, {}, options, NeverCancelled(), nullptr);
     ASSERT_TRUE(result.ok()) << result.status().message();
     EXPECT_EQ(result->steps, 8);
+    if (tensors != nullptr)
+        *tensors = *(*network)->Save();
 }
 
-TEST(RecordedStep, OfThreeDenseLayersIsFewKernels) {
-    Train(R"({"version":1,"inputs":{"numeric":4,"plain":0,"codes":[]},"layers":[
+constexpr const char* kThreeDenseLayers =
+    R"({"version":1,"inputs":{"numeric":4,"plain":0,"codes":[]},"layers":[
         {"name":"a","type":"dense","inputs":["numeric"],"units":8,"activation":"relu"},
         {"name":"b","type":"dense","inputs":["a"],"units":8,"activation":"relu"},
         {"name":"c","type":"dense","inputs":["b"],"units":8,"activation":"relu"},
-        {"name":"out","type":"dense","inputs":["c"],"units":1}],"output":"out"})",
-          false);
+        {"name":"out","type":"dense","inputs":["c"],"units":1}],"output":"out"})";
+
+TEST(RecordedStep, OfThreeDenseLayersIsFewKernels) {
+    Train(kThreeDenseLayers, false);
     // The next step, its rows, 4 products, the loss; 7 products and 3 slopes backward, of which 3 products
     // run beside another, and a sum for the one bias whose gradient is no epilogue here; the clip factor and
     // the optimiser.
     EXPECT_EQ(cuda::LastGraphSize().work, 20u);
     EXPECT_EQ(cuda::LastGraphSize().depth, 17u);
+}
+
+TEST(RecordedStep, ThatCannotBeRecordedIsCarriedOutAsItIs) {
+    std::vector<NamedTensorData> expected;
+    Train(kThreeDenseLayers, false, &expected);
+    for (const int failures : {1, 2, 100}) {
+        cuda::FailRecordings(failures);
+        std::vector<NamedTensorData> tensors;
+        Train(kThreeDenseLayers, false, &tensors);
+        cuda::FailRecordings(0);
+        ASSERT_EQ(tensors.size(), expected.size());
+        for (size_t i = 0; i < tensors.size(); ++i)
+            EXPECT_EQ(tensors[i].values, expected[i].values) << failures << " failures, " << tensors[i].name;
+    }
 }
 
 TEST(RecordedStep, OfAnEnsembleIsFewKernels) {
