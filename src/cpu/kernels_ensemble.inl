@@ -45,6 +45,22 @@ void EnsembleScaleForward(int batch, int members, int width, const float* x, boo
     }
 }
 
+/// What becomes of an input's gradient.
+enum class InputGradient : uint8_t { kNone, kSet, kAdd };
+
+template <InputGradient kInput>
+DLENT_INLINE void EnsembleScaleBackwardRow(int lanes, const float* x, const float* scale, const float* dy,
+                                           float* dx, float* dscale) {
+#pragma GCC ivdep
+    for (int j = 0; j < lanes; ++j) {
+        dscale[j] += dy[j] * x[j];
+        if constexpr (kInput == InputGradient::kAdd)
+            dx[j] += dy[j] * scale[j];
+        else if constexpr (kInput == InputGradient::kSet)
+            dx[j] = dy[j] * scale[j];
+    }
+}
+
 void EnsembleScaleBackward(int batch, int members, int width, const float* x, bool broadcast,
                            const float* scale, const float* dy, float* dx, bool accumulate_dx,
                            float* dscale) {
@@ -53,29 +69,32 @@ void EnsembleScaleBackward(int batch, int members, int width, const float* x, bo
                         const ptrdiff_t at = (static_cast<ptrdiff_t>(b) * members + k) * width + column;
                         const ptrdiff_t from = broadcast ? static_cast<ptrdiff_t>(b) * width + column : at;
                         const float* const s = scale + static_cast<ptrdiff_t>(k) * width + column;
-                        const bool add = accumulate_dx || (broadcast && k > 0);
-                        if (dx == nullptr) {
-#pragma GCC ivdep
-                            for (int j = 0; j < lanes; ++j)
-                                sums[0][j] += dy[at + j] * x[from + j];
-                        } else if (add) {
-#pragma GCC ivdep
-                            for (int j = 0; j < lanes; ++j) {
-                                sums[0][j] += dy[at + j] * x[from + j];
-                                dx[from + j] += dy[at + j] * s[j];
-                            }
-                        } else {
-#pragma GCC ivdep
-                            for (int j = 0; j < lanes; ++j) {
-                                sums[0][j] += dy[at + j] * x[from + j];
-                                dx[from + j] = dy[at + j] * s[j];
-                            }
-                        }
+                        if (dx == nullptr)
+                            EnsembleScaleBackwardRow<InputGradient::kNone>(lanes, x + from, s, dy + at,
+                                                                           nullptr, sums[0]);
+                        else if (accumulate_dx || (broadcast && k > 0))
+                            EnsembleScaleBackwardRow<InputGradient::kAdd>(lanes, x + from, s, dy + at,
+                                                                          dx + from, sums[0]);
+                        else
+                            EnsembleScaleBackwardRow<InputGradient::kSet>(lanes, x + from, s, dy + at,
+                                                                          dx + from, sums[0]);
                     });
 }
 
-/// f((product + base) ∘ scale + bias) over the width of a member. Whether there is a base and a scale is
-/// known when this is compiled.
+/// Calls `body` with whether there is a base and a scale as compile-time constants.
+template <typename Body>
+DLENT_INLINE void WithBaseAndScale(const float* base, const float* scale, const Body& body) {
+    if (base != nullptr && scale != nullptr)
+        body.template operator()<true, true>();
+    else if (base != nullptr)
+        body.template operator()<true, false>();
+    else if (scale != nullptr)
+        body.template operator()<false, true>();
+    else
+        body.template operator()<false, false>();
+}
+
+/// f((product + base) ∘ scale + bias) over the width of a member.
 template <Activation kActivation, bool kBase, bool kScale>
 DLENT_INLINE void EnsembleOutputRow(int width, const float* product, const float* base, const float* scale,
                                     const float* bias, float* preactivation, float* y) {
@@ -104,14 +123,9 @@ void EnsembleOutputForwardOf(const EnsembleOutputSpec& spec, const float* produc
             const float* const member_bias = bias + (spec.member_bias ? of_member : 0);
             // What nobody wants goes where the answer overwrites it.
             float* const z = preactivation == nullptr ? y : preactivation;
-            if (base != nullptr && s != nullptr)
-                EnsembleOutputRow<kActivation, true, true>(width, product, base, s, member_bias, z, y);
-            else if (base != nullptr)
-                EnsembleOutputRow<kActivation, true, false>(width, product, base, s, member_bias, z, y);
-            else if (s != nullptr)
-                EnsembleOutputRow<kActivation, false, true>(width, product, base, s, member_bias, z, y);
-            else
-                EnsembleOutputRow<kActivation, false, false>(width, product, base, s, member_bias, z, y);
+            WithBaseAndScale(base, s, [&]<bool kBase, bool kScale>() {
+                EnsembleOutputRow<kActivation, kBase, kScale>(width, product, base, s, member_bias, z, y);
+            });
             preactivation += preactivation == nullptr ? 0 : width;
         }
 }
@@ -120,6 +134,25 @@ void EnsembleOutputForward(const EnsembleOutputSpec& spec, const float* product,
                            const float* scale, const float* bias, float* preactivation, float* y) {
     DLENT_SWITCH_ACTIVATION(spec.activation, EnsembleOutputForwardOf, spec, product, base, scale, bias,
                             preactivation, y)
+}
+
+template <Activation kActivation, bool kBase, bool kScale>
+DLENT_INLINE void EnsembleOutputBackwardRow(int lanes, const float* product, const float* base,
+                                            const float* scale, const float* source, const float* dy,
+                                            float* dproduct, float* dbias, float* dscale) {
+#pragma GCC ivdep
+    for (int j = 0; j < lanes; ++j) {
+        const float dz = dy[j] * Slope<kActivation>(source[j], source[j]);
+        dbias[j] += dz;
+        if constexpr (kScale && kBase)
+            dscale[j] += dz * (product[j] + base[j]);
+        else if constexpr (kScale)
+            dscale[j] += dz * product[j];
+        if constexpr (kScale)
+            dproduct[j] = dz * scale[j];
+        else
+            dproduct[j] = dz;
+    }
 }
 
 template <Activation kActivation>
@@ -132,35 +165,14 @@ void EnsembleOutputBackwardOf(const EnsembleOutputSpec& spec, const float* produ
         spec.batch, members, width, {dbias, scale == nullptr ? nullptr : dscale}, {!spec.member_bias, false},
         [=](int b, int k, int column, int lanes, float(&sums)[2][kSumColumns]) {
             const ptrdiff_t at = (static_cast<ptrdiff_t>(b) * members + k) * width + column;
-            if (scale == nullptr) {
-#pragma GCC ivdep
-                for (int j = 0; j < lanes; ++j) {
-                    const float dz = dy[at + j] * Slope<kActivation>(source[at + j], source[at + j]);
-                    sums[0][j] += dz;
-                    dproduct[at + j] = dz;
-                }
-                return;
-            }
-            const float* const s = scale + static_cast<ptrdiff_t>(k) * width + column;
             const float* const of_row =
                 base == nullptr ? nullptr : base + static_cast<ptrdiff_t>(b) * width + column;
-            if (of_row == nullptr) {
-#pragma GCC ivdep
-                for (int j = 0; j < lanes; ++j) {
-                    const float dz = dy[at + j] * Slope<kActivation>(source[at + j], source[at + j]);
-                    sums[0][j] += dz;
-                    sums[1][j] += dz * product[at + j];
-                    dproduct[at + j] = dz * s[j];
-                }
-            } else {
-#pragma GCC ivdep
-                for (int j = 0; j < lanes; ++j) {
-                    const float dz = dy[at + j] * Slope<kActivation>(source[at + j], source[at + j]);
-                    sums[0][j] += dz;
-                    sums[1][j] += dz * (product[at + j] + of_row[j]);
-                    dproduct[at + j] = dz * s[j];
-                }
-            }
+            const float* const s =
+                scale == nullptr ? nullptr : scale + static_cast<ptrdiff_t>(k) * width + column;
+            WithBaseAndScale(of_row, s, [&]<bool kBase, bool kScale>() {
+                EnsembleOutputBackwardRow<kActivation, kBase, kScale>(
+                    lanes, product + at, of_row, s, source + at, dy + at, dproduct + at, sums[0], sums[1]);
+            });
         });
 }
 

@@ -209,26 +209,16 @@ class CudaBackend final : public Backend {
         call.b = weight;
         call.ldb = call.ldc = call.ldd = outputs;
         call.d = y;
-        if (fused && inputs > 0) {
+        if (fused) {
             call.c = base;
             call.beta = base == nullptr ? 0.0f : 1.0f;
             call.bias = const_cast<float*>(bias);
             const bool relu = activation == Activation::kRelu;
             call.epilogue = bias != nullptr ? (relu ? MatmulCall::Epilogue::kReluBias : MatmulCall::Epilogue::kBias)
                                             : (relu ? MatmulCall::Epilogue::kRelu : MatmulCall::Epilogue::kNone);
-            const cublasStatus_t status = matmul_.Run(call, workspace_, stream_);
-            if (status == CUBLAS_STATUS_SUCCESS)
-                return;
-            if (status != CUBLAS_STATUS_NOT_SUPPORTED)
-                return Check(status);
         }
-        if (inputs > 0) {
-            call.c = nullptr;
-            call.beta = 0.0f;
-            call.bias = nullptr;
-            call.epilogue = MatmulCall::Epilogue::kNone;
-            Check(matmul_.Run(call, workspace_, stream_));
-        }
+        if (inputs > 0 && RunWhole(call, workspace_, stream_) && fused)
+            return;
         const float* const linear = inputs > 0 ? y : nullptr;
         WithActivation(activation, [&]<Activation kActivation>() {
             Launch(FinishDenseKernel<kActivation>, Product(rows, outputs), outputs, linear, base, bias,
@@ -352,17 +342,16 @@ class CudaBackend final : public Backend {
             most_bins = std::max(most_bins, (*offsets)[f + 1] - (*offsets)[f]);
         const size_t total = Product(offsets->back(), width);
         const int splits = std::max(1, std::min((rows + 63) / 64, 2112 / features));
-        auto* const all_sums = Scratch<float>((splits == 1 ? 2 : 2 * (static_cast<size_t>(splits) + 1)) * total);
-        if (all_sums == nullptr)
+        auto* const sums = Scratch<float>(2 * static_cast<size_t>(splits) * total);
+        if (sums == nullptr)
             return;
         const size_t shared = 2 * Product(most_bins, width) * sizeof(float);
         const bool in_shared = shared <= kMaxSharedBytes;
         const dim3 grid(static_cast<unsigned>(features), static_cast<unsigned>(splits));
         const int threads = std::min(kThreads, (width + 31) / 32 * 32);
-        LaunchOn(grid, threads, in_shared ? shared : 0, BinSumsKernel, rows, features, width, splits, total, bins, fractions, bin_offsets, dout, in_shared, all_sums);
-        float* const sums = splits == 1 ? all_sums : all_sums + static_cast<size_t>(splits) * 2 * total;
-        if (splits > 1)
-            Launch(ColumnFinishKernel<2>, 2 * total, static_cast<int>(total), splits, all_sums,
+        LaunchOn(grid, threads, in_shared ? shared : 0, BinSumsKernel, rows, features, width, splits, total, bins, fractions, bin_offsets, dout, in_shared, sums);
+        if (splits > 1)  // into the first
+            Launch(ColumnFinishKernel<2>, 2 * total, static_cast<int>(total), splits, sums,
                    ColumnSums<2>{sums, sums + total});
         Launch(BinFinishKernel, Product(features, width), width, bin_offsets, sums, sums + total, dweight);
     }
@@ -734,6 +723,21 @@ class CudaBackend final : public Backend {
             Launch(ColumnFinishKernel<kCount>, sums, columns, splits, parts, out);
     }
 
+    /// A product with all that goes with it, or, where no algorithm has that, by itself: false.
+    bool RunWhole(MatmulCall call, const MatmulWorkspace& workspace, cudaStream_t stream) {
+        const cublasStatus_t status = matmul_.Run(call, workspace, stream);
+        if (status != CUBLAS_STATUS_NOT_SUPPORTED) {
+            Check(status);
+            return true;
+        }
+        call.c = nullptr;
+        call.beta = 0.0f;
+        call.bias = nullptr;
+        call.epilogue = MatmulCall::Epilogue::kNone;
+        Check(matmul_.Run(call, workspace, stream));
+        return false;
+    }
+
     /// The part of DenseBackward that is the parameters'; sums that no epilogue takes follow on the main stream.
     void WeightGradient(int rows, int inputs, int outputs, const float* x, int ldx, const float* dz, float* dweight,
                         float* dbias, const MatmulWorkspace& workspace, cudaStream_t stream) {
@@ -749,19 +753,9 @@ class CudaBackend final : public Backend {
             call.b = dz;
             call.ldb = call.ldc = call.ldd = outputs;
             call.d = dweight;
-            cublasStatus_t status = CUBLAS_STATUS_NOT_SUPPORTED;
-            if (dbias != nullptr) {
-                call.bias = dbias;
-                call.epilogue = MatmulCall::Epilogue::kBiasGradient;
-                status = matmul_.Run(call, workspace, stream);
-                bias_done = status == CUBLAS_STATUS_SUCCESS;
-            }
-            if (status == CUBLAS_STATUS_NOT_SUPPORTED) {
-                call.bias = nullptr;
-                call.epilogue = MatmulCall::Epilogue::kNone;
-                status = matmul_.Run(call, workspace, stream);
-            }
-            Check(status);
+            call.bias = dbias;
+            call.epilogue = dbias == nullptr ? MatmulCall::Epilogue::kNone : MatmulCall::Epilogue::kBiasGradient;
+            bias_done = RunWhole(call, workspace, stream) || bias_done;
         }
         if (!bias_done)
             ColumnSum(rows, outputs, dz, dbias);

@@ -132,6 +132,10 @@ struct LossSums {
     double loss;
     double weight;
 };
+__device__ inline LossSums BlockSums(const LossSums& sums) {
+    const double loss = BlockSum(sums.loss);
+    return {loss, BlockSum(sums.weight)};
+}
 
 /// The sums over the rows of a thread; gradients times the row's weight alone.
 __device__ inline LossSums LossOfRows(const LossRows& batch, const float* logits, float* dlogits) {
@@ -166,13 +170,16 @@ __device__ inline float KeepLoss(const LossSums& sums, double* accumulator, floa
     return sums.weight == 0.0 ? 0.0f : static_cast<float>(1.0 / sums.weight);
 }
 
+/// The gradient of the mean from that of the sum.
+__device__ inline float OfMean(float gradient, float factor) {
+    return factor == 0.0f ? 0.0f : gradient * factor;
+}
+
 /// All of a small batch, in one block.
 __global__ void SmallLossKernel(LossRows batch, const float* logits, double* accumulator, float* dlogits,
                                 float* weight_sum) {
     __shared__ float factor;
-    LossSums sums = LossOfRows(batch, logits, dlogits);
-    sums.loss = BlockSum(sums.loss);
-    sums.weight = BlockSum(sums.weight);
+    const LossSums sums = BlockSums(LossOfRows(batch, logits, dlogits));
     if (threadIdx.x == 0)
         factor = KeepLoss(sums, accumulator, weight_sum);
     if (dlogits == nullptr || weight_sum != nullptr)
@@ -182,16 +189,14 @@ __global__ void SmallLossKernel(LossRows batch, const float* logits, double* acc
     for (size_t row = FirstIndex(); row < static_cast<size_t>(batch.rows); row += GridStride()) {
         for (int j = 0; j < width; ++j) {  // this thread's own
             float& gradient = dlogits[row * width + j];
-            gradient = factor == 0.0f ? 0.0f : gradient * factor;
+            gradient = OfMean(gradient, factor);
         }
     }
 }
 
 /// Parts of Σ weight·loss and Σ weight, a pair a block; gradients times the row's weight alone.
 __global__ void LossKernel(LossRows batch, const float* logits, double* parts, float* dlogits) {
-    LossSums sums = LossOfRows(batch, logits, dlogits);
-    sums.loss = BlockSum(sums.loss);
-    sums.weight = BlockSum(sums.weight);
+    const LossSums sums = BlockSums(LossOfRows(batch, logits, dlogits));
     if (threadIdx.x == 0) {
         parts[2 * blockIdx.x] = sums.loss;
         parts[2 * blockIdx.x + 1] = sums.weight;
@@ -204,8 +209,7 @@ __global__ void LossFinishKernel(int blocks, const double* parts, double* accumu
     LossSums sums = {0.0, 0.0};
     if (static_cast<int>(threadIdx.x) < blocks)
         sums = {parts[2 * threadIdx.x], parts[2 * threadIdx.x + 1]};
-    sums.loss = BlockSum(sums.loss);
-    sums.weight = BlockSum(sums.weight);
+    sums = BlockSums(sums);
     if (threadIdx.x == 0)
         *factor = KeepLoss(sums, accumulator, weight_sum);
 }
@@ -213,7 +217,7 @@ __global__ void LossFinishKernel(int blocks, const double* parts, double* accumu
 __global__ void LossGradientKernel(size_t count, const float* factor, float* dlogits) {
     const float scale = *factor;
     for (size_t i = FirstIndex(); i < count; i += GridStride())
-        dlogits[i] = scale == 0.0f ? 0.0f : dlogits[i] * scale;
+        dlogits[i] = OfMean(dlogits[i], scale);
 }
 
 __global__ void ProbabilitiesKernel(int rows, int outputs, float inverse_temperature, const float* logits,

@@ -142,14 +142,11 @@ class NcclGroup final : public RankGroup {
             ++first_open_;
         const bool moves = first_open_ > first ||
                            (first_open_ < used_ && cudaEventQuery(marks_[first_open_].before) == cudaSuccess);
-        ForgetNotReady();
-        return moves;
-    }
-
-    /// Of a query, "not ready" is an answer; but it stays behind as the last error, which libraries look at.
-    static void ForgetNotReady() {
+        // Of a query, here or in Poll(), that is an answer; but it stays behind as the last error, which
+        // libraries look at.
         if (cudaPeekAtLastError() == cudaErrorNotReady)
             cudaGetLastError();
+        return moves;
     }
 
     template <typename Query>
@@ -166,7 +163,6 @@ class NcclGroup final : public RankGroup {
                 return End(Failure(state));
             Pause(looks);
         }
-        ForgetNotReady();
         return Status::Ok();
     }
 

@@ -4,7 +4,7 @@
 use strict;
 use warnings;
 
-use GpuTesting;
+use GpuTesting qw(:DEFAULT create_points);
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(sleep);
@@ -12,12 +12,8 @@ use Time::HiRes qw(sleep);
 my $node = gpu_node('main', "dlent.gpu_hang_timeout = 1s\ndlent.gpu_idle_timeout = 0\nclient_min_messages = warning\n");
 order();
 $node->start;
-$node->safe_psql('postgres', q{
-    CREATE EXTENSION dlent;
-    CREATE TABLE point AS
-    SELECT (i * 7919 % 1000) / 10.0 AS x, i % 13 AS y, (i * 7919 % 1000) + (i * 104729 % 601) > 800 AS z FROM generate_series(1, 500) AS i;
-    SELECT dlent_train('scored', 'point', 'z', '{"preset": "fast", "epochs": 1}');
-});
+create_points($node);
+$node->safe_psql('postgres', q{SELECT dlent_train('scored', 'point', 'z', '{"preset": "fast", "epochs": 1}')});
 my $started = $node->safe_psql('postgres', 'SELECT pg_postmaster_start_time()');
 
 sub train { my ($policy, $epochs) = @_; return qq{SET dlent.gpu = $policy; SELECT device FROM dlent_train('m', 'point', 'z', '{"preset": "fast", "epochs": $epochs, "device": "cuda"}')} }
